@@ -1,0 +1,23 @@
+//! Sans-IO state machines for Apache Mesos frameworks.
+//!
+//! Nothing in this crate opens a socket, reads a clock, starts a thread or draws a random number: bytes, time and
+//! answers are fed in, requests and events come out. See [`Machine`] for the contract between a machine and what
+//! drives it.
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod endpoint;
+mod exchange;
+mod machine;
+mod rng;
+mod time;
+
+pub use endpoint::{Endpoint, EndpointError};
+pub use exchange::{ExchangeId, Failure, FailureKind, Head, Header, Lane, Method, Request, Sent};
+pub use machine::{Deadline, Input, Machine, Output};
+pub use mesos_proto;
+pub use mesos_proto::v1;
+pub use time::Instant;
