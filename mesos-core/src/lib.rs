@@ -12,6 +12,7 @@ extern crate std;
 mod endpoint;
 mod exchange;
 mod machine;
+pub mod recordio;
 mod rng;
 mod time;
 
