@@ -3,6 +3,12 @@
 
 extern crate alloc;
 
+mod check;
+pub mod descriptor;
+
+pub use check::{Checked, Invalid, InvalidKind, check, decode, strip_unknown_enums};
+pub use descriptor::Described;
+
 /// The messages of `mesos.v1`, and in its modules those of the single APIs.
 #[allow(
     missing_docs,

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let result = match args.next().as_deref() {
-        Some("gen") => generate::run(),
+        Some("gen") => generate::write_to(&generate::checked_in()),
         _ => Err("usage: cargo xtask gen".into()),
     };
     match result {
