@@ -15,6 +15,7 @@ mod machine;
 pub mod recordio;
 mod rng;
 mod time;
+mod wire;
 
 pub use endpoint::{Endpoint, EndpointError};
 pub use exchange::{ExchangeId, Failure, FailureKind, Head, Header, Lane, Method, Request, Sent};
@@ -22,3 +23,4 @@ pub use machine::{Deadline, Input, Machine, Output};
 pub use mesos_proto;
 pub use mesos_proto::v1;
 pub use time::Instant;
+pub use wire::{OfferRef, Offers, Ranges, ResourceRef, ResourceValue, SetItems, Update};

@@ -10,6 +10,7 @@ use core::fmt::Write as _;
 
 use bytes::Bytes;
 
+use crate::cursor::{Cursor, FIXED64, LEN, VARINT};
 use crate::descriptor::{Described, Field, Kind, Label, Message};
 
 /// Messages may be nested this deep.
@@ -142,13 +143,6 @@ pub fn strip_unknown_enums(message: &'static Message, bytes: &[u8]) -> Vec<u8> {
     }
     out
 }
-
-const VARINT: u8 = 0;
-const FIXED64: u8 = 1;
-const LEN: u8 = 2;
-const GROUP: u8 = 3;
-const END_GROUP: u8 = 4;
-const FIXED32: u8 = 5;
 
 fn put_tag(out: &mut Vec<u8>, number: u32, wire: u8) {
     put_varint(out, u64::from(number) << 3 | u64::from(wire));
@@ -330,97 +324,10 @@ fn last_enum(field: &Field, bytes: &[u8]) -> Option<i32> {
     found
 }
 
-/// A place in protobuf bytes.
-struct Cursor<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Cursor<'a> {
-    const fn done(&self) -> bool {
-        self.at >= self.bytes.len()
-    }
-
-    /// Number and wire type of the next field; `None` at the end.
-    #[inline]
-    fn tag(&mut self) -> Result<Option<(u32, u8)>, InvalidKind> {
-        if self.done() {
-            return Ok(None);
-        }
-        let tag = u32::try_from(self.varint()?).map_err(|_| InvalidKind::Varint)?;
-        if tag >> 3 == 0 {
-            return Err(InvalidKind::Varint);
-        }
-        Ok(Some((tag >> 3, (tag & 7) as u8)))
-    }
-
-    #[inline]
-    fn varint(&mut self) -> Result<u64, InvalidKind> {
-        match self.bytes.get(self.at) {
-            Some(&byte) if byte < 0x80 => {
-                self.at += 1;
-                Ok(u64::from(byte))
-            }
-            _ => self.long_varint(),
-        }
-    }
-
-    fn long_varint(&mut self) -> Result<u64, InvalidKind> {
-        let mut value = 0;
-        for shift in 0..10 {
-            let &byte = self.bytes.get(self.at).ok_or(InvalidKind::Truncated)?;
-            self.at += 1;
-            value |= u64::from(byte & 0x7f) << (7 * shift);
-            if byte < 0x80 {
-                // The tenth byte holds one bit.
-                return if shift == 9 && byte > 1 { Err(InvalidKind::Varint) } else { Ok(value) };
-            }
-        }
-        Err(InvalidKind::Varint)
-    }
-
-    #[inline]
-    fn delimited(&mut self) -> Result<&'a [u8], InvalidKind> {
-        let len = usize::try_from(self.varint()?).map_err(|_| InvalidKind::Truncated)?;
-        let start = self.at;
-        self.advance(len)?;
-        Ok(self.bytes.get(start..self.at).unwrap_or_default())
-    }
-
-    #[inline]
-    fn advance(&mut self, len: usize) -> Result<(), InvalidKind> {
-        if len > self.bytes.len() - self.at {
-            return Err(InvalidKind::Truncated);
-        }
-        self.at += len;
-        Ok(())
-    }
-
-    /// Skips the value of a field.
-    fn skip(&mut self, number: u32, wire: u8, depth: u32) -> Result<(), InvalidKind> {
-        match wire {
-            VARINT => self.varint().map(drop),
-            FIXED64 => self.advance(8),
-            LEN => self.delimited().map(drop),
-            FIXED32 => self.advance(4),
-            GROUP => {
-                let depth = depth.checked_sub(1).ok_or(InvalidKind::Depth)?;
-                loop {
-                    match self.tag()?.ok_or(InvalidKind::Truncated)? {
-                        (end, END_GROUP) if end == number => return Ok(()),
-                        (_, END_GROUP) => return Err(InvalidKind::WireType(END_GROUP)),
-                        (inner, wire) => self.skip(inner, wire, depth)?,
-                    }
-                }
-            }
-            other => Err(InvalidKind::WireType(other)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cursor::END_GROUP;
     use crate::v1;
     use alloc::string::ToString;
     use alloc::vec;

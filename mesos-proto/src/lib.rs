@@ -4,9 +4,11 @@
 extern crate alloc;
 
 mod check;
+mod cursor;
 pub mod descriptor;
 
 pub use check::{Checked, Invalid, InvalidKind, check, decode, strip_unknown_enums};
+pub use cursor::{Fields, Value};
 pub use descriptor::Described;
 
 /// The messages of `mesos.v1`, and in its modules those of the single APIs.
