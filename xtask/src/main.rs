@@ -1,21 +1,58 @@
-//! Chores of the project: `cargo xtask gen`.
+//! Chores of the project: `cargo xtask test`, `cargo xtask gen`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
+#[cfg(feature = "gen")]
 mod generate;
+mod process;
+mod test;
 
+use std::error::Error;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+const USAGE: &str = "usage:
+  cargo xtask test [--skip-real] [--only STEP]... [--list]
+      everything that has to hold before a change goes in; --list names the steps
+      --skip-real  without a real Mesos (nothing is installed then)
+      --only STEP  this step only; may be given several times
+  cargo xtask gen
+      writes the Rust types and tables of mesos-proto from proto/";
+
 fn main() -> ExitCode {
-    let mut args = std::env::args().skip(1);
-    let result = match args.next().as_deref() {
-        Some("gen") => generate::write_to(&generate::checked_in()),
-        _ => Err("usage: cargo xtask gen".into()),
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let result = match args.split_first() {
+        Some((command, rest)) if command == "test" => test::run(rest),
+        Some((command, [])) if command == "gen" => generate(),
+        Some((help, [])) if help == "--help" || help == "-h" => {
+            println!("{USAGE}");
+            Ok(true)
+        }
+        _ => Err(USAGE.into()),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("xtask: {error}");
-            ExitCode::FAILURE
+            ExitCode::from(2)
         }
     }
+}
+
+/// The root of the workspace.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(1).unwrap_or_else(|| Path::new(".")).to_path_buf()
+}
+
+#[cfg(feature = "gen")]
+fn generate() -> Result<bool, Box<dyn Error>> {
+    generate::run().map(|()| true)
+}
+
+/// Builds this program again with what generating needs, and lets that one do it.
+#[cfg(not(feature = "gen"))]
+fn generate() -> Result<bool, Box<dyn Error>> {
+    let mut command = process::cargo();
+    command.args(["run", "--quiet", "--package", "xtask", "--features", "gen", "--", "gen"]);
+    Ok(command.status()?.success())
 }

@@ -1,0 +1,120 @@
+//! Running other programs, each with an end.
+
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::root;
+
+/// The cargo that runs this program, at the root of the workspace.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// Whether a program can be started at all.
+pub(crate) fn available(command: &mut Command) -> bool {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+}
+
+/// Runs a program with its output passed through, and kills it with all it started when it takes longer than `limit`.
+pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<(), String> {
+    let shown = show(command);
+    println!("+ {shown}");
+    let mut child = command.stdin(Stdio::null()).spawn().map_err(|e| format!("{shown}: {e}"))?;
+    let end = Instant::now() + limit;
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) if status.success() => return Ok(()),
+            Ok(Some(status)) => return Err(format!("{shown}: {status}")),
+            Ok(None) if Instant::now() < end => thread::sleep(Duration::from_millis(50)),
+            Ok(None) => {
+                kill_tree(&mut child);
+                return Err(format!("{shown}: stopped after {} s", limit.as_secs()));
+            }
+            Err(error) => return Err(format!("{shown}: {error}")),
+        }
+    }
+}
+
+/// What a program writes to its standard output; its errors are passed through.
+pub(crate) fn output(command: &mut Command) -> Result<String, String> {
+    let shown = show(command);
+    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().map_err(|e| format!("{shown}: {e}"))?;
+    if !output.status.success() {
+        return Err(format!("{shown}: {}", output.status));
+    }
+    String::from_utf8(output.stdout).map_err(|e| format!("{shown}: {e}"))
+}
+
+fn show(command: &Command) -> String {
+    let program = std::path::Path::new(command.get_program()).file_name().unwrap_or_else(|| command.get_program());
+    let words = std::iter::once(program).chain(command.get_args());
+    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}
+
+/// Kills a child and everything below it: signals go by the `kill` program, since this workspace has no unsafe code.
+fn kill_tree(child: &mut Child) {
+    for pid in descendants(child.id()) {
+        let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).stderr(Stdio::null()).status();
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// All processes below this one, the lowest first, as far as the platform has `/proc`.
+fn descendants(pid: u32) -> Vec<u32> {
+    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1));
+        if let Some(parent) = parent.and_then(|word| word.parse::<u32>().ok()) {
+            children.entry(parent).or_default().push(id);
+        }
+    }
+    let (mut found, mut next) = (Vec::new(), vec![pid]);
+    while let Some(parent) = next.pop() {
+        let below = children.remove(&parent).unwrap_or_default();
+        found.extend(&below);
+        next.extend(below);
+    }
+    found.reverse();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_program_that_hangs_is_killed_with_what_it_started() {
+        let file = std::env::temp_dir().join(format!("xtask-kill-{}", std::process::id()));
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("sleep 600 & echo $! > '{}'; wait", file.display()));
+        let error = run(&mut command, Duration::from_secs(1)).unwrap_err();
+        assert!(error.contains("stopped after"), "{error}");
+
+        let below: u32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+        let end = Instant::now() + Duration::from_secs(30);
+        let gone = || match std::fs::read_to_string(format!("/proc/{below}/stat")) {
+            Ok(stat) => stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')),
+            Err(_) => true,
+        };
+        while !gone() && Instant::now() < end {
+            thread::sleep(Duration::from_millis(20));
+        }
+        std::fs::remove_file(&file).unwrap();
+        assert!(gone(), "{below} lives on");
+    }
+
+    #[test]
+    fn a_failing_program_is_an_error() {
+        assert!(run(&mut Command::new("false"), Duration::from_secs(60)).is_err());
+        assert!(run(&mut Command::new("true"), Duration::from_secs(60)).is_ok());
+        assert!(run(&mut Command::new("no-such-program-here"), Duration::from_secs(60)).is_err());
+    }
+}

@@ -1,0 +1,97 @@
+//! The steps that need a real Mesos, which `conformance/real-mesos` makes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::Outcome;
+use super::steps::nextest;
+use crate::process::{available, cargo, run};
+use crate::root;
+
+fn tool(name: &str) -> Command {
+    let mut command = Command::new(root().join("conformance/real-mesos").join(name));
+    command.current_dir(root());
+    command
+}
+
+/// Where `setup` puts things: as it decides itself.
+fn home() -> Option<PathBuf> {
+    let set = std::env::var_os("REAL_MESOS_HOME").filter(|value| !value.is_empty()).map(PathBuf::from);
+    set.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/real-mesos")))
+}
+
+/// Why this machine can't have a real Mesos, if it can't.
+fn missing() -> Option<String> {
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        return Some("the real Mesos is for x86-64 Linux only".to_owned());
+    }
+    if !available(Command::new("dpkg-query").arg("--version")) {
+        return Some("the real Mesos is made from Debian's packages, and this is no Debian".to_owned());
+    }
+    if home().is_none() {
+        return Some("neither REAL_MESOS_HOME nor HOME is set".to_owned());
+    }
+    None
+}
+
+/// Whether everything is there already, and so no rights are needed.
+fn complete() -> bool {
+    let Some(home) = home() else { return false };
+    let programs = ["bin/mesos-master", "bin/mesos-agent", "bin-tls/mesos-master", "libexec/mesos-executor"];
+    programs.iter().all(|program| home.join(program).exists())
+        && Path::new("/usr/share/java/zookeeper.jar").exists()
+        && available(Command::new("openssl").arg("version"))
+}
+
+fn may_install() -> bool {
+    available(Command::new("sh").args(["-c", "[ \"$(id -u)\" = 0 ]"]))
+}
+
+/// Makes the real Mesos, with ZooKeeper and TLS.
+pub(super) fn setup() -> Outcome {
+    if let Some(why) = missing() {
+        return Outcome::LeftOut(why);
+    }
+    if !complete() && !may_install() {
+        let first = run(tool("setup").args(["--zookeeper", "--tls"]), Duration::from_secs(600));
+        return match first {
+            Ok(()) => Outcome::Passed,
+            Err(why) => Outcome::LeftOut(format!("packages are missing and only root can install them ({why})")),
+        };
+    }
+    run(tool("setup").args(["--zookeeper", "--tls"]), Duration::from_secs(600)).into()
+}
+
+/// The conformance suite on real clusters, a few at a time. Whatever a failed test left running is stopped.
+pub(super) fn conformance() -> Outcome {
+    if let Some(why) = missing() {
+        return Outcome::LeftOut(why);
+    }
+    let Some(home) = home().filter(|_| complete()) else {
+        return Outcome::LeftOut("there is no real Mesos: the step real-setup was left out or failed".to_owned());
+    };
+    let runs = root().join("target/real-mesos");
+    stop_leftovers(&runs);
+    let mut command = cargo();
+    command.env("MESOS_CONFORMANCE_REAL", &home).env("MESOS_CONFORMANCE_RUN", &runs);
+    if nextest() {
+        command.args(["nextest", "run", "-p", "conformance", "--no-fail-fast", "-E", "test(real::)"]);
+    } else {
+        command.args(["test", "-p", "conformance", "--no-fail-fast", "--tests", "--", "real::"]);
+    }
+    let result = run(&mut command, Duration::from_secs(25 * 60));
+    stop_leftovers(&runs);
+    result.into()
+}
+
+/// Stops the clusters recorded under this folder: only processes that `cluster` itself recorded are signalled.
+fn stop_leftovers(runs: &Path) {
+    for entry in fs::read_dir(runs).into_iter().flatten().flatten() {
+        if entry.path().join("nodes").is_dir() {
+            println!("stopping what an earlier test left in {}", entry.path().display());
+            let _ = run(tool("cluster").arg("stop").env("REAL_MESOS_RUN", entry.path()), Duration::from_secs(60));
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The table of steps.
+
+use std::process::Command;
+use std::time::Duration;
+
+use super::{Outcome, Step, checks, real};
+use crate::process::{available, cargo, run};
+
+pub(super) const STEPS: &[Step] = &[
+    Step { name: "fmt", what: "formatted by rustfmt", real: false, run: fmt },
+    Step { name: "rules", what: "length of files, no `extern crate std`", real: false, run: checks::rules },
+    Step { name: "deps", what: "mesos-core depends on what its list says", real: false, run: checks::dependencies },
+    Step { name: "no-std", what: "mesos-proto and mesos-core need no std", real: false, run: no_std },
+    Step { name: "clippy", what: "no warnings", real: false, run: clippy },
+    Step { name: "features", what: "the feature sets that matter compile", real: false, run: features },
+    Step { name: "generated", what: "generated code is what `cargo xtask gen` writes", real: false, run: generated },
+    Step { name: "tests", what: "unit and integration tests, simulated conformance", real: false, run: tests },
+    Step { name: "doctests", what: "examples in the documentation", real: false, run: doctests },
+    Step { name: "docs", what: "documentation without warnings", real: false, run: docs },
+    Step { name: "embedded", what: "command_scheduler on its embedded cluster", real: false, run: embedded },
+    Step { name: "real-setup", what: "a real Mesos 1.11.0 is made", real: true, run: real::setup },
+    Step { name: "real", what: "conformance on the real Mesos", real: true, run: real::conformance },
+];
+
+/// Time for a step that compiles the workspace, on two slow cores from nothing.
+const BUILD: Duration = Duration::from_secs(15 * 60);
+
+fn fmt() -> Outcome {
+    run(cargo().args(["fmt", "--all", "--check"]), Duration::from_secs(120)).into()
+}
+
+fn clippy() -> Outcome {
+    run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]), BUILD).into()
+}
+
+/// Each set that users are likely to build and that others don't cover.
+fn features() -> Outcome {
+    let sets: &[&[&str]] = &[
+        &["-p", "mesos-proto", "--no-default-features"],
+        &["-p", "mesos-proto", "--all-features"],
+        &["-p", "mesos-core", "--no-default-features"],
+        &["-p", "mesos-core", "--all-features"],
+        &["-p", "mesos-tokio", "--no-default-features"],
+        &["-p", "mesos-sim", "--no-default-features"],
+        &["-p", "mesos-sim", "--all-features"],
+    ];
+    let mut all = Ok(());
+    for set in sets {
+        all = all.and_then(|()| run(cargo().arg("check").args(*set), BUILD));
+    }
+    all.into()
+}
+
+fn generated() -> Outcome {
+    run(cargo().args(["test", "-p", "xtask", "--features", "gen"]), BUILD).into()
+}
+
+/// Whether cargo-nextest is there; without it `cargo test` does the same, a little slower.
+pub(super) fn nextest() -> bool {
+    available(cargo().args(["nextest", "--version"]))
+}
+
+fn tests() -> Outcome {
+    let mut command = cargo();
+    if nextest() {
+        command.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+    } else {
+        command.args(["test", "--workspace", "--all-targets", "--no-fail-fast"]);
+    }
+    run(&mut command, BUILD).into()
+}
+
+fn doctests() -> Outcome {
+    run(cargo().args(["test", "--workspace", "--doc"]), BUILD).into()
+}
+
+fn docs() -> Outcome {
+    run(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"), BUILD).into()
+}
+
+/// A program without std, allocator and panic handler its own: what links std can't be in its graph.
+fn no_std() -> Outcome {
+    let manifest = crate::root().join("xtask/no-std/Cargo.toml");
+    let target = crate::root().join("target/no-std");
+    run(cargo().args(["check", "--manifest-path"]).arg(manifest).arg("--target-dir").arg(target), BUILD).into()
+}
+
+fn embedded() -> Outcome {
+    if let Err(why) = run(cargo().args(["build", "--example", "command_scheduler"]), BUILD) {
+        return Outcome::Failed(why);
+    }
+    let mut command: Command = cargo();
+    command.args(["run", "--quiet", "--example", "command_scheduler", "--", "--duration", "8s"]);
+    run(&mut command, Duration::from_secs(120)).into()
+}
