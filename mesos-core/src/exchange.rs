@@ -15,6 +15,14 @@ use crate::Endpoint;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExchangeId(pub(crate) u64);
 
+impl ExchangeId {
+    /// The exchange with this number, for machines of one's own and for tests; a machine never uses one twice.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 impl fmt::Display for ExchangeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{}", self.0)
@@ -66,11 +74,15 @@ pub struct Header {
 }
 
 impl Header {
-    pub(crate) fn new(name: &'static str, value: impl Into<String>) -> Self {
+    /// A header whose value may be shown.
+    #[must_use]
+    pub fn new(name: &'static str, value: impl Into<String>) -> Self {
         Self { name, value: value.into(), sensitive: false }
     }
 
-    pub(crate) fn sensitive(name: &'static str, value: impl Into<String>) -> Self {
+    /// A header whose value is a secret.
+    #[must_use]
+    pub fn sensitive(name: &'static str, value: impl Into<String>) -> Self {
         Self { name, value: value.into(), sensitive: true }
     }
 
@@ -114,6 +126,23 @@ pub struct Request {
 }
 
 impl Request {
+    /// A request without headers and body, for machines of one's own and for tests.
+    pub fn new(id: ExchangeId, lane: Lane, endpoint: Endpoint, method: Method, path: impl Into<String>) -> Self {
+        Self { id, lane, endpoint, method, path: path.into(), headers: Vec::new(), body: Bytes::new() }
+    }
+
+    /// Adds a header.
+    pub fn with_header(mut self, header: Header) -> Self {
+        self.headers.push(header);
+        self
+    }
+
+    /// Sets the body.
+    pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
     /// The exchange that this request starts.
     #[must_use]
     pub const fn id(&self) -> ExchangeId {

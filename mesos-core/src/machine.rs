@@ -16,7 +16,8 @@ use crate::{ExchangeId, Failure, Head, Instant, Request};
 /// 6. Nothing that a peer or the network does makes `handle_input` fail: it becomes an event. Commands return a
 ///    `Result`, and fail only for what their caller did wrong.
 /// 7. A terminal event is the last one. What was queued before it, aborts above all, still comes out first; after it
-///    every output is `Timeout(None)`, whatever is fed.
+///    every output is `Timeout(None)`, whatever is fed. A machine that lives always has an exchange under way or a
+///    deadline: `Timeout(None)` without an open exchange means the end, and drivers stop there.
 pub trait Machine {
     /// What the machine tells its user.
     type Event;

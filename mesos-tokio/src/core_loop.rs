@@ -1,0 +1,141 @@
+//! What both faces of the driver share: machine, connections, clock, and events not handed over yet.
+
+use std::collections::VecDeque;
+
+use mesos_core::{Deadline, Input, Instant, Machine, Output};
+use tokio::time::sleep_until;
+
+use crate::Http;
+use crate::net::{ANSWER_QUEUE, Net, STREAM_QUEUE, Wire};
+
+/// Answers of calls are read as long as fewer events than this are held; the subscription only while none is.
+const ANSWERS_LIMIT: usize = 1024;
+/// Turns given to the connections' tasks before a timer is believed.
+const CATCH_UP: usize = 8;
+
+pub(crate) struct Core<M: Machine> {
+    pub(crate) machine: M,
+    net: Net,
+    origin: tokio::time::Instant,
+    started: bool,
+    finished: bool,
+    deadline: Option<Deadline>,
+    pub(crate) held: VecDeque<M::Event>,
+}
+
+impl<M: Machine> Core<M> {
+    pub(crate) fn new(machine: M, http: Http) -> Self {
+        Self {
+            machine,
+            net: Net::new(http),
+            origin: tokio::time::Instant::now(),
+            started: false,
+            finished: false,
+            deadline: None,
+            held: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        Instant::from_origin(self.origin.elapsed())
+    }
+
+    /// Nothing will ever come out again. Events may still be held.
+    pub(crate) const fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    pub(crate) fn start(&mut self) {
+        if !self.started {
+            self.started = true;
+            self.expire();
+        }
+    }
+
+    /// Waits for a report or the deadline, and feeds it. Cancel-safe: what was received has been fed.
+    pub(crate) async fn turn(&mut self) {
+        let deadline = self.deadline.map(|d| self.origin + d.at.since_origin());
+        let timer = async {
+            match deadline {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        let (stream, answers) = self.wanted();
+        tokio::select! {
+            biased;
+            wire = self.net.next(stream, answers) => {
+                self.feed(wire);
+                // Reports may come without a pause; timers still count.
+                if deadline.is_some_and(|at| at <= tokio::time::Instant::now()) {
+                    self.tick();
+                }
+            }
+            () = timer => {
+                // The whole process may have been held up, and then bytes are waiting in the kernel that prove the
+                // peer alive: the connections get a few turns to read them.
+                for _ in 0..CATCH_UP {
+                    tokio::task::yield_now().await;
+                    let (stream, answers) = self.wanted();
+                    if let Some(wire) = self.net.try_next(stream, answers) {
+                        self.feed(wire);
+                    }
+                }
+                self.tick();
+            }
+        }
+    }
+
+    /// Brings the machine up to the present: bytes first, then the clock.
+    pub(crate) fn tick(&mut self) {
+        // Not until nothing is left: a fast peer could keep that up for ever.
+        for _ in 0..STREAM_QUEUE + ANSWER_QUEUE {
+            let (stream, answers) = self.wanted();
+            match self.net.try_next(stream, answers) {
+                Some(wire) => self.feed(wire),
+                None => break,
+            }
+        }
+        if let Some(id) = self.net.unread_stream() {
+            self.machine.handle_input(self.now(), Input::Paused { id });
+        }
+        self.expire();
+    }
+
+    /// Runs a command at the present time, and starts what it asks for.
+    pub(crate) fn command<R>(&mut self, command: impl FnOnce(&mut M) -> R) -> R {
+        self.start();
+        self.tick();
+        let result = command(&mut self.machine);
+        self.drain();
+        result
+    }
+
+    /// Which reports may be read now: the subscription's, and those of other exchanges.
+    fn wanted(&self) -> (bool, bool) {
+        (self.held.is_empty(), self.held.len() < ANSWERS_LIMIT)
+    }
+
+    fn expire(&mut self) {
+        self.machine.handle_input(self.now(), Input::Timeout);
+        self.drain();
+    }
+
+    fn feed(&mut self, wire: Wire) {
+        let now = self.now();
+        wire.lend(|input| self.machine.handle_input(now, input));
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        self.deadline = loop {
+            match self.machine.poll_output() {
+                Output::Request(request) => self.net.start(request),
+                Output::Abort(id) => self.net.abort(id),
+                Output::Event(event) => self.held.push_back(event),
+                Output::Timeout(deadline) => break deadline,
+            }
+        };
+        self.finished = self.deadline.is_none() && self.net.is_idle();
+    }
+}

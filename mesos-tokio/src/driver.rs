@@ -1,0 +1,89 @@
+//! The pulled face: one event at a time, on the caller's own task.
+
+use std::fmt;
+
+use mesos_core::Machine;
+
+use crate::Http;
+use crate::core_loop::Core;
+use crate::spawned::{Events, Handle, spawn};
+
+/// Runs one machine: makes its connections, feeds it what arrives and keeps its time.
+///
+/// Events are pulled with [`next_event`](Self::next_event), or, after [`spawn`](Self::spawn), come out of a stream
+/// while a task of its own does the work. Several drivers can run side by side; nothing is shared but what [`Http`]
+/// holds.
+///
+/// Dropping the driver closes all connections and sends nothing: a framework stays known to the master for its
+/// failover time. To leave in another way, give the machine the command for it and read events to the end.
+///
+/// A driver works on a tokio runtime with I/O and time enabled.
+pub struct Driver<M: Machine> {
+    core: Core<M>,
+}
+
+impl<M: Machine> Driver<M> {
+    /// A driver for this machine. Nothing happens before the first event is asked for, or the first command given.
+    #[must_use]
+    pub fn new(machine: M, http: Http) -> Self {
+        Self { core: Core::new(machine, http) }
+    }
+
+    /// The next event; `None` after the last one.
+    ///
+    /// Cancel-safe: an event is either returned or kept for the next call. The machine's time only moves within this
+    /// method and [`with`](Self::with). While nobody calls them, at most 256 KiB of the subscription are read ahead
+    /// and the rest is left to the network; bytes that waited are looked at before any timer, so a caller who took
+    /// two minutes over an event doesn't find the master declared silent.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime, or in one without time.
+    pub async fn next_event(&mut self) -> Option<M::Event> {
+        self.core.start();
+        loop {
+            if let Some(event) = self.core.held.pop_front() {
+                return Some(event);
+            }
+            if self.core.is_finished() {
+                return None;
+            }
+            self.core.turn().await;
+        }
+    }
+
+    /// Gives commands to the machine, at the present time. What they ask for starts at once.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn with<R>(&mut self, command: impl FnOnce(&mut M) -> R) -> R {
+        self.core.command(command)
+    }
+
+    /// The machine, to look at.
+    #[must_use]
+    pub const fn machine(&self) -> &M {
+        &self.core.machine
+    }
+
+    /// Moves the driver to a task of its own.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    #[must_use = "dropping both ends the driver"]
+    pub fn spawn(self) -> (Handle<M>, Events<M::Event>)
+    where
+        M: Send + 'static,
+        M::Event: Send + 'static,
+    {
+        spawn(self.core)
+    }
+}
+
+impl<M: Machine + fmt::Debug> fmt::Debug for Driver<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").field("machine", &self.core.machine).finish_non_exhaustive()
+    }
+}
