@@ -9,16 +9,27 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod authorization;
+mod backoff;
+mod base64;
+mod codec;
 mod endpoint;
 mod exchange;
+mod location;
+mod log;
 mod machine;
 pub mod recordio;
 mod rng;
+pub mod scheduler;
 mod time;
 mod wire;
 
+pub use authorization::{Authorization, AuthorizationError};
+pub use backoff::Backoff;
+pub use codec::Codec;
 pub use endpoint::{Endpoint, EndpointError};
 pub use exchange::{ExchangeId, Failure, FailureKind, Head, Header, Lane, Method, Request, Sent};
+pub use location::RedirectError;
 pub use machine::{Deadline, Input, Machine, Output};
 pub use mesos_proto;
 pub use mesos_proto::v1;

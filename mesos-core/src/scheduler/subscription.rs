@@ -1,0 +1,451 @@
+//! One SUBSCRIBE and its answer, from the request to the end of the stream.
+
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+use prost::Message;
+
+use super::client::{Client, Ending, Redirect, State, Waiting};
+use super::event::{DisconnectReason, Event, FatalReason, Subscribed};
+use super::outgoing::{CallKind, Outgoing};
+use crate::location::{self, RedirectError};
+use crate::log::{debug, info};
+use crate::recordio::Decoder;
+use crate::wire::{self, BadOffer, Parsed};
+use crate::{Endpoint, ExchangeId, Failure, Head, Header, Input, Instant, Lane, Method, Output, Request, v1};
+use v1::scheduler::event::Type;
+
+/// Where the API is; a redirect may name another path.
+const PATH: &str = "/api/v1/scheduler";
+/// How much of an error's body is kept.
+pub(super) const TEXT_LIMIT: usize = 4096;
+/// A longer stream id isn't one; Mesos promises 128 bytes.
+const STREAM_ID_LIMIT: usize = 1024;
+/// Many frameworks are sent to a new leader in the same moment.
+const NEW_MASTER_DELAY: Duration = Duration::from_millis(500);
+/// Between redirects in a row, so that two masters that name each other aren't flooded.
+const HOP_DELAY: Duration = Duration::from_millis(200);
+
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) exchange: ExchangeId,
+    pub(super) endpoint: Endpoint,
+    pub(super) path: String,
+    hops: u8,
+    /// Whether this master may see the credentials.
+    pub(super) trusted: bool,
+    pub(super) phase: Phase,
+    /// When the stream last showed life; at first, when the request was made.
+    pub(super) last_byte: Instant,
+    /// The driver doesn't read: silence proves nothing.
+    paused: bool,
+    /// Since a call was refused; the next byte clears it.
+    pub(super) suspect: Option<Instant>,
+    decoder: Decoder,
+    /// The stream has ended, but records before its end may still wait in the decoder.
+    pub(super) end: Option<StreamEnd>,
+}
+
+#[derive(Debug)]
+pub(super) enum StreamEnd {
+    Orderly,
+    Failed(Failure),
+}
+
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// No answer so far.
+    Connecting,
+    /// An answer that isn't a stream; its text is still coming.
+    Refused {
+        status: u16,
+        text: Vec<u8>,
+    },
+    /// A stream, but no event so far.
+    Subscribing {
+        stream_id: String,
+    },
+    Subscribed {
+        stream_id: String,
+        since: Instant,
+        interval: Option<Duration>,
+    },
+}
+
+impl Subscription {
+    /// When silence will have lasted too long.
+    pub(super) fn silence(&self, missed: u32, before: Duration) -> Option<Instant> {
+        if self.paused || self.end.is_some() {
+            return None;
+        }
+        match &self.phase {
+            Phase::Connecting | Phase::Refused { .. } | Phase::Subscribing { .. } => Some(self.last_byte + before),
+            Phase::Subscribed { interval, .. } => interval.map(|i| self.last_byte + i.saturating_mul(missed)),
+        }
+    }
+
+    /// When silence since a refused call will have lasted too long: an interval, and a third for its lateness.
+    pub(super) fn suspicion(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Subscribed { interval: Some(interval), .. } if !self.paused && self.end.is_none() => {
+                self.suspect.map(|since| since + interval.saturating_mul(4) / 3)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What makes another attempt sensible; everything else that isn't 200 is final.
+fn is_transient(status: u16) -> bool {
+    match status {
+        404 | 408 | 425 | 429 => true,
+        501 => false,
+        _ => !(400..500).contains(&status),
+    }
+}
+
+/// Whether this is the media type, whatever its parameters.
+fn is_media_type(value: Option<&str>, expected: &str) -> bool {
+    let essence = value.and_then(|value| value.split(';').next()).unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case(expected)
+}
+
+/// Keeps what fits of a body.
+pub(super) fn keep(text: &mut Vec<u8>, data: &[u8], limit: usize) {
+    let room = limit.saturating_sub(text.len()).min(data.len());
+    text.extend_from_slice(data.get(..room).unwrap_or_default());
+}
+
+pub(super) fn readable(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).into_owned()
+}
+
+impl Client {
+    /// Sends SUBSCRIBE to where a redirect led, or to the next master.
+    pub(super) fn subscribe(&mut self, redirect: Option<Redirect>) {
+        let redirect = redirect.or_else(|| {
+            let endpoint = self.config.masters.get(self.master)?.clone();
+            Some(Redirect { endpoint, path: PATH.to_owned(), hops: 0 })
+        });
+        // A configuration has at least one master.
+        let Some(Redirect { endpoint, path, hops }) = redirect else { return };
+        info!(master = %endpoint, framework = ?self.config.profile.info.id, "subscribing");
+        let exchange = self.new_exchange();
+        let trusted = self.config.trust_redirects || self.config.masters.contains(&endpoint);
+        let body = self.config.profile.subscribe().encode_to_vec();
+        self.request(exchange, Lane::Subscription, &endpoint, &path, trusted, None, body);
+        self.state = State::Session(Subscription {
+            exchange,
+            endpoint,
+            path,
+            hops,
+            trusted,
+            phase: Phase::Connecting,
+            last_byte: self.now,
+            paused: false,
+            suspect: None,
+            decoder: Decoder::new(self.config.record_limit),
+            end: None,
+        });
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of one request")]
+    pub(super) fn request(
+        &mut self,
+        id: ExchangeId,
+        lane: Lane,
+        endpoint: &Endpoint,
+        path: &str,
+        trusted: bool,
+        stream_id: Option<&str>,
+        call: Vec<u8>,
+    ) {
+        let media_type = self.config.codec.media_type();
+        let mut headers = Vec::with_capacity(5);
+        headers.push(Header::new("Host", endpoint.authority()));
+        headers.push(Header::new("Content-Type", media_type));
+        headers.push(Header::new("Accept", media_type));
+        if let Some(stream_id) = stream_id {
+            headers.push(Header::new("Mesos-Stream-Id", stream_id));
+        }
+        if let Some(authorization) = self.config.authorization.as_ref().filter(|_| trusted) {
+            headers.push(Header::sensitive("Authorization", authorization.value()));
+        }
+        let body = self.config.codec.write_call(call);
+        let (endpoint, path) = (endpoint.clone(), path.to_owned());
+        self.outputs.push_back(Output::Request(Request {
+            id,
+            lane,
+            endpoint,
+            method: Method::Post,
+            path,
+            headers,
+            body,
+        }));
+    }
+
+    /// An input for the exchange of the subscription.
+    pub(super) fn on_stream_input(&mut self, input: Input<'_>) {
+        let State::Session(s) = &mut self.state else { return };
+        if s.end.is_some() {
+            return;
+        }
+        match input {
+            Input::Head { head, .. } => {
+                s.last_byte = self.now;
+                if matches!(s.phase, Phase::Connecting) {
+                    self.on_head(&head);
+                }
+            }
+            Input::Body { data, .. } => {
+                s.last_byte = self.now;
+                s.paused = false;
+                s.suspect = None;
+                match &mut s.phase {
+                    Phase::Connecting => {}
+                    Phase::Refused { text, .. } => {
+                        keep(text, data, TEXT_LIMIT);
+                        if text.len() >= TEXT_LIMIT {
+                            self.on_refusal();
+                        }
+                    }
+                    Phase::Subscribing { .. } | Phase::Subscribed { .. } => s.decoder.push(data),
+                }
+            }
+            Input::End { .. } => self.on_stream_end(StreamEnd::Orderly),
+            Input::Failed { failure, .. } => self.on_stream_end(StreamEnd::Failed(failure)),
+            Input::Paused { .. } => s.paused = true,
+            Input::Timeout => {}
+        }
+    }
+
+    fn on_head(&mut self, head: &Head) {
+        let State::Session(s) = &mut self.state else { return };
+        match head.status() {
+            200 => {
+                if !is_media_type(head.content_type.as_deref(), self.config.codec.media_type()) {
+                    return self.session_over(DisconnectReason::ContentType(head.content_type.clone()));
+                }
+                let legal = |id: &&str| {
+                    !id.is_empty() && id.len() <= STREAM_ID_LIMIT && id.bytes().all(|b| matches!(b, b' '..=b'~'))
+                };
+                let Some(stream_id) = head.stream_id.as_deref().filter(legal) else {
+                    return self.session_over(DisconnectReason::NoStreamId);
+                };
+                let stream_id = stream_id.to_owned();
+                s.phase = Phase::Subscribing { stream_id: stream_id.clone() };
+                let master = s.endpoint.clone();
+                self.outputs.push_back(Output::Event(Event::StreamOpened { master, stream_id }));
+            }
+            307 | 308 => self.on_redirect(head),
+            status => s.phase = Phase::Refused { status, text: Vec::new() },
+        }
+    }
+
+    fn on_redirect(&mut self, head: &Head) {
+        let State::Session(s) = &self.state else { return };
+        let hops = s.hops.saturating_add(1);
+        let target = location::resolve(head.location.as_deref(), &s.endpoint, &s.path).and_then(|target| {
+            if hops > self.config.max_redirects {
+                return Err(RedirectError::TooMany(self.config.max_redirects));
+            }
+            Ok(target)
+        });
+        match target {
+            Ok((endpoint, path)) => {
+                debug!(from = %s.endpoint, to = %endpoint, "redirected");
+                self.outputs.push_back(Output::Abort(s.exchange));
+                let fixed = if hops > 1 { HOP_DELAY } else { Duration::ZERO };
+                let until = self.now + fixed + self.rng.below(NEW_MASTER_DELAY.saturating_sub(fixed));
+                let redirect = Redirect { endpoint, path, hops };
+                self.state = State::Waiting(Waiting { until: Some(until), redirect: Some(redirect) });
+                if self.ending == Ending::Teardown {
+                    self.queue_teardown();
+                }
+            }
+            Err(error) => self.session_over(error.into()),
+        }
+    }
+
+    fn on_stream_end(&mut self, end: StreamEnd) {
+        let State::Session(s) = &mut self.state else { return };
+        s.paused = false;
+        s.end = Some(end);
+        match &s.phase {
+            // Its outcome follows when the records before it have been dealt with.
+            Phase::Subscribing { .. } | Phase::Subscribed { .. } => {}
+            Phase::Refused { .. } => self.on_refusal(),
+            Phase::Connecting => {
+                let reason = end_reason(s);
+                self.session_over(reason);
+            }
+        }
+    }
+
+    /// An answer other than a stream is complete, or as complete as it will be.
+    fn on_refusal(&mut self) {
+        let State::Session(Subscription { phase: Phase::Refused { status, text }, .. }) = &self.state else { return };
+        let (status, text) = (*status, readable(text));
+        match status {
+            401 => self.on_unauthorized(text),
+            _ if is_transient(status) => self.session_over(DisconnectReason::Status { status, text }),
+            _ => self.finish(Event::Fatal(FatalReason::Refused { status, text })),
+        }
+    }
+
+    /// 401, for SUBSCRIBE or for a call.
+    pub(super) fn on_unauthorized(&mut self, text: String) {
+        let State::Session(s) = &self.state else { return };
+        let withheld = !s.trusted && self.config.authorization.is_some();
+        if self.config.renewable && !withheld {
+            return self.session_over(DisconnectReason::Unauthorized);
+        }
+        let master = s.endpoint.clone();
+        self.finish(Event::Fatal(FatalReason::Unauthorized { master, text, withheld }));
+    }
+
+    pub(super) fn on_silence(&mut self, after: Duration) {
+        match &self.state {
+            // The status alone says enough.
+            State::Session(Subscription { phase: Phase::Refused { .. }, .. }) => self.on_refusal(),
+            _ => self.session_over(DisconnectReason::Silent { after }),
+        }
+    }
+
+    /// Deals with the next record, or with the end of the stream; false if there is neither.
+    pub(super) fn on_next_record(&mut self) -> bool {
+        let State::Session(s) = &mut self.state else { return false };
+        if !matches!(s.phase, Phase::Subscribing { .. } | Phase::Subscribed { .. }) {
+            return false;
+        }
+        match s.decoder.next_record() {
+            Ok(Some(record)) => self.on_record(record),
+            Err(error) => self.session_over(error.into()),
+            Ok(None) if s.end.is_none() => return false,
+            // The stream of a framework that is torn down ends before or after the answer to TEARDOWN.
+            Ok(None) if self.lanes.is_flying(CallKind::Teardown) => return false,
+            Ok(None) => {
+                let reason = end_reason(s);
+                self.session_over(reason);
+            }
+        }
+        true
+    }
+
+    fn on_record(&mut self, record: Bytes) {
+        let State::Session(s) = &self.state else { return };
+        let subscribed = matches!(s.phase, Phase::Subscribed { .. });
+        let parsed = self.config.codec.read_event(&record).and_then(|message| wire::scheduler_event(&message));
+        let event = match parsed {
+            Err(path) => Event::Malformed { path, record },
+            Ok(Parsed::Unknown) => Event::Unknown { record },
+            Ok(Parsed::Other(event, Type::Error)) => {
+                return self.on_error(event.error.map(|e| e.message).unwrap_or_default());
+            }
+            Ok(Parsed::Other(event, Type::Subscribed)) if !subscribed => {
+                return self.on_subscribed(event.subscribed.unwrap_or_default());
+            }
+            Ok(_) if !subscribed => return self.session_over(DisconnectReason::FirstEvent),
+            Ok(Parsed::Offers(offers, bad)) => {
+                if !bad.is_empty() {
+                    self.on_bad_offers(bad, &record);
+                    if offers.is_empty() {
+                        return;
+                    }
+                }
+                Event::Offers(offers)
+            }
+            Ok(Parsed::Update(update)) => Event::Update(update),
+            Ok(Parsed::Other(event, kind)) => plain(event, kind).unwrap_or(Event::Unknown { record }),
+        };
+        self.outputs.push_back(Output::Event(event));
+        if !subscribed {
+            self.session_over(DisconnectReason::FirstEvent);
+        }
+    }
+
+    /// They are reported, and given back, since nobody else can answer them.
+    fn on_bad_offers(&mut self, bad: Vec<BadOffer>, record: &Bytes) {
+        let mut ids = Vec::new();
+        for BadOffer { path, id } in bad {
+            ids.extend(id);
+            self.outputs.push_back(Output::Event(Event::Malformed { path, record: record.clone() }));
+        }
+        if let Ok(decline) = Outgoing::decline(CallKind::Decline, ids, None) {
+            if self.ending == Ending::No && self.lanes.has_room(&decline, &self.config.queue).is_ok() {
+                self.enqueue_unreported(decline);
+            }
+        }
+    }
+
+    fn on_subscribed(&mut self, event: v1::scheduler::event::Subscribed) {
+        let State::Session(s) = &mut self.state else { return };
+        let Phase::Subscribing { stream_id } = &mut s.phase else { return };
+        let id = event.framework_id;
+        let ours = self.config.profile.info.id.get_or_insert_with(|| id.clone());
+        if id.value.is_empty() || *ours != id {
+            if ours.value.is_empty() {
+                self.config.profile.info.id = None;
+            }
+            return self.session_over(DisconnectReason::OtherFramework(id.value));
+        }
+        let interval = event.heartbeat_interval_seconds.and_then(heartbeat_interval);
+        s.phase = Phase::Subscribed { stream_id: core::mem::take(stream_id), since: self.now, interval };
+        s.last_byte = self.now;
+        if let Some(index) = self.config.masters.iter().position(|master| *master == s.endpoint) {
+            self.master = index;
+        }
+        info!(framework = %id.value, master = %s.endpoint, "subscribed");
+        let first = !core::mem::replace(&mut self.ever_subscribed, true);
+        let master = s.endpoint.clone();
+        self.outputs.push_back(Output::Event(Event::Subscribed(Subscribed {
+            framework_id: id,
+            master,
+            master_info: event.master_info,
+            heartbeat_interval: interval,
+            first,
+        })));
+        if self.ending == Ending::Teardown {
+            self.queue_teardown();
+        }
+    }
+
+    /// ERROR is always final: subscribing again would fight another instance, or be refused again.
+    fn on_error(&mut self, text: String) {
+        match (FatalReason::from_error(text), self.ending) {
+            (FatalReason::Removed, Ending::Teardown) => self.stop(true),
+            (reason, _) => self.finish(Event::Fatal(reason)),
+        }
+    }
+}
+
+fn end_reason(s: &Subscription) -> DisconnectReason {
+    match &s.end {
+        Some(StreamEnd::Failed(failure)) => DisconnectReason::Failed(failure.clone()),
+        _ => s.decoder.finish().err().map_or(DisconnectReason::Closed, DisconnectReason::Framing),
+    }
+}
+
+/// A number of seconds that makes sense as an interval.
+fn heartbeat_interval(seconds: f64) -> Option<Duration> {
+    let interval = Duration::try_from_secs_f64(seconds).ok().filter(|interval| !interval.is_zero())?;
+    Some(interval.clamp(Duration::from_millis(10), Duration::from_secs(86_400)))
+}
+
+/// The events that are plain messages.
+fn plain(event: v1::scheduler::Event, kind: Type) -> Option<Event> {
+    match kind {
+        Type::Heartbeat => Some(Event::Heartbeat),
+        Type::Rescind => event.rescind.map(|e| Event::Rescind(e.offer_id)),
+        Type::RescindInverseOffer => event.rescind_inverse_offer.map(|e| Event::RescindInverse(e.inverse_offer_id)),
+        Type::InverseOffers => event.inverse_offers.map(|e| Event::InverseOffers(e.inverse_offers)),
+        Type::Message => event.message.map(Event::Message),
+        Type::Failure => event.failure.map(Event::Failure),
+        Type::UpdateOperationStatus => event.update_operation_status.map(|e| Event::OperationUpdate(e.status)),
+        // A second SUBSCRIBED on one stream; the others are dealt with before.
+        Type::Subscribed | Type::Unknown | Type::Offers | Type::Update | Type::Error => None,
+    }
+}
