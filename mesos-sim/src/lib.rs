@@ -1,1 +1,22 @@
-//! mesos-sim
+//! A simulated Mesos cluster, to test frameworks with.
+//!
+//! [`Cluster`] is a master (or several) and agents as one state machine: without sockets, clock or threads, and with
+//! all chance from a seed. It behaves as a real Mesos 1.11 was seen to behave, and shares neither framing nor timers
+//! nor rules with the client library, so it can judge it.
+#![allow(deprecated, reason = "old frameworks use the old fields, and are served too")]
+
+mod agent;
+mod cluster;
+mod codec;
+mod http;
+mod master;
+mod options;
+mod resources;
+mod rng;
+#[cfg(feature = "serve")]
+pub mod serve;
+
+pub use agent::Exit;
+pub use cluster::{Cluster, OptionsError, Output, TaskName};
+pub use http::{ExchangeId, Request, Response};
+pub use options::{AgentOptions, Options};

@@ -1,0 +1,262 @@
+//! A simulated agent: its tasks, and one stream of updates for each.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use mesos_proto::v1;
+use v1::TaskState;
+use v1::task_status::{Reason, Source};
+
+use crate::resources::Pool;
+use crate::rng::Rng;
+
+/// A framework's id and a task's id.
+pub(crate) type TaskKey = (String, String);
+
+/// What an agent wants done.
+#[derive(Debug)]
+pub(crate) enum ToCluster {
+    /// Forward this status to the master.
+    Update { framework: String, status: Box<v1::TaskStatus> },
+    /// Start a task's process.
+    Start { task: TaskKey, info: Box<v1::TaskInfo> },
+    /// End a task's process: politely, and after the grace by force.
+    End { task: TaskKey, grace: Duration },
+}
+
+/// A task on an agent.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) info: v1::TaskInfo,
+    pub(crate) resources: Pool,
+    /// The executor's latest word.
+    pub(crate) state: TaskState,
+    /// Not yet acknowledged by the scheduler, oldest first; only the first one is sent.
+    pending: VecDeque<v1::TaskStatus>,
+    /// When the first one goes out again, and how long the wait after that is.
+    retry: Option<(Duration, Duration)>,
+    kill_sent: bool,
+    killing_states: bool,
+}
+
+impl Task {
+    /// The state that the stream has come to, as the master has seen it.
+    pub(crate) fn forwarded(&self) -> TaskState {
+        self.pending.front().map_or(self.state, v1::TaskStatus::state)
+    }
+}
+
+/// An agent.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    pub(crate) id: String,
+    pub(crate) info: v1::AgentInfo,
+    pub(crate) total: Pool,
+    /// Whether its process runs.
+    pub(crate) up: bool,
+    /// Whether its messages pass.
+    pub(crate) reachable: bool,
+    pub(crate) tasks: BTreeMap<TaskKey, Task>,
+    retry: Duration,
+    pub(crate) out: VecDeque<ToCluster>,
+}
+
+impl Agent {
+    pub(crate) fn new(id: String, info: v1::AgentInfo, total: Pool, retry: Duration) -> Self {
+        let (tasks, out) = (BTreeMap::new(), VecDeque::new());
+        Self { id, info, total, up: true, reachable: true, tasks, retry, out }
+    }
+
+    /// Whether the master and the agent hear each other.
+    pub(crate) const fn connected(&self) -> bool {
+        self.up && self.reachable
+    }
+
+    pub(crate) fn launch(&mut self, framework: &str, info: v1::TaskInfo, killing_states: bool) {
+        let key = (framework.to_owned(), info.task_id.value.clone());
+        let resources = Pool::of(&info.resources).unwrap_or_default();
+        let task = Task {
+            info: info.clone(),
+            resources,
+            state: TaskState::TaskStaging,
+            pending: VecDeque::new(),
+            retry: None,
+            kill_sent: false,
+            killing_states,
+        };
+        self.tasks.insert(key.clone(), task);
+        self.out.push_back(ToCluster::Start { task: key, info: Box::new(info) });
+    }
+
+    /// KILL from the scheduler.
+    pub(crate) fn kill(&mut self, key: &TaskKey, policy: Option<&v1::KillPolicy>, now: &mut Moment<'_>) {
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        if is_terminal(task.state) {
+            return;
+        }
+        if task.state == TaskState::TaskStaging {
+            self.report(
+                key,
+                TaskState::TaskKilled,
+                Source::Agent,
+                Some(Reason::TaskKilledDuringLaunch),
+                "Killed before delivery to the executor",
+                now,
+            );
+            self.out.push_back(ToCluster::End { task: key.clone(), grace: Duration::ZERO });
+            return;
+        }
+        let grace = policy.or(task.info.kill_policy.as_ref()).and_then(|policy| policy.grace_period.as_ref());
+        let grace = grace.map_or(Duration::from_secs(3), |grace| Duration::from_nanos(grace.nanoseconds.max(0) as u64));
+        let (first, killing) = (!std::mem::replace(&mut task.kill_sent, true), task.killing_states);
+        if first && killing {
+            self.report(key, TaskState::TaskKilling, Source::Executor, None, "", now);
+        }
+        if first || policy.is_some() {
+            self.out.push_back(ToCluster::End { task: key.clone(), grace });
+        }
+    }
+
+    /// The task's process has started.
+    pub(crate) fn started(&mut self, key: &TaskKey, now: &mut Moment<'_>) {
+        if self.tasks.get(key).is_some_and(|task| task.state == TaskState::TaskStaging) {
+            self.report(key, TaskState::TaskStarting, Source::Executor, None, "", now);
+            self.report(key, TaskState::TaskRunning, Source::Executor, None, "", now);
+        }
+    }
+
+    /// The task's process has ended.
+    pub(crate) fn ended(&mut self, key: &TaskKey, end: &Exit, now: &mut Moment<'_>) {
+        let Some(task) = self.tasks.get(key).filter(|task| !is_terminal(task.state)) else { return };
+        let (state, message) = match (task.kill_sent, end) {
+            (true, _) => (TaskState::TaskKilled, "Command terminated".to_owned()),
+            (false, Exit::Status(0)) => (TaskState::TaskFinished, "Command exited with status 0".to_owned()),
+            (false, Exit::Status(status)) => (TaskState::TaskFailed, format!("Command exited with status {status}")),
+            (false, Exit::Signal(signal)) => (TaskState::TaskFailed, format!("Command terminated by signal {signal}")),
+            (false, Exit::NotStarted(why)) => (TaskState::TaskFailed, format!("Failed to launch command: {why}")),
+        };
+        self.report(key, state, Source::Executor, None, &message, now);
+    }
+
+    /// Puts an update into the task's stream.
+    fn report(
+        &mut self,
+        key: &TaskKey,
+        state: TaskState,
+        source: Source,
+        reason: Option<Reason>,
+        message: &str,
+        now: &mut Moment<'_>,
+    ) {
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        task.state = state;
+        let status = v1::TaskStatus {
+            task_id: v1::TaskId { value: key.1.clone() },
+            state: state.into(),
+            message: (!message.is_empty()).then(|| message.into()),
+            source: Some(source.into()),
+            reason: reason.map(Into::into),
+            agent_id: Some(v1::AgentId { value: self.id.clone() }),
+            executor_id: (source == Source::Executor).then(|| v1::ExecutorId { value: key.1.clone() }),
+            timestamp: Some(now.unix),
+            uuid: Some(Bytes::copy_from_slice(&now.rng.uuid())),
+            ..Default::default()
+        };
+        task.pending.push_back(status);
+        if task.pending.len() == 1 {
+            self.send(key, now.at, self.retry);
+        }
+    }
+
+    /// Sends the head of a stream.
+    fn send(&mut self, key: &TaskKey, now: Duration, wait: Duration) {
+        let (limit, connected) = (self.retry * 60, self.connected());
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        let Some(status) = task.pending.front() else {
+            task.retry = None;
+            return;
+        };
+        task.retry = Some((now + wait, (wait * 2).min(limit)));
+        if connected {
+            self.out.push_back(ToCluster::Update { framework: key.0.clone(), status: Box::new(status.clone()) });
+        }
+    }
+
+    /// An acknowledgement from the scheduler.
+    pub(crate) fn acknowledge(&mut self, key: &TaskKey, uuid: &[u8], now: Duration) {
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        if task.pending.front().and_then(|status| status.uuid.as_deref()) != Some(uuid) {
+            return;
+        }
+        task.pending.pop_front();
+        if task.pending.is_empty() && is_terminal(task.state) {
+            self.tasks.remove(key);
+        } else {
+            self.send(key, now, self.retry);
+        }
+    }
+
+    /// All heads go out at once, and the waits start anew: after a registration, or when the framework is back.
+    pub(crate) fn resend(&mut self, framework: Option<&str>, now: Duration) {
+        let keys = self.tasks.keys().filter(|key| framework.is_none_or(|framework| framework == key.0));
+        for key in keys.cloned().collect::<Vec<_>>() {
+            self.send(&key, now, self.retry);
+        }
+    }
+
+    /// Ends all tasks of a framework, without a word to anybody.
+    pub(crate) fn shut_down(&mut self, framework: &str) {
+        let keys: Vec<TaskKey> = self.tasks.keys().filter(|key| key.0 == framework).cloned().collect();
+        for key in keys {
+            self.tasks.remove(&key);
+            self.out.push_back(ToCluster::End { task: key, grace: Duration::from_secs(1) });
+        }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        self.up.then(|| self.tasks.values().filter_map(|task| task.retry.map(|retry| retry.0)).min())?
+    }
+
+    pub(crate) fn tick(&mut self, now: Duration) {
+        let due = |task: &Task| task.retry.filter(|retry| retry.0 <= now).map(|retry| retry.1);
+        let due: Vec<_> = self.tasks.iter().filter_map(|(key, task)| Some((key.clone(), due(task)?))).collect();
+        for (key, wait) in due {
+            self.send(&key, now, wait);
+        }
+    }
+}
+
+/// How a task's process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Exit {
+    /// With this exit status.
+    Status(i32),
+    /// By this signal.
+    Signal(i32),
+    /// It could not be started.
+    NotStarted(String),
+}
+
+/// The time, and what comes with it.
+pub(crate) struct Moment<'a> {
+    pub(crate) at: Duration,
+    /// Seconds since 1970.
+    pub(crate) unix: f64,
+    pub(crate) rng: &'a mut Rng,
+}
+
+pub(crate) const fn is_terminal(state: TaskState) -> bool {
+    matches!(
+        state,
+        TaskState::TaskFinished
+            | TaskState::TaskFailed
+            | TaskState::TaskKilled
+            | TaskState::TaskError
+            | TaskState::TaskLost
+            | TaskState::TaskDropped
+            | TaskState::TaskGone
+            | TaskState::TaskGoneByOperator
+    )
+}

@@ -1,0 +1,479 @@
+//! Masters and agents together, as one machine without I/O.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use mesos_proto::v1;
+
+use crate::Options;
+use crate::agent::{Agent, Exit, Moment, TaskKey, ToCluster};
+use crate::http::{ExchangeId, Request, Response};
+use crate::master::{Effect, Master, Settings, ToAgent};
+use crate::resources::Pool;
+use crate::rng::Rng;
+
+/// A simulated cluster. It neither opens sockets nor runs tasks nor looks at a clock: requests, ended processes and the
+/// time are fed in, [`Output`]s come out. The feature `serve` puts it behind real HTTP.
+#[derive(Debug)]
+pub struct Cluster {
+    options: Options,
+    authorities: Vec<String>,
+    alive: Vec<bool>,
+    leader: Option<usize>,
+    master: Option<Master>,
+    agents: Vec<Agent>,
+    /// Which exchanges each master has open.
+    open: BTreeSet<(usize, ExchangeId)>,
+    later: Vec<(Duration, Later)>,
+    rng: Rng,
+    now: Duration,
+    unix_start: f64,
+    out: VecDeque<Output>,
+}
+
+/// What happens some time later.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Later {
+    Elect,
+    Register(usize),
+    Unreachable(usize),
+}
+
+/// A task, named for whoever runs its process.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub struct TaskName {
+    /// The framework's id.
+    pub framework: String,
+    /// The task's id.
+    pub task: String,
+}
+
+/// What a cluster wants done.
+#[must_use]
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Output {
+    /// Answer a request.
+    Respond(ExchangeId, Response),
+    /// Send a piece of an answer that streams: one record.
+    Stream(ExchangeId, Bytes),
+    /// End a streaming answer in good order.
+    End(ExchangeId),
+    /// Break the exchange's connection off.
+    Cut(ExchangeId),
+    /// Start a task's process; then tell [`Cluster::started`].
+    Start {
+        /// Which task.
+        name: TaskName,
+        /// All about it.
+        info: Box<v1::TaskInfo>,
+    },
+    /// End a task's process, politely, and by force after the grace; then tell [`Cluster::ended`].
+    Stop {
+        /// Which task.
+        name: TaskName,
+        /// How long it may take.
+        grace: Duration,
+    },
+    /// This master's process is dead: its port is to be closed.
+    MasterDown(usize),
+}
+
+/// Options that make no cluster.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OptionsError {
+    /// An agent's resources can't be read.
+    #[error("agent {agent}: resources {text:?} can't be read")]
+    Resources {
+        /// Which agent, counted from 0.
+        agent: usize,
+        /// The text.
+        text: String,
+    },
+}
+
+impl Cluster {
+    /// A cluster at time zero. `authorities` are the masters' `host:port`, one for each; `unix_start` is the time in
+    /// seconds since 1970; all chance comes from `seed`.
+    ///
+    /// # Errors
+    ///
+    /// If an agent's resources can't be read.
+    pub fn new(options: Options, authorities: Vec<String>, unix_start: f64, seed: u64) -> Result<Self, OptionsError> {
+        let mut rng = Rng::new(seed);
+        let cluster = rng.uuid_text();
+        let mut agents = Vec::new();
+        for (index, agent) in options.agents.iter().enumerate() {
+            let total = Pool::parse(&agent.resources)
+                .ok_or_else(|| OptionsError::Resources { agent: index, text: agent.resources.clone() })?;
+            let id = format!("{cluster}-S{index}");
+            let attributes = agent.attributes.iter().map(|(name, value)| v1::Attribute {
+                name: name.clone(),
+                r#type: v1::value::Type::Text.into(),
+                text: Some(v1::value::Text { value: value.clone() }),
+                ..Default::default()
+            });
+            let info = v1::AgentInfo {
+                hostname: agent.hostname.clone(),
+                port: Some(5051),
+                attributes: attributes.collect(),
+                id: Some(v1::AgentId { value: id.clone() }),
+                ..Default::default()
+            };
+            agents.push(Agent::new(id, info, total, options.update_retry));
+        }
+        let mut cluster = Self {
+            alive: vec![true; authorities.len()],
+            authorities,
+            options,
+            leader: None,
+            master: None,
+            agents,
+            open: BTreeSet::new(),
+            later: Vec::new(),
+            rng,
+            now: Duration::ZERO,
+            unix_start,
+            out: VecDeque::new(),
+        };
+        cluster.elect();
+        for index in 0..cluster.agents.len() {
+            cluster.register(index);
+        }
+        Ok(cluster)
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When to call [`advance`](Self::advance) at the latest.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Duration> {
+        let agents = self.agents.iter().filter_map(Agent::next_deadline);
+        let later = self.later.iter().map(|(at, _)| *at);
+        agents.chain(later).chain(self.master.as_ref().and_then(Master::next_deadline)).min()
+    }
+
+    /// Time has passed since the start. Spurious calls do no harm; every other method acts at the time last told here.
+    pub fn advance(&mut self, now: Duration) {
+        self.now = self.now.max(now);
+        let mut due: Vec<(Duration, Later)> = self.later.iter().filter(|(at, _)| *at <= self.now).copied().collect();
+        self.later.retain(|(at, _)| *at > self.now);
+        due.sort_by_key(|(at, _)| *at);
+        for (_, what) in due {
+            match what {
+                Later::Elect => self.elect(),
+                Later::Register(agent) => self.register(agent),
+                Later::Unreachable(agent) => self.lost(agent),
+            }
+        }
+        for agent in self.agents.iter_mut().filter(|agent| agent.up) {
+            agent.tick(self.now);
+        }
+        let unix = self.unix();
+        if let Some(master) = &mut self.master {
+            master.at(self.now, unix);
+            master.tick();
+        }
+        self.settle();
+    }
+
+    /// A request has arrived at a master. Exchange ids are the caller's choice, each used once.
+    pub fn request(&mut self, master: usize, exchange: ExchangeId, request: &Request) {
+        if !self.alive.get(master).copied().unwrap_or(false) {
+            self.out.push_back(Output::Cut(exchange));
+            return;
+        }
+        self.open.insert((master, exchange));
+        let path = request.path.split('?').next().unwrap_or_default().trim_end_matches('/');
+        let known = matches!(path, "/api/v1/scheduler" | "/master/api/v1/scheduler");
+        let redirect = matches!(path, "/redirect" | "/master/redirect");
+        let leads = self.leader == Some(master);
+        let leader = self.leader.and_then(|leader| self.authorities.get(leader));
+        let response = match (leader, known, redirect) {
+            (Some(leader), _, true) => Response { status: 307, headers: Vec::new(), body: Some(Bytes::new()) }
+                .with("Location", format!("//{leader}")),
+            (_, false, _) => Response::text(404, "404 Not Found."),
+            (Some(leader), true, _) if !leads => {
+                Response { status: 307, headers: Vec::new(), body: Some(Bytes::new()) }
+                    .with("Location", format!("//{leader}/master/api/v1/scheduler"))
+            }
+            (None, true, _) => Response::text(503, "No leader elected"),
+            _ => {
+                let unix = self.unix();
+                if let Some(master) = &mut self.master {
+                    master.at(self.now, unix);
+                    master.scheduler(exchange, request, &mut self.rng);
+                }
+                return self.settle();
+            }
+        };
+        self.out.push_back(Output::Respond(exchange, response));
+    }
+
+    /// The client has closed the exchange's connection, or its stream.
+    pub fn closed(&mut self, exchange: ExchangeId) {
+        self.open.retain(|(_, open)| *open != exchange);
+        if let Some(master) = &mut self.master {
+            master.closed(exchange);
+        }
+        self.settle();
+    }
+
+    /// A task's process runs.
+    pub fn started(&mut self, name: &TaskName) {
+        self.with_task(name, |agent, key, moment| agent.started(key, moment));
+    }
+
+    /// A task's process has ended.
+    pub fn ended(&mut self, name: &TaskName, exit: &Exit) {
+        self.with_task(name, |agent, key, moment| agent.ended(key, exit, moment));
+    }
+
+    fn with_task(&mut self, name: &TaskName, act: impl FnOnce(&mut Agent, &TaskKey, &mut Moment<'_>)) {
+        let key = (name.framework.clone(), name.task.clone());
+        let (at, unix) = (self.now, self.unix());
+        if let Some(agent) = self.agents.iter_mut().find(|agent| agent.tasks.contains_key(&key)) {
+            act(agent, &key, &mut Moment { at, unix, rng: &mut self.rng });
+        }
+        self.settle();
+    }
+
+    /// Which master leads.
+    #[must_use]
+    pub const fn leader(&self) -> Option<usize> {
+        self.leader
+    }
+
+    /// The tasks that run on an agent.
+    #[must_use]
+    pub fn tasks(&self, agent: usize) -> Vec<TaskName> {
+        let alive = |task: &crate::agent::Task| !crate::agent::is_terminal(task.state);
+        let tasks = self.agents.get(agent).into_iter().flat_map(|agent| agent.tasks.iter());
+        tasks.filter(|(_, task)| alive(task)).map(|(key, _)| name(key)).collect()
+    }
+
+    /// Kills a master: all its connections break. If it led, another takes over after a while, knowing nothing.
+    pub fn kill_master(&mut self, index: usize) {
+        let Some(alive) = self.alive.get_mut(index).filter(|alive| **alive) else { return };
+        *alive = false;
+        let open: Vec<ExchangeId> = self.open.iter().filter(|open| open.0 == index).map(|open| open.1).collect();
+        self.open.retain(|open| open.0 != index);
+        self.out.push_back(Output::MasterDown(index));
+        self.out.extend(open.into_iter().map(Output::Cut));
+        if self.leader == Some(index) {
+            self.master = None;
+            self.schedule(self.options.election, Later::Elect);
+        }
+    }
+
+    /// Starts a killed master again. Its port is to be open before.
+    pub fn restart_master(&mut self, index: usize) {
+        if let Some(alive) = self.alive.get_mut(index) {
+            *alive = true;
+        }
+        if self.master.is_none() && !self.later.iter().any(|(_, what)| *what == Later::Elect) {
+            self.elect();
+        }
+    }
+
+    /// Kills an agent's process. Its tasks live on.
+    pub fn kill_agent(&mut self, index: usize) {
+        self.silence(index, |agent| agent.up = false);
+        if let (Some(master), Some(agent)) = (&mut self.master, self.agents.get(index)) {
+            master.disconnected(&agent.id);
+        }
+        self.settle();
+    }
+
+    /// Starts a killed agent again; it registers after a while.
+    pub fn restart_agent(&mut self, index: usize) {
+        self.wake(index, |agent| agent.up = true);
+    }
+
+    /// Cuts an agent off without closing its connections: nobody notices before the ping timeout.
+    pub fn partition_agent(&mut self, index: usize) {
+        self.silence(index, |agent| agent.reachable = false);
+    }
+
+    /// Ends a partition.
+    pub fn heal_agent(&mut self, index: usize) {
+        self.wake(index, |agent| agent.reachable = true);
+    }
+
+    /// An operator marks an agent gone: it may never come back.
+    pub fn mark_agent_gone(&mut self, index: usize) {
+        if let (Some(master), Some(agent)) = (&mut self.master, self.agents.get_mut(index)) {
+            agent.reachable = false;
+            master.mark_gone(&agent.id);
+        }
+        self.settle();
+    }
+
+    fn silence(&mut self, index: usize, act: impl FnOnce(&mut Agent)) {
+        if let Some(agent) = self.agents.get_mut(index) {
+            act(agent);
+            self.schedule(self.options.unreachable_after, Later::Unreachable(index));
+        }
+    }
+
+    fn wake(&mut self, index: usize, act: impl FnOnce(&mut Agent)) {
+        if let Some(agent) = self.agents.get_mut(index) {
+            act(agent);
+            self.later.retain(|(_, what)| *what != Later::Unreachable(index));
+            self.schedule(self.options.reregistration, Later::Register(index));
+        }
+    }
+
+    /// Breaks the connections of all event streams and calls, as a router that restarts does. The master notices.
+    pub fn cut_all(&mut self) {
+        let open: Vec<ExchangeId> = self.open.iter().map(|open| open.1).collect();
+        self.open.clear();
+        for exchange in open {
+            self.out.push_back(Output::Cut(exchange));
+            if let Some(master) = &mut self.master {
+                master.closed(exchange);
+            }
+        }
+        self.settle();
+    }
+
+    /// Takes all offers back.
+    pub fn rescind_all(&mut self) {
+        if let Some(master) = &mut self.master {
+            master.rescind_all();
+        }
+        self.settle();
+    }
+
+    /// An operator removes a framework.
+    pub fn teardown(&mut self, framework: &str) {
+        if let Some(master) = &mut self.master {
+            master.remove_framework(framework);
+        }
+        self.settle();
+    }
+
+    fn unix(&self) -> f64 {
+        self.unix_start + self.now.as_secs_f64()
+    }
+
+    fn schedule(&mut self, after: Duration, what: Later) {
+        self.later.retain(|(_, other)| *other != what);
+        self.later.push((self.now + after, what));
+    }
+
+    fn elect(&mut self) {
+        self.leader = self.alive.iter().position(|&alive| alive);
+        let Some(authority) = self.leader.and_then(|leader| self.authorities.get(leader)).cloned() else {
+            self.master = None;
+            return;
+        };
+        let settings = Settings {
+            credentials: self.options.credentials.clone(),
+            allocation_interval: self.options.allocation_interval,
+            heartbeat_interval: self.options.heartbeat_interval,
+        };
+        let unix = self.unix();
+        let mut master = Master::new(authority, settings, &mut self.rng, self.now, unix);
+        master.recover(&self.agents);
+        self.master = Some(master);
+        for index in 0..self.agents.len() {
+            self.schedule(self.options.reregistration, Later::Register(index));
+        }
+    }
+
+    fn register(&mut self, index: usize) {
+        self.later.retain(|(_, what)| *what != Later::Register(index));
+        let unix = self.unix();
+        if let (Some(master), Some(agent)) = (&mut self.master, self.agents.get_mut(index)) {
+            if agent.connected() {
+                master.at(self.now, unix);
+                master.register(agent);
+                agent.resend(None, self.now);
+            }
+        }
+        self.settle();
+    }
+
+    fn lost(&mut self, index: usize) {
+        let unix = self.unix();
+        if let (Some(master), Some(agent)) = (&mut self.master, self.agents.get(index)) {
+            if !agent.connected() {
+                master.at(self.now, unix);
+                master.unreachable(&agent.id);
+            }
+        }
+        self.settle();
+    }
+
+    /// Carries messages between master and agents until all is quiet.
+    fn settle(&mut self) {
+        loop {
+            let effect = self.master.as_mut().and_then(|master| master.out.pop_front());
+            if let Some(effect) = effect {
+                self.perform(effect);
+                continue;
+            }
+            let word = self.agents.iter_mut().find_map(|agent| Some((agent.connected(), agent.out.pop_front()?)));
+            let Some((connected, word)) = word else { break };
+            match word {
+                ToCluster::Update { framework, status } => {
+                    if let (true, Some(master)) = (connected, &mut self.master) {
+                        master.forward(&framework, *status);
+                    }
+                }
+                ToCluster::Start { task, info } => self.out.push_back(Output::Start { name: name(&task), info }),
+                ToCluster::End { task, grace } => self.out.push_back(Output::Stop { name: name(&task), grace }),
+            }
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Respond(exchange, response) => {
+                if response.body.is_some() {
+                    self.open.retain(|(_, open)| *open != exchange);
+                }
+                self.out.push_back(Output::Respond(exchange, response));
+            }
+            Effect::Stream(exchange, record) => self.out.push_back(Output::Stream(exchange, record)),
+            Effect::End(exchange) => {
+                self.open.retain(|(_, open)| *open != exchange);
+                self.out.push_back(Output::End(exchange));
+            }
+            Effect::Died => {
+                if let Some(leader) = self.leader {
+                    self.kill_master(leader);
+                }
+            }
+            Effect::ToAgent(id, message) => {
+                let (at, unix) = (self.now, self.unix());
+                let Some(agent) = self.agents.iter_mut().find(|agent| agent.id == id) else { return };
+                // What is sent into a partition is lost here; the master and the scheduler have to ask again.
+                if !agent.connected() {
+                    return;
+                }
+                let moment = &mut Moment { at, unix, rng: &mut self.rng };
+                match message {
+                    ToAgent::Launch { framework, info, killing_states } => {
+                        agent.launch(&framework, *info, killing_states)
+                    }
+                    ToAgent::Kill { task, policy } => agent.kill(&task, policy.as_ref(), moment),
+                    ToAgent::Acknowledge { task, uuid } => agent.acknowledge(&task, &uuid, at),
+                    ToAgent::Resend(framework) => agent.resend(Some(&framework), at),
+                    ToAgent::ShutDown(framework) => agent.shut_down(&framework),
+                }
+            }
+        }
+    }
+}
+
+fn name(key: &TaskKey) -> TaskName {
+    TaskName { framework: key.0.clone(), task: key.1.clone() }
+}

@@ -1,0 +1,341 @@
+//! What the master does on each call of a subscribed framework.
+
+use mesos_proto::v1;
+use v1::framework_info::capability::Type as Capability;
+use v1::offer::operation::Type as OperationType;
+use v1::scheduler::{Call, Event, call, event};
+use v1::task_status::Reason;
+use v1::{OperationState, TaskState};
+
+use super::{Effect, Master, Standing, Task, ToAgent};
+use crate::agent::{TaskKey, is_terminal};
+use crate::http::Response;
+use crate::resources::Pool;
+
+impl Master {
+    /// A call that passed all checks.
+    pub(super) fn perform(&mut self, id: &str, call: Call) -> Response {
+        match call.r#type() {
+            call::Type::Teardown => self.remove_framework(id),
+            call::Type::Accept => self.accept(id, call.accept.unwrap_or_default()),
+            call::Type::Decline => self.decline(id, &call.decline.unwrap_or_default()),
+            call::Type::Revive => self.set_suppressed(id, call.revive.unwrap_or_default().roles, false),
+            call::Type::Suppress => self.set_suppressed(id, call.suppress.unwrap_or_default().roles, true),
+            call::Type::Kill => self.kill(id, call.kill.unwrap_or_default()),
+            call::Type::Acknowledge => self.acknowledge(id, call.acknowledge.unwrap_or_default()),
+            call::Type::Reconcile => self.reconcile(id, call.reconcile.unwrap_or_default()),
+            call::Type::ReconcileOperations => {
+                self.reconcile_operations(id, call.reconcile_operations.unwrap_or_default());
+            }
+            call::Type::UpdateFramework => {
+                return self.update_framework(id, call.update_framework.unwrap_or_default());
+            }
+            // Taken, and nothing comes of them here: no custom executors, no operations, no maintenance.
+            call::Type::Shutdown
+            | call::Type::Message
+            | call::Type::Request
+            | call::Type::AcceptInverseOffers
+            | call::Type::DeclineInverseOffers
+            | call::Type::AcknowledgeOperationStatus
+            | call::Type::Unknown
+            | call::Type::Subscribe => {}
+        }
+        Response::accepted()
+    }
+
+    fn decline(&mut self, framework: &str, decline: &call::Decline) {
+        for id in &decline.offer_ids {
+            if let Some((agent, role, resources)) = self.take_offer(framework, &id.value) {
+                self.refuse(framework, agent, role, resources, decline.filters.as_ref());
+            }
+        }
+    }
+
+    fn accept(&mut self, framework: &str, accept: call::Accept) {
+        let ids: Vec<&str> = accept.offer_ids.iter().map(|id| id.value.as_str()).collect();
+        let fault = self.offers_fault(framework, &ids);
+        let mut taken = Vec::new();
+        for id in &ids {
+            taken.extend(self.take_offer(framework, id));
+        }
+        if let Some(fault) = fault {
+            // The good ones go back, without any filter.
+            return self.refuse_operations(framework, &accept.operations, &fault);
+        }
+        let Some((agent, role, _)) = taken.first().cloned() else { return };
+        let mut left = Pool::default();
+        for (_, _, resources) in &taken {
+            left.add(resources);
+        }
+        for operation in &accept.operations {
+            let tasks = match operation.r#type() {
+                OperationType::Launch => operation.launch.as_ref().map(|launch| (&launch.task_infos, false)),
+                OperationType::LaunchGroup => {
+                    operation.launch_group.as_ref().map(|launch| (&launch.task_group.tasks, true))
+                }
+                OperationType::Unknown => None,
+                _ => {
+                    self.operation_status(framework, operation, "Operations on resources are not modelled");
+                    None
+                }
+            };
+            let Some((tasks, group)) = tasks else { continue };
+            let identified = operation.id.is_some();
+            for task in tasks {
+                let fault = match identified {
+                    true => Some("The `id` field cannot be set on LAUNCH operations".into()),
+                    false => self.task_fault(framework, task, &agent, &role, &left, group),
+                };
+                match fault {
+                    Some(fault) => {
+                        let reason = if group { Reason::TaskGroupInvalid } else { Reason::TaskInvalid };
+                        let status = self.status(&task.task_id.value, TaskState::TaskError, Some(reason), &fault);
+                        self.send_status(framework, v1::TaskStatus { agent_id: Some(task.agent_id.clone()), ..status });
+                    }
+                    None => self.launch(framework, task.clone(), &role, &mut left),
+                }
+            }
+        }
+        if !left.is_empty() {
+            self.refuse(framework, agent, role, left, accept.filters.as_ref());
+        }
+    }
+
+    /// What spoils an ACCEPT as a whole.
+    fn offers_fault(&self, framework: &str, ids: &[&str]) -> Option<String> {
+        if ids.is_empty() {
+            return Some("No offers specified".into());
+        }
+        for (index, id) in ids.iter().enumerate() {
+            if ids.iter().take(index).any(|other| other == id) {
+                return Some(format!("Duplicate offer {id} in offer list"));
+            }
+            if self.offers.get(*id).is_none_or(|offer| offer.framework != framework) {
+                return Some(format!("Offer {id} is no longer valid"));
+            }
+        }
+        let first = self.offers.get(*ids.first()?)?;
+        let same = ids.iter().filter_map(|id| self.offers.get(*id));
+        let mut same = same.map(|offer| (offer.agent == first.agent, offer.role == first.role));
+        same.find_map(|(agent, role)| match (agent, role) {
+            (false, _) => Some("Aggregated offers must belong to one single agent".into()),
+            (true, false) => Some("Aggregated offers must be allocated to the same role".into()),
+            (true, true) => None,
+        })
+    }
+
+    /// Nothing of an ACCEPT with bad offers happens.
+    fn refuse_operations(&mut self, framework: &str, operations: &[v1::offer::Operation], fault: &str) {
+        for operation in operations {
+            let launch = operation.launch.as_ref().map(|launch| &launch.task_infos);
+            let group = operation.launch_group.as_ref().map(|launch| &launch.task_group.tasks);
+            for task in launch.into_iter().chain(group).flatten() {
+                let text = format!("Task launched with invalid offers: {fault}");
+                let reason = Some(Reason::InvalidOffers);
+                let status = self.status(&task.task_id.value, TaskState::TaskDropped, reason, &text);
+                self.send_status(framework, v1::TaskStatus { agent_id: Some(task.agent_id.clone()), ..status });
+            }
+            if launch.is_none() && group.is_none() {
+                self.operation_status(
+                    framework,
+                    operation,
+                    &format!("Operation attempted with invalid offers: {fault}"),
+                );
+            }
+        }
+    }
+
+    /// OPERATION_ERROR, if the operation has an id.
+    fn operation_status(&mut self, framework: &str, operation: &v1::offer::Operation, text: &str) {
+        let Some(id) = &operation.id else { return };
+        let status = v1::OperationStatus {
+            operation_id: Some(id.clone()),
+            state: OperationState::OperationError.into(),
+            message: Some(text.into()),
+            ..Default::default()
+        };
+        self.send_operation_status(framework, status);
+    }
+
+    fn send_operation_status(&mut self, framework: &str, status: v1::OperationStatus) {
+        let event = Event {
+            r#type: Some(event::Type::UpdateOperationStatus.into()),
+            update_operation_status: Some(event::UpdateOperationStatus { status }),
+            ..Default::default()
+        };
+        self.send(framework, &event);
+    }
+
+    /// No operation is known here, so every question is answered with UNKNOWN.
+    fn reconcile_operations(&mut self, framework: &str, question: call::ReconcileOperations) {
+        for operation in question.operations {
+            let status = v1::OperationStatus {
+                operation_id: Some(operation.operation_id),
+                state: OperationState::OperationUnknown.into(),
+                message: Some("Reconciliation: Operation is unknown".into()),
+                agent_id: operation.agent_id,
+                ..Default::default()
+            };
+            self.send_operation_status(framework, status);
+        }
+    }
+
+    /// What is wrong with a task.
+    fn task_fault(
+        &self,
+        framework: &str,
+        task: &v1::TaskInfo,
+        agent: &str,
+        role: &str,
+        left: &Pool,
+        group: bool,
+    ) -> Option<String> {
+        let id = &task.task_id.value;
+        let legal = !id.is_empty() && id.len() <= 255 && id != "." && id != "..";
+        if !legal || id.chars().any(|c| c.is_control() || c == '/' || c == '\\') {
+            return Some(format!("Task ID '{id}' is invalid"));
+        }
+        let key = (framework.to_owned(), id.clone());
+        if self.tasks.get(&key).is_some_and(|task| !is_terminal(task.state)) {
+            return Some(format!("Task has duplicate ID: {id}"));
+        }
+        if task.agent_id.value != agent {
+            return Some(format!("Task uses invalid agent: {}", task.agent_id.value));
+        }
+        match (&task.command, &task.executor) {
+            (None, None) if !group => {
+                return Some(
+                    "Task should have at least one (but not both) of CommandInfo or ExecutorInfo present".into(),
+                );
+            }
+            (Some(_), Some(_)) => {
+                return Some(
+                    "Task should have at least one (but not both) of CommandInfo or ExecutorInfo present".into(),
+                );
+            }
+            (None, Some(_)) => return Some("Custom executors are not modelled".into()),
+            _ => {}
+        }
+        let allocated = |resource: &v1::Resource| {
+            resource.allocation_info.as_ref().and_then(|info| info.role.as_deref()).is_none_or(|mine| mine == role)
+        };
+        if !task.resources.iter().all(allocated) {
+            return Some("Task uses resources allocated to another role".into());
+        }
+        match Pool::of(&task.resources) {
+            None => Some("Task uses invalid resources".into()),
+            Some(pool) if pool.is_empty() => Some("Task uses no resources".into()),
+            Some(pool) if !left.contains(&pool) => Some("Task uses more resources than available".into()),
+            Some(_) => None,
+        }
+    }
+
+    fn launch(&mut self, framework: &str, mut info: v1::TaskInfo, role: &str, left: &mut Pool) {
+        let resources = Pool::of(&info.resources).unwrap_or_default();
+        left.subtract(&resources);
+        for resource in info.resources.iter_mut().filter(|resource| resource.allocation_info.is_none()) {
+            resource.allocation_info = Some(v1::resource::AllocationInfo { role: Some(role.into()) });
+        }
+        let agent = info.agent_id.value.clone();
+        let task = Task { agent: agent.clone(), resources, state: TaskState::TaskStaging };
+        self.tasks.insert((framework.into(), info.task_id.value.clone()), task);
+        let killing_states = self.frameworks.get(framework).is_some_and(|f| f.has(Capability::TaskKillingState));
+        let launch = ToAgent::Launch { framework: framework.into(), info: Box::new(info), killing_states };
+        self.out.push_back(Effect::ToAgent(agent, launch));
+    }
+
+    fn kill(&mut self, framework: &str, kill: call::Kill) {
+        let key: TaskKey = (framework.into(), kill.task_id.value.clone());
+        let Some(task) = self.tasks.get(&key).cloned() else {
+            let task = call::reconcile::Task { task_id: kill.task_id, agent_id: kill.agent_id };
+            return self.reconcile(framework, call::Reconcile { tasks: vec![task] });
+        };
+        if kill.agent_id.as_ref().is_some_and(|agent| agent.value != task.agent) {
+            return;
+        }
+        let Some(agent) = self.agents.get_mut(&task.agent) else { return };
+        match agent.standing {
+            Standing::Registered => {
+                self.out.push_back(Effect::ToAgent(task.agent, ToAgent::Kill { task: key, policy: kill.kill_policy }));
+            }
+            Standing::Unreachable { .. } => {
+                let task = call::reconcile::Task { task_id: kill.task_id, agent_id: kill.agent_id };
+                self.reconcile(framework, call::Reconcile { tasks: vec![task] });
+            }
+            Standing::Disconnected | Standing::Recovered => agent.kills.push((key, kill.kill_policy)),
+            Standing::Gone => {}
+        }
+    }
+
+    fn acknowledge(&mut self, framework: &str, acknowledge: call::Acknowledge) {
+        let key = (framework.to_owned(), acknowledge.task_id.value);
+        let agent = acknowledge.agent_id.value;
+        if self.agents.get(&agent).is_some_and(|entry| entry.standing == Standing::Registered) {
+            if self.tasks.get(&key).is_some_and(|task| is_terminal(task.state)) {
+                self.tasks.remove(&key);
+            }
+            let acknowledge = ToAgent::Acknowledge { task: key, uuid: acknowledge.uuid };
+            self.out.push_back(Effect::ToAgent(agent, acknowledge));
+        }
+    }
+
+    fn reconcile(&mut self, framework: &str, question: call::Reconcile) {
+        let mut asked: Vec<(String, Option<String>)> = question
+            .tasks
+            .into_iter()
+            .map(|task| (task.task_id.value, task.agent_id.map(|id| id.value).filter(|id| !id.is_empty())))
+            .collect();
+        if asked.is_empty() {
+            // All that the master counts as present: not those of unreachable agents.
+            let present = self.tasks.iter().filter(|(key, task)| {
+                key.0 == framework
+                    && self
+                        .agents
+                        .get(&task.agent)
+                        .is_some_and(|agent| matches!(agent.standing, Standing::Registered | Standing::Disconnected))
+            });
+            asked = present.map(|(key, _)| (key.1.clone(), None)).collect();
+        }
+        for (task, agent) in asked {
+            if let Some(status) = self.answer(framework, &task, agent) {
+                self.send_status(framework, status);
+            }
+        }
+    }
+
+    /// The answer to one question, or silence.
+    fn answer(&self, framework: &str, id: &str, agent: Option<String>) -> Option<v1::TaskStatus> {
+        let key = (framework.to_owned(), id.to_owned());
+        let task = self.tasks.get(&key);
+        let standing = |agent: &str| self.agents.get(agent).map(|entry| entry.standing);
+        let known = task.filter(|task| !matches!(standing(&task.agent), Some(Standing::Unreachable { .. })));
+        let agent = task.map(|task| task.agent.clone()).or(agent);
+        let (state, text) = match (known, agent.as_deref().map(standing)) {
+            (Some(task), _) => (task.state, "Reconciliation: Latest task state"),
+            (None, Some(Some(Standing::Recovered))) => return None,
+            (None, None) if self.agents.values().any(|entry| entry.standing == Standing::Recovered) => return None,
+            (None, Some(Some(Standing::Registered | Standing::Disconnected))) => {
+                (TaskState::TaskGone, "Reconciliation: Task is unknown to the agent")
+            }
+            (None, Some(Some(Standing::Unreachable { .. }))) => {
+                (TaskState::TaskUnreachable, "Reconciliation: Task is unreachable")
+            }
+            (None, Some(Some(Standing::Gone))) => {
+                (TaskState::TaskGoneByOperator, "Reconciliation: Task is gone by operator")
+            }
+            (None, Some(None) | None) => (TaskState::TaskUnknown, "Reconciliation: Task is unknown"),
+        };
+        let mut status = self.status(id, state, Some(Reason::Reconciliation), text);
+        if state == TaskState::TaskUnreachable {
+            let since = match agent.as_deref().map(standing) {
+                Some(Some(Standing::Unreachable { since })) => {
+                    self.unix - (self.now.saturating_sub(since)).as_secs_f64()
+                }
+                _ => self.unix,
+            };
+            status.unreachable_time = Some(v1::TimeInfo { nanoseconds: (since * 1e9) as i64 });
+        }
+        status.agent_id = agent.map(|value| v1::AgentId { value });
+        Some(status)
+    }
+}

@@ -1,0 +1,175 @@
+//! What the master hears of its agents, and tells of them.
+
+use std::time::Duration;
+
+use mesos_proto::v1;
+use v1::TaskState;
+use v1::framework_info::capability::Type as Capability;
+use v1::scheduler::{Event, event};
+use v1::task_status::{Reason, Source};
+
+use super::{AgentEntry, Effect, Master, Standing, Task, ToAgent};
+use crate::agent::{Agent, is_terminal};
+
+impl Master {
+    /// A status of the master's own making: without uuid, so never repeated.
+    pub(super) fn status(&self, task: &str, state: TaskState, reason: Option<Reason>, text: &str) -> v1::TaskStatus {
+        v1::TaskStatus {
+            task_id: v1::TaskId { value: task.into() },
+            state: state.into(),
+            source: Some(Source::Master.into()),
+            reason: reason.map(Into::into),
+            message: Some(text.into()),
+            timestamp: Some(self.unix),
+            ..Default::default()
+        }
+    }
+
+    /// Sends an update; states that the framework doesn't understand become TASK_LOST.
+    pub(super) fn send_status(&mut self, framework: &str, mut status: v1::TaskStatus) {
+        let aware = self.frameworks.get(framework).is_some_and(|framework| framework.has(Capability::PartitionAware));
+        if !aware
+            && matches!(
+                status.state(),
+                TaskState::TaskDropped
+                    | TaskState::TaskUnreachable
+                    | TaskState::TaskGone
+                    | TaskState::TaskGoneByOperator
+                    | TaskState::TaskUnknown
+            )
+        {
+            status.set_state(TaskState::TaskLost);
+        }
+        let event = Event {
+            r#type: Some(event::Type::Update.into()),
+            update: Some(event::Update { status }),
+            ..Default::default()
+        };
+        self.send(framework, &event);
+    }
+
+    /// The registry of the master before this one: agents that may come back.
+    pub(crate) fn recover(&mut self, agents: &[Agent]) {
+        for agent in agents {
+            self.agents.insert(agent.id.clone(), entry(agent, Standing::Recovered));
+        }
+    }
+
+    /// An agent registers, or comes back with what runs on it.
+    pub(crate) fn register(&mut self, agent: &Agent) {
+        if self.agents.get(&agent.id).is_some_and(|entry| entry.standing == Standing::Gone) {
+            return;
+        }
+        let before = self.agents.insert(agent.id.clone(), entry(agent, Standing::Registered));
+        let unreachable = matches!(before.as_ref().map(|entry| entry.standing), Some(Standing::Unreachable { .. }));
+        for (key, task) in &agent.tasks {
+            if self.removed.contains(&key.0) {
+                self.out.push_back(Effect::ToAgent(agent.id.clone(), ToAgent::ShutDown(key.0.clone())));
+                continue;
+            }
+            let known = Task {
+                agent: agent.id.clone(),
+                resources: task.resources.clone(),
+                state: if unreachable { task.state } else { task.forwarded() },
+            };
+            let state = known.state;
+            self.tasks.insert(key.clone(), known);
+            if unreachable {
+                let text = "Unreachable agent re-registered";
+                let mut status = self.status(&key.1, state, Some(Reason::AgentReregistered), text);
+                status.agent_id = Some(v1::AgentId { value: agent.id.clone() });
+                self.send_status(&key.0, status);
+            }
+        }
+        // What the master knew and the agent doesn't is gone.
+        let lost = self.tasks.iter().filter(|(key, task)| task.agent == agent.id && !agent.tasks.contains_key(*key));
+        let lost: Vec<_> = lost.map(|(key, task)| (key.clone(), is_terminal(task.state))).collect();
+        for (key, ended) in lost {
+            self.tasks.remove(&key);
+            if !ended {
+                let mut status = self.status(
+                    &key.1,
+                    TaskState::TaskGone,
+                    Some(Reason::AgentReregistered),
+                    "Task is unknown to the agent",
+                );
+                status.agent_id = Some(v1::AgentId { value: agent.id.clone() });
+                self.send_status(&key.0, status);
+            }
+        }
+        for (task, policy) in before.map(|entry| entry.kills).unwrap_or_default() {
+            self.out.push_back(Effect::ToAgent(agent.id.clone(), ToAgent::Kill { task, policy }));
+        }
+        self.next_allocation = self.next_allocation.min(self.now + Duration::from_millis(10));
+    }
+
+    /// An agent's connection broke: its offers go, its tasks stay.
+    pub(crate) fn disconnected(&mut self, agent: &str) {
+        if let Some(entry) = self.agents.get_mut(agent).filter(|entry| entry.standing == Standing::Registered) {
+            entry.standing = Standing::Disconnected;
+            self.rescind(|offer| offer.agent == agent);
+        }
+    }
+
+    /// An agent hasn't answered for too long.
+    pub(crate) fn unreachable(&mut self, agent: &str) {
+        let Some(entry) = self.agents.get(agent) else { return };
+        if matches!(entry.standing, Standing::Registered | Standing::Disconnected) {
+            let text = "Agent is unreachable: health check timed out";
+            let standing = Standing::Unreachable { since: self.now };
+            self.lose(agent, standing, TaskState::TaskUnreachable, Reason::AgentRemoved, text);
+        }
+    }
+
+    /// An operator says that an agent will never come back.
+    pub(crate) fn mark_gone(&mut self, agent: &str) {
+        let (state, reason) = (TaskState::TaskGoneByOperator, Reason::AgentRemovedByOperator);
+        self.lose(agent, Standing::Gone, state, reason, "Agent has been marked gone");
+        self.tasks.retain(|_, task| task.agent != agent);
+    }
+
+    /// An agent and its tasks are out of reach, or gone.
+    fn lose(&mut self, agent: &str, standing: Standing, state: TaskState, reason: Reason, text: &str) {
+        let Some(entry) = self.agents.get_mut(agent) else { return };
+        entry.standing = standing;
+        self.rescind(|offer| offer.agent == agent);
+        let unix = self.unix;
+        let mut lost = Vec::new();
+        for (key, _) in self.tasks.iter().filter(|(_, task)| task.agent == agent && !is_terminal(task.state)) {
+            lost.push(key.clone());
+        }
+        for key in lost {
+            let mut status = self.status(&key.1, state, Some(reason), text);
+            status.agent_id = Some(v1::AgentId { value: agent.into() });
+            if state == TaskState::TaskUnreachable {
+                status.unreachable_time = Some(v1::TimeInfo { nanoseconds: (unix * 1e9) as i64 });
+            }
+            self.send_status(&key.0, status);
+        }
+        let event = Event {
+            r#type: Some(event::Type::Failure.into()),
+            failure: Some(event::Failure { agent_id: Some(v1::AgentId { value: agent.into() }), ..Default::default() }),
+            ..Default::default()
+        };
+        for framework in self.frameworks.keys().cloned().collect::<Vec<_>>() {
+            self.send(&framework, &event);
+        }
+    }
+
+    /// An update from an agent.
+    pub(crate) fn forward(&mut self, framework: &str, status: v1::TaskStatus) {
+        let key = (framework.to_owned(), status.task_id.value.clone());
+        if let Some(task) = self.tasks.get_mut(&key) {
+            task.state = status.state();
+            self.next_allocation = match is_terminal(task.state) {
+                true => self.next_allocation.min(self.now + Duration::from_millis(10)),
+                false => self.next_allocation,
+            };
+        }
+        self.send_status(framework, status);
+    }
+}
+
+fn entry(agent: &Agent, standing: Standing) -> AgentEntry {
+    AgentEntry { info: agent.info.clone(), total: agent.total.clone(), standing, kills: Vec::new() }
+}

@@ -1,0 +1,160 @@
+//! How a simulated cluster is made up.
+
+use std::time::Duration;
+
+/// A cluster's make-up. The defaults are Mesos's own where Mesos has some.
+///
+/// ```
+/// use std::time::Duration;
+/// use mesos_sim::{AgentOptions, Options};
+///
+/// let options = Options::default()
+///     .agents([AgentOptions::default().resources("cpus:2;mem:512;ports:[31000-31099]")])
+///     .allocation_interval(Duration::from_millis(50));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(crate) masters: usize,
+    pub(crate) agents: Vec<AgentOptions>,
+    pub(crate) credentials: Vec<(String, String)>,
+    pub(crate) allocation_interval: Duration,
+    pub(crate) heartbeat_interval: Duration,
+    pub(crate) update_retry: Duration,
+    pub(crate) unreachable_after: Duration,
+    pub(crate) election: Duration,
+    pub(crate) reregistration: Duration,
+    pub(crate) rechunk: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            masters: 1,
+            agents: vec![AgentOptions::default()],
+            credentials: Vec::new(),
+            allocation_interval: Duration::from_secs(1),
+            heartbeat_interval: Duration::from_secs(15),
+            update_retry: Duration::from_secs(10),
+            unreachable_after: Duration::from_secs(75),
+            election: Duration::from_secs(1),
+            reregistration: Duration::from_secs(1),
+            rechunk: false,
+        }
+    }
+}
+
+impl Options {
+    /// How many masters; the first one leads at the start. Default: 1.
+    #[must_use]
+    pub fn masters(mut self, masters: usize) -> Self {
+        self.masters = masters.max(1);
+        self
+    }
+
+    /// The agents. Default: one, as [`AgentOptions::default`] says.
+    #[must_use]
+    pub fn agents(mut self, agents: impl IntoIterator<Item = AgentOptions>) -> Self {
+        self.agents = agents.into_iter().collect();
+        self
+    }
+
+    /// Demands HTTP Basic authentication, and lets this principal in. May be called several times.
+    #[must_use]
+    pub fn credential(mut self, principal: impl Into<String>, secret: impl Into<String>) -> Self {
+        self.credentials.push((principal.into(), secret.into()));
+        self
+    }
+
+    /// How often free resources are offered. Default: 1 s.
+    #[must_use]
+    pub fn allocation_interval(mut self, interval: Duration) -> Self {
+        self.allocation_interval = interval.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How often a subscribed framework gets a HEARTBEAT. Default: 15 s.
+    #[must_use]
+    pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
+        self.heartbeat_interval = interval.max(Duration::from_millis(1));
+        self
+    }
+
+    /// After how long an agent sends an unacknowledged update again for the first time; the wait then doubles, up to
+    /// 60 times this. Default: 10 s.
+    #[must_use]
+    pub fn update_retry(mut self, wait: Duration) -> Self {
+        self.update_retry = wait.max(Duration::from_millis(1));
+        self
+    }
+
+    /// After how long of silence an agent counts as unreachable. Default: 75 s.
+    #[must_use]
+    pub fn unreachable_after(mut self, after: Duration) -> Self {
+        self.unreachable_after = after;
+        self
+    }
+
+    /// How long the death of a leading master goes unnoticed. Default: 1 s.
+    #[must_use]
+    pub fn election(mut self, time: Duration) -> Self {
+        self.election = time;
+        self
+    }
+
+    /// How long agents take to find a new master, or the master again. Default: 1 s.
+    #[must_use]
+    pub fn reregistration(mut self, time: Duration) -> Self {
+        self.reregistration = time;
+        self
+    }
+
+    /// Whether event streams are cut into chunks at random, as proxies do, instead of one record a chunk, as Mesos
+    /// does. Default: no.
+    #[must_use]
+    pub fn rechunk(mut self, rechunk: bool) -> Self {
+        self.rechunk = rechunk;
+        self
+    }
+}
+
+/// One agent's make-up.
+#[derive(Clone, Debug)]
+pub struct AgentOptions {
+    pub(crate) hostname: String,
+    pub(crate) resources: String,
+    pub(crate) attributes: Vec<(String, String)>,
+}
+
+impl Default for AgentOptions {
+    fn default() -> Self {
+        Self {
+            hostname: "127.0.0.1".into(),
+            resources: "cpus:4;mem:4096;disk:10000;ports:[31000-32000]".into(),
+            attributes: Vec::new(),
+        }
+    }
+}
+
+impl AgentOptions {
+    /// The host name that offers show. Default: `127.0.0.1`, where the tasks really are.
+    #[must_use]
+    pub fn hostname(mut self, hostname: impl Into<String>) -> Self {
+        self.hostname = hostname.into();
+        self
+    }
+
+    /// The resources, as an agent's flag writes them: `cpus:4;mem:4096;ports:[31000-32000];cpus(web):2`. Default:
+    /// 4 cpus, 4096 MiB of memory, 10000 MiB of disk, ports 31000 to 32000.
+    #[must_use]
+    pub fn resources(mut self, resources: impl Into<String>) -> Self {
+        self.resources = resources.into();
+        self
+    }
+
+    /// Adds a text attribute.
+    #[must_use]
+    pub fn attribute(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.attributes.push((name.into(), value.into()));
+        self
+    }
+}

@@ -1,0 +1,270 @@
+//! The cluster behind real HTTP on loopback, with tasks as local processes.
+
+mod listener;
+mod process;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::rng::Rng;
+use crate::{Cluster, ExchangeId, Exit, Options, Output, Request, Response, TaskName};
+use listener::Piece;
+use process::Processes;
+
+/// A running cluster. Dropping it ends it, the tasks' processes too.
+///
+/// ```no_run
+/// # async fn example() -> std::io::Result<()> {
+/// use mesos_sim::{Options, serve::Served};
+///
+/// let cluster = Served::start(Options::default()).await?;
+/// println!("a master listens on {}", cluster.masters()[0]);
+/// cluster.control(|cluster| cluster.kill_agent(0)).await;
+/// cluster.stop().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Served {
+    masters: Vec<SocketAddr>,
+    messages: mpsc::UnboundedSender<Message>,
+    actor: JoinHandle<()>,
+}
+
+/// What the actor that owns the cluster is told.
+enum Message {
+    Request {
+        master: usize,
+        request: Request,
+        reply: oneshot::Sender<Answer>,
+    },
+    Closed(ExchangeId),
+    Ended(TaskName, Exit),
+    /// A task that was asked to end has had its grace.
+    Overdue(TaskName, rustix::process::Pid),
+    Control(Box<dyn FnOnce(&mut Cluster) + Send>),
+    Restart(usize, oneshot::Sender<io::Result<()>>),
+    Stop,
+}
+
+/// The head of an answer, and its pieces if it streams.
+struct Answer {
+    exchange: ExchangeId,
+    response: Response,
+    pieces: Option<mpsc::UnboundedReceiver<Piece>>,
+}
+
+impl Served {
+    /// Starts a cluster on free loopback ports.
+    ///
+    /// # Errors
+    ///
+    /// If no port can be had, if the folder for the tasks' output can't be made, or if the options make no cluster.
+    pub async fn start(options: Options) -> io::Result<Self> {
+        let mut listeners = Vec::new();
+        for _ in 0..options.masters {
+            listeners.push(TcpListener::bind(("127.0.0.1", 0)).await?);
+        }
+        let masters: Vec<SocketAddr> = listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let seed = unix.as_nanos() as u64 ^ u64::from(std::process::id()) << 32;
+        let rechunk = options.rechunk.then(|| Rng::new(seed));
+        let authorities = masters.iter().map(ToString::to_string).collect();
+        let cluster = Cluster::new(options, authorities, unix.as_secs_f64(), seed).map_err(io::Error::other)?;
+        let (messages, inbox) = mpsc::unbounded_channel();
+        let doors = listeners
+            .into_iter()
+            .enumerate()
+            .map(|(master, listener)| Some(listener::open(master, listener, messages.clone())))
+            .collect();
+        let actor = Actor {
+            processes: Processes::new(messages.clone())?,
+            cluster,
+            start: Instant::now(),
+            inbox,
+            messages: messages.clone(),
+            addresses: masters.clone(),
+            doors,
+            next_exchange: 0,
+            waiting: Vec::new(),
+            streams: Vec::new(),
+            rechunk,
+        };
+        Ok(Self { masters, messages, actor: tokio::spawn(actor.run()) })
+    }
+
+    /// Where the masters listen; a killed one, too, since it comes back to the same port.
+    #[must_use]
+    pub fn masters(&self) -> &[SocketAddr] {
+        &self.masters
+    }
+
+    /// Acts on the cluster between two of its steps, such as `|cluster| cluster.kill_agent(0)`, and hands back what
+    /// the closure returns; `None` if the cluster has ended.
+    pub async fn control<R: Send + 'static>(&self, act: impl FnOnce(&mut Cluster) -> R + Send + 'static) -> Option<R> {
+        let (reply, answer) = oneshot::channel();
+        let control = Box::new(move |cluster: &mut Cluster| {
+            let _ = reply.send(act(cluster));
+        });
+        self.messages.send(Message::Control(control)).ok()?;
+        answer.await.ok()
+    }
+
+    /// Starts a killed master again, on its old port.
+    ///
+    /// # Errors
+    ///
+    /// If the port is taken, or the cluster has ended.
+    pub async fn restart_master(&self, master: usize) -> io::Result<()> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || io::Error::other("the cluster has ended");
+        self.messages.send(Message::Restart(master, reply)).map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    /// Ends the cluster, and waits until its tasks' processes are gone.
+    pub async fn stop(mut self) {
+        let _ = self.messages.send(Message::Stop);
+        let _ = (&mut self.actor).await;
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // The actor kills the processes when it is dropped.
+        self.actor.abort();
+    }
+}
+
+/// Owns the cluster and carries out what it wants.
+struct Actor {
+    cluster: Cluster,
+    processes: Processes,
+    start: Instant,
+    inbox: mpsc::UnboundedReceiver<Message>,
+    messages: mpsc::UnboundedSender<Message>,
+    addresses: Vec<SocketAddr>,
+    /// The listener of each master that lives; aborting it breaks all its connections.
+    doors: Vec<Option<listener::Door>>,
+    next_exchange: u64,
+    waiting: Vec<(ExchangeId, oneshot::Sender<Answer>)>,
+    streams: Vec<(ExchangeId, mpsc::UnboundedSender<Piece>)>,
+    rechunk: Option<Rng>,
+}
+
+impl Actor {
+    async fn run(mut self) {
+        loop {
+            self.cluster.advance(self.start.elapsed());
+            self.perform();
+            let deadline = self.cluster.next_deadline().unwrap_or(Duration::from_secs(3600));
+            let message = tokio::select! {
+                message = self.inbox.recv() => message,
+                () = tokio::time::sleep_until(self.start + deadline) => continue,
+            };
+            self.cluster.advance(self.start.elapsed());
+            match message {
+                None | Some(Message::Stop) => break,
+                Some(Message::Request { master, request, reply }) => {
+                    let exchange = ExchangeId(self.next_exchange);
+                    self.next_exchange += 1;
+                    self.waiting.push((exchange, reply));
+                    self.cluster.request(master, exchange, &request);
+                }
+                Some(Message::Closed(exchange)) => {
+                    self.streams.retain(|stream| stream.0 != exchange);
+                    self.cluster.closed(exchange);
+                }
+                Some(Message::Ended(name, exit)) => {
+                    self.processes.forget(&name);
+                    self.cluster.ended(&name, &exit);
+                }
+                Some(Message::Overdue(name, pid)) => self.processes.overdue(&name, pid),
+                Some(Message::Control(act)) => act(&mut self.cluster),
+                Some(Message::Restart(master, reply)) => {
+                    let result = self.restart(master).await;
+                    let _ = reply.send(result);
+                }
+            }
+        }
+        self.processes.end_all().await;
+    }
+
+    async fn restart(&mut self, master: usize) -> io::Result<()> {
+        let Some((address, door)) = self.addresses.get(master).zip(self.doors.get_mut(master)) else {
+            return Err(io::Error::other("no such master"));
+        };
+        if door.is_none() {
+            let listener = TcpListener::bind(address).await?;
+            *door = Some(listener::open(master, listener, self.messages.clone()));
+            self.cluster.restart_master(master);
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self) {
+        while let Some(output) = self.cluster.poll_output() {
+            match output {
+                Output::Respond(exchange, response) => self.respond(exchange, response),
+                Output::Stream(exchange, record) => self.stream(exchange, record),
+                Output::End(exchange) => self.streams.retain(|stream| stream.0 != exchange),
+                Output::Cut(exchange) => {
+                    // Dropping the reply breaks the connection of an exchange without an answer so far.
+                    self.waiting.retain(|waiting| waiting.0 != exchange);
+                    self.piece(exchange, Piece::Cut);
+                    self.streams.retain(|stream| stream.0 != exchange);
+                }
+                Output::Start { name, info } => match self.processes.start(&name, &info) {
+                    Ok(()) => self.cluster.started(&name),
+                    Err(error) => self.cluster.ended(&name, &Exit::NotStarted(error.to_string())),
+                },
+                Output::Stop { name, grace } => self.processes.stop(&name, grace),
+                Output::MasterDown(master) => {
+                    if let Some(door) = self.doors.get_mut(master) {
+                        *door = None;
+                    }
+                }
+            }
+        }
+    }
+
+    fn respond(&mut self, exchange: ExchangeId, response: Response) {
+        let Some(place) = self.waiting.iter().position(|waiting| waiting.0 == exchange) else { return };
+        let (_, reply) = self.waiting.swap_remove(place);
+        let pieces = response.body.is_none().then(|| {
+            let (sender, pieces) = mpsc::unbounded_channel();
+            self.streams.push((exchange, sender));
+            pieces
+        });
+        if reply.send(Answer { exchange, response, pieces }).is_err() {
+            self.streams.retain(|stream| stream.0 != exchange);
+            self.cluster.closed(exchange);
+        }
+    }
+
+    fn stream(&mut self, exchange: ExchangeId, mut record: Bytes) {
+        while let Some(rng) = self.rechunk.as_mut().filter(|_| record.len() > 1) {
+            let cut = 1 + (rng.next() % record.len().min(700) as u64) as usize;
+            if cut >= record.len() {
+                break;
+            }
+            let piece = record.split_to(cut);
+            self.piece(exchange, Piece::Data(piece));
+        }
+        self.piece(exchange, Piece::Data(record));
+    }
+
+    fn piece(&self, exchange: ExchangeId, piece: Piece) {
+        if let Some((_, stream)) = self.streams.iter().find(|stream| stream.0 == exchange) {
+            // A receiver that is gone says so itself.
+            let _ = stream.send(piece);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Tasks as local processes.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Stdio};
+use std::time::Duration;
+
+use mesos_proto::v1;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+use super::Message;
+use crate::{Exit, TaskName};
+
+/// Kills the groups that it was told of and not told off again, once its input ends: when the program dies, even by
+/// SIGKILL, no task stays behind.
+const WATCHDOG: &str = r#"all=
+while read -r op pid; do
+  case $op in
+    +) all="$all $pid" ;;
+    -) new=; for p in $all; do [ "$p" = "$pid" ] || new="$new $p"; done; all=$new ;;
+  esac
+done
+for p in $all; do kill -KILL -- "-$p"; done
+"#;
+
+/// The processes of a cluster's tasks, each the leader of a group of its own.
+pub(super) struct Processes {
+    messages: mpsc::UnboundedSender<Message>,
+    running: BTreeMap<TaskName, Pid>,
+    sandboxes: TempDir,
+    watchdog: Child,
+    orders: Option<ChildStdin>,
+}
+
+impl Processes {
+    pub(super) fn new(messages: mpsc::UnboundedSender<Message>) -> io::Result<Self> {
+        use std::os::unix::process::CommandExt as _;
+        let mut watchdog = std::process::Command::new("/bin/sh")
+            .args(["-c", WATCHDOG])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()?;
+        let orders = watchdog.stdin.take();
+        let sandboxes = tempfile::Builder::new().prefix("mesos-sim-").tempdir()?;
+        Ok(Self { messages, running: BTreeMap::new(), sandboxes, watchdog, orders })
+    }
+
+    fn order(&mut self, order: char, pid: Pid) {
+        if let Some(orders) = &mut self.orders {
+            if let Err(error) = writeln!(orders, "{order} {}", pid.as_raw_nonzero()) {
+                tracing::warn!(%error, "the watchdog of the tasks' processes is gone");
+            }
+        }
+    }
+
+    /// Starts a task. Its output goes to the files `stdout` and `stderr` in its sandbox.
+    pub(super) fn start(&mut self, name: &TaskName, info: &v1::TaskInfo) -> io::Result<()> {
+        let command = info.command.as_deref().ok_or_else(|| io::Error::other("the task has no command"))?;
+        let sandbox = self.sandbox(name);
+        fs::create_dir_all(&sandbox)?;
+        let value = command.value();
+        let mut process = if command.shell() {
+            let mut process = tokio::process::Command::new("/bin/sh");
+            process.args(["-c", value]);
+            process
+        } else {
+            let mut process = tokio::process::Command::new(value);
+            // The first argument is the program's own name.
+            process.args(command.arguments.iter().skip(1));
+            process
+        };
+        process.env("MESOS_SANDBOX", &sandbox).env("MESOS_TASK_ID", &name.task);
+        for variable in command.environment.iter().flat_map(|environment| &environment.variables) {
+            let legal = !variable.name.is_empty() && !variable.name.contains(['=', '\0']);
+            if let Some(value) = variable.value.as_ref().filter(|value| legal && !value.contains('\0')) {
+                process.env(&variable.name, value);
+            }
+        }
+        let mut child = process
+            .stdin(Stdio::null())
+            .stdout(File::create(sandbox.join("stdout"))?)
+            .stderr(File::create(sandbox.join("stderr"))?)
+            .current_dir(&sandbox)
+            .process_group(0)
+            .spawn()?;
+        let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let pid = pid.ok_or_else(|| io::Error::other("the process has no id"))?;
+        self.order('+', pid);
+        self.running.insert(name.clone(), pid);
+        let (messages, name) = (self.messages.clone(), name.clone());
+        tokio::spawn(async move {
+            let exit = match child.wait().await {
+                Ok(status) => match (status.code(), status.signal()) {
+                    (Some(code), _) => Exit::Status(code),
+                    (None, signal) => Exit::Signal(signal.unwrap_or_default()),
+                },
+                Err(error) => Exit::NotStarted(error.to_string()),
+            };
+            let _ = messages.send(Message::Ended(name, exit));
+        });
+        Ok(())
+    }
+
+    fn sandbox(&self, name: &TaskName) -> PathBuf {
+        // Ids may hold anything but slashes; dots alone would lead elsewhere.
+        let safe = |id: &str| format!("_{}", id.replace(['/', '\0'], "_"));
+        self.sandboxes.path().join(safe(&name.framework)).join(safe(&name.task))
+    }
+
+    /// Ends a task: TERM to the whole group, KILL after the grace.
+    pub(super) fn stop(&self, name: &TaskName, grace: Duration) {
+        let Some(&pid) = self.running.get(name) else { return };
+        signal(pid, Signal::TERM);
+        let messages = self.messages.clone();
+        let name = name.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(grace).await;
+            // By the actor, which knows whether the process still is the task's.
+            let _ = messages.send(Message::Overdue(name, pid));
+        });
+    }
+
+    /// The grace of a task is over.
+    pub(super) fn overdue(&self, name: &TaskName, pid: Pid) {
+        if self.running.get(name) == Some(&pid) {
+            signal(pid, Signal::KILL);
+        }
+    }
+
+    /// A task's process has ended; what it left behind in its group ends too.
+    pub(super) fn forget(&mut self, name: &TaskName) {
+        if let Some(pid) = self.running.remove(name) {
+            signal(pid, Signal::KILL);
+            self.order('-', pid);
+        }
+    }
+
+    /// Kills all, and waits for the watchdog's end.
+    pub(super) async fn end_all(&mut self) {
+        self.kill_all();
+        self.orders = None;
+        for _ in 0..200 {
+            if !matches!(self.watchdog.try_wait(), Ok(None)) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn kill_all(&mut self) {
+        for (_, pid) in std::mem::take(&mut self.running) {
+            signal(pid, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        self.kill_all();
+        self.orders = None;
+        let _ = self.watchdog.wait();
+    }
+}
+
+/// A group that has ended already is no fault.
+fn signal(pid: Pid, signal: Signal) {
+    let _ = kill_process_group(pid, signal);
+}

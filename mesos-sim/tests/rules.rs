@@ -1,0 +1,599 @@
+//! The simulated cluster keeps to what a real one was seen to do. No sockets, no clock.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mesos_proto::v1;
+use mesos_sim::{AgentOptions, Cluster, ExchangeId, Exit, Options, Output, Request, Response, TaskName};
+use prost::Message as _;
+use v1::TaskState::{self, *};
+use v1::framework_info::capability::Type as Capability;
+use v1::scheduler::{Call, Event, call, event};
+use v1::task_status::Reason;
+
+/// A cluster, its clock, and all that came out of it.
+struct Bench {
+    cluster: Cluster,
+    now: Duration,
+    next: u64,
+    responses: BTreeMap<u64, Response>,
+    events: BTreeMap<u64, Vec<Event>>,
+    ended: Vec<u64>,
+    cut: Vec<u64>,
+    started: Vec<TaskName>,
+    stopped: Vec<TaskName>,
+}
+
+/// A subscription.
+#[derive(Clone)]
+struct Framework {
+    exchange: u64,
+    id: v1::FrameworkId,
+    stream: String,
+}
+
+fn info() -> v1::FrameworkInfo {
+    let capabilities = [
+        Capability::PartitionAware,
+        Capability::TaskKillingState,
+        Capability::MultiRole,
+        Capability::ReservationRefinement,
+    ];
+    v1::FrameworkInfo {
+        user: "root".into(),
+        name: "bench".into(),
+        roles: vec!["r".into()],
+        failover_timeout: Some(60.0),
+        capabilities: capabilities.map(|c| v1::framework_info::Capability { r#type: Some(c.into()) }).into(),
+        ..Default::default()
+    }
+}
+
+fn options() -> Options {
+    Options::default().allocation_interval(Duration::from_millis(200))
+}
+
+impl Bench {
+    fn new(options: Options) -> Self {
+        let masters = (0..3).map(|n| format!("127.0.0.1:505{n}")).collect();
+        Self {
+            cluster: Cluster::new(options, masters, 1.7e9, 1).unwrap(),
+            now: Duration::ZERO,
+            next: 0,
+            responses: BTreeMap::new(),
+            events: BTreeMap::new(),
+            ended: Vec::new(),
+            cut: Vec::new(),
+            started: Vec::new(),
+            stopped: Vec::new(),
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.cluster.poll_output() {
+            match output {
+                Output::Respond(exchange, response) => {
+                    assert!(self.responses.insert(exchange.0, response).is_none(), "one answer for each request");
+                }
+                Output::Stream(exchange, record) => {
+                    let line = record.iter().position(|&byte| byte == b'\n').unwrap();
+                    let event = mesos_proto::decode(record.slice(line + 1..)).unwrap();
+                    self.events.entry(exchange.0).or_default().push(event);
+                }
+                Output::End(exchange) => self.ended.push(exchange.0),
+                Output::Cut(exchange) => self.cut.push(exchange.0),
+                Output::Start { name, .. } => {
+                    self.started.push(name.clone());
+                    self.cluster.started(&name);
+                }
+                Output::Stop { name, .. } => {
+                    self.stopped.push(name.clone());
+                    self.cluster.ended(&name, &Exit::Signal(15));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Lets time pass, from deadline to deadline.
+    fn wait(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(at) = self.cluster.next_deadline().filter(|at| *at <= end) {
+            self.now = self.now.max(at);
+            self.cluster.advance(self.now);
+            self.drain();
+        }
+        self.now = end;
+        self.cluster.advance(end);
+        self.drain();
+    }
+
+    fn post(&mut self, master: usize, headers: &[(&str, &str)], body: Vec<u8>) -> u64 {
+        let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let request = Request { method: "POST".into(), path: "/api/v1/scheduler".into(), headers, body: body.into() };
+        self.next += 1;
+        self.cluster.request(master, ExchangeId(self.next), &request);
+        self.drain();
+        self.next
+    }
+
+    fn subscribe(&mut self, info: v1::FrameworkInfo) -> u64 {
+        let call = Call {
+            framework_id: info.id.clone(),
+            r#type: Some(call::Type::Subscribe.into()),
+            subscribe: Some(call::Subscribe { framework_info: info, ..Default::default() }),
+            ..Default::default()
+        };
+        let headers = [("Content-Type", "application/x-protobuf"), ("Accept", "application/x-protobuf")];
+        self.post(self.cluster.leader().unwrap_or_default(), &headers, call.encode_to_vec())
+    }
+
+    fn subscribed(&mut self, info: v1::FrameworkInfo) -> Framework {
+        let exchange = self.subscribe(info);
+        let stream = self.responses[&exchange].headers[0].1.clone();
+        let event = &self.events[&exchange][0];
+        let id = event.subscribed.as_ref().expect("SUBSCRIBED comes first").framework_id.clone();
+        Framework { exchange, id, stream }
+    }
+
+    fn call(&mut self, framework: &Framework, call: Call) -> u16 {
+        let call = Call { framework_id: Some(framework.id.clone()), ..call };
+        let headers = [("Content-Type", "application/x-protobuf"), ("Mesos-Stream-Id", framework.stream.as_str())];
+        let exchange = self.post(self.cluster.leader().unwrap_or_default(), &headers, call.encode_to_vec());
+        self.responses[&exchange].status
+    }
+
+    fn take(&mut self, framework: &Framework) -> Vec<Event> {
+        let mut events = self.events.remove(&framework.exchange).unwrap_or_default();
+        events.retain(|event| event.r#type() != event::Type::Heartbeat);
+        events
+    }
+
+    fn offers(&mut self, framework: &Framework) -> Vec<v1::Offer> {
+        self.take(framework).into_iter().filter_map(|event| event.offers).flat_map(|offers| offers.offers).collect()
+    }
+
+    fn updates(&mut self, framework: &Framework) -> Vec<v1::TaskStatus> {
+        self.take(framework).into_iter().filter_map(|event| event.update).map(|update| update.status).collect()
+    }
+
+    fn launch(&mut self, framework: &Framework, offers: &[&v1::Offer], task: v1::TaskInfo) -> u16 {
+        let operation = v1::offer::Operation {
+            r#type: Some(v1::offer::operation::Type::Launch.into()),
+            launch: Some(v1::offer::operation::Launch { task_infos: vec![task] }),
+            ..Default::default()
+        };
+        let accept = call::Accept {
+            offer_ids: offers.iter().map(|offer| offer.id.clone()).collect(),
+            operations: vec![operation],
+            filters: Some(v1::Filters { refuse_seconds: Some(3600.0) }),
+        };
+        self.call(
+            framework,
+            Call { r#type: Some(call::Type::Accept.into()), accept: Some(accept), ..Default::default() },
+        )
+    }
+
+    fn acknowledge(&mut self, framework: &Framework, status: &v1::TaskStatus) -> u16 {
+        let acknowledge = call::Acknowledge {
+            agent_id: status.agent_id.clone().unwrap(),
+            task_id: status.task_id.clone(),
+            uuid: status.uuid.clone().unwrap(),
+        };
+        let kind = Some(call::Type::Acknowledge.into());
+        self.call(framework, Call { r#type: kind, acknowledge: Some(acknowledge), ..Default::default() })
+    }
+
+    fn reconcile(&mut self, framework: &Framework, tasks: &[(&str, Option<&str>)]) -> Vec<v1::TaskStatus> {
+        self.take(framework);
+        let tasks = tasks.iter().map(|(task, agent)| call::reconcile::Task {
+            task_id: v1::TaskId { value: (*task).into() },
+            agent_id: agent.map(|agent| v1::AgentId { value: agent.into() }),
+        });
+        let reconcile = Some(call::Reconcile { tasks: tasks.collect() });
+        self.call(framework, Call { r#type: Some(call::Type::Reconcile.into()), reconcile, ..Default::default() });
+        self.updates(framework)
+    }
+
+    /// Runs a task to RUNNING, all acknowledged.
+    fn run(&mut self, framework: &Framework, id: &str) -> v1::Offer {
+        self.wait(Duration::from_millis(300));
+        let offer = self.offers(framework).remove(0);
+        assert_eq!(self.launch(framework, &[&offer], task(id, &offer)), 202);
+        for state in [TaskStarting, TaskRunning] {
+            let updates = self.updates(framework);
+            assert_eq!(states(&updates), [state]);
+            assert_eq!(self.acknowledge(framework, &updates[0]), 202);
+        }
+        offer
+    }
+}
+
+fn task(id: &str, offer: &v1::Offer) -> v1::TaskInfo {
+    let scalar = |name: &str, value| v1::Resource {
+        name: name.into(),
+        r#type: v1::value::Type::Scalar.into(),
+        scalar: Some(v1::value::Scalar { value }),
+        ..Default::default()
+    };
+    v1::TaskInfo {
+        name: id.into(),
+        task_id: v1::TaskId { value: id.into() },
+        agent_id: offer.agent_id.clone(),
+        resources: vec![scalar("cpus", 0.1), scalar("mem", 32.0)],
+        command: Some(Box::new(v1::CommandInfo { value: Some("sleep 1000".into()), ..Default::default() })),
+        ..Default::default()
+    }
+}
+
+fn states(updates: &[v1::TaskStatus]) -> Vec<TaskState> {
+    updates.iter().map(v1::TaskStatus::state).collect()
+}
+
+fn decline(offer: &v1::Offer, seconds: Option<f64>) -> Call {
+    let filters = seconds.map(|seconds| v1::Filters { refuse_seconds: Some(seconds) });
+    let decline = call::Decline { offer_ids: vec![offer.id.clone()], filters };
+    Call { r#type: Some(call::Type::Decline.into()), decline: Some(decline), ..Default::default() }
+}
+
+fn kind(kind: call::Type) -> Call {
+    Call { r#type: Some(kind.into()), ..Default::default() }
+}
+
+#[test]
+fn first_events_are_subscribed_heartbeat_offers() {
+    let mut bench = Bench::new(options());
+    let framework = bench.subscribed(info());
+    bench.wait(Duration::from_secs(1));
+    let kinds: Vec<_> = bench.events[&framework.exchange].iter().map(Event::r#type).collect();
+    assert_eq!(kinds, [event::Type::Subscribed, event::Type::Heartbeat, event::Type::Offers]);
+    bench.wait(Duration::from_secs(30));
+    assert_eq!(bench.events[&framework.exchange].len(), 5, "a heartbeat each 15 s");
+}
+
+#[test]
+fn updates_wait_for_their_acknowledgement_and_come_again() {
+    let mut bench = Bench::new(options());
+    let framework = bench.subscribed(info());
+    bench.wait(Duration::from_millis(300));
+    let offer = bench.offers(&framework).remove(0);
+    bench.launch(&framework, &[&offer], task("t", &offer));
+    let first = bench.updates(&framework);
+    assert_eq!(states(&first), [TaskStarting]);
+    // 10, 20, 40 s, and always the same one.
+    for wait in [10, 20, 40] {
+        bench.wait(Duration::from_secs(wait) - Duration::from_millis(1));
+        assert_eq!(bench.updates(&framework), []);
+        bench.wait(Duration::from_millis(1));
+        assert_eq!(bench.updates(&framework), first);
+    }
+    // Not the oldest pending one: nothing happens.
+    let wrong = v1::TaskStatus { uuid: Some(vec![0x44; 16].into()), ..first[0].clone() };
+    assert_eq!(bench.acknowledge(&framework, &wrong), 202);
+    assert_eq!(bench.updates(&framework), []);
+    assert_eq!(bench.acknowledge(&framework, &first[0]), 202);
+    let second = bench.updates(&framework);
+    assert_eq!(states(&second), [TaskRunning]);
+    assert_eq!(bench.acknowledge(&framework, &second[0]), 202);
+    assert_eq!(bench.acknowledge(&framework, &second[0]), 202, "a second time does no harm");
+    let name = bench.started[0].clone();
+    bench.cluster.ended(&name, &Exit::Status(3));
+    bench.drain();
+    let third = bench.updates(&framework);
+    assert_eq!((states(&third), third[0].message()), (vec![TaskFailed], "Command exited with status 3"));
+    bench.acknowledge(&framework, &third[0]);
+    assert_eq!(states(&bench.reconcile(&framework, &[("t", Some(&offer.agent_id.value))])), [TaskGone]);
+}
+
+#[test]
+fn malformed_uuids_are_400() {
+    let mut bench = Bench::new(options());
+    let framework = bench.subscribed(info());
+    for uuid in [vec![], vec![0; 16], vec![0x44; 15], vec![0x44; 17], b"0f0f0f0f-0f0f-4f0f-8f0f-0f0f0f0f0f0f".to_vec()]
+    {
+        let status = v1::TaskStatus {
+            task_id: v1::TaskId { value: "t".into() },
+            agent_id: Some(v1::AgentId { value: "a".into() }),
+            uuid: Some(uuid.into()),
+            ..Default::default()
+        };
+        assert_eq!(bench.acknowledge(&framework, &status), 400);
+    }
+}
+
+#[test]
+fn declined_offers_come_back_when_their_filter_ends() {
+    for (seconds, wait) in [(None, 5.0), (Some(3.0), 3.0), (Some(-1.0), 5.0), (Some(0.0), 0.0)] {
+        let mut bench = Bench::new(options());
+        let framework = bench.subscribed(info());
+        bench.wait(Duration::from_millis(300));
+        let offer = bench.offers(&framework).remove(0);
+        assert_eq!(bench.call(&framework, decline(&offer, seconds)), 202);
+        bench.wait(Duration::from_secs_f64(wait));
+        bench.wait(Duration::from_millis(250));
+        assert_eq!(bench.offers(&framework).len(), 1, "{seconds:?}");
+    }
+}
+
+#[test]
+fn filters_outlive_a_failover_but_not_a_cut_nor_revive() {
+    let mut bench = Bench::new(options());
+    let mut framework = bench.subscribed(info());
+    let again = v1::FrameworkInfo { id: Some(framework.id.clone()), ..info() };
+    bench.wait(Duration::from_millis(300));
+    let offer = bench.offers(&framework).remove(0);
+    bench.call(&framework, decline(&offer, Some(3600.0)));
+    framework = bench.subscribed(again.clone());
+    bench.wait(Duration::from_secs(8));
+    assert_eq!(bench.offers(&framework).len(), 0, "the master never noticed a disconnection");
+    bench.call(&framework, kind(call::Type::Revive));
+    bench.wait(Duration::from_millis(50));
+    let offer = bench.offers(&framework).remove(0);
+    bench.call(&framework, decline(&offer, Some(3600.0)));
+    bench.cluster.closed(ExchangeId(framework.exchange));
+    framework = bench.subscribed(again);
+    bench.wait(Duration::from_millis(300));
+    assert_eq!(bench.offers(&framework).len(), 1, "the stream was closed");
+}
+
+#[test]
+fn suppress_and_revive() {
+    let mut bench = Bench::new(options());
+    let framework = bench.subscribed(info());
+    bench.wait(Duration::from_millis(300));
+    let offer = bench.offers(&framework).remove(0);
+    bench.call(&framework, kind(call::Type::Suppress));
+    bench.call(&framework, decline(&offer, Some(0.0)));
+    bench.wait(Duration::from_secs(4));
+    assert_eq!(bench.offers(&framework).len(), 0);
+    let revive = call::Revive { roles: vec!["r".into(), "other".into()] };
+    bench.call(&framework, Call { revive: Some(revive), ..kind(call::Type::Revive) });
+    bench.wait(Duration::from_secs(2));
+    assert_eq!(bench.offers(&framework).len(), 0, "one wrong role voids the call");
+    bench.call(&framework, kind(call::Type::Revive));
+    bench.wait(Duration::from_millis(50));
+    assert_eq!(bench.offers(&framework).len(), 1);
+}
+
+#[test]
+fn one_bad_offer_spoils_the_accept() {
+    let mut bench = Bench::new(options().agents([AgentOptions::default(), AgentOptions::default()]));
+    let framework = bench.subscribed(info());
+    bench.wait(Duration::from_millis(300));
+    let offers = bench.offers(&framework);
+    assert_eq!(offers.len(), 2);
+    bench.launch(&framework, &[&offers[0], &offers[1]], task("t", &offers[0]));
+    let updates = bench.updates(&framework);
+    assert_eq!(
+        (states(&updates), updates[0].reason(), &updates[0].uuid),
+        (vec![TaskDropped], Reason::InvalidOffers, &None)
+    );
+    bench.wait(Duration::from_millis(300));
+    assert_eq!(bench.offers(&framework).len(), 2, "they come back, without the filter");
+    bench.launch(&framework, &[&offers[0]], task("t", &offers[0]));
+    assert_eq!(states(&bench.updates(&framework)), [TaskDropped], "used already");
+}
+
+#[test]
+fn an_invalid_task_is_an_error_and_the_rest_runs() {
+    let mut bench = Bench::new(options());
+    let framework = bench.subscribed(info());
+    let offer = bench.run(&framework, "live");
+    bench.call(&framework, kind(call::Type::Revive));
+    bench.wait(Duration::from_millis(300));
+    for spoil in [
+        (|task: &mut v1::TaskInfo| task.task_id.value = "live".into()) as fn(&mut v1::TaskInfo),
+        |task| task.task_id.value = "a/b".into(),
+        |task| task.resources.clear(),
+        |task| task.command = None,
+        |task| task.agent_id.value = "other".into(),
+        |task| task.resources[0].scalar = Some(v1::value::Scalar { value: 1000.0 }),
+    ] {
+        bench.call(&framework, kind(call::Type::Revive));
+        bench.wait(Duration::from_millis(300));
+        let offer = bench.offers(&framework).remove(0);
+        let mut bad = task("new", &offer);
+        spoil(&mut bad);
+        assert_eq!(bench.launch(&framework, &[&offer], bad), 202);
+        let updates = bench.updates(&framework);
+        assert_eq!((states(&updates), updates[0].reason()), (vec![TaskError], Reason::TaskInvalid));
+    }
+    let live = bench.reconcile(&framework, &[("live", None)]);
+    assert_eq!((states(&live), &live[0].agent_id), (vec![TaskRunning], &Some(offer.agent_id)));
+}
+
+#[test]
+fn kill_of_a_known_and_of_an_unknown_task() {
+    let mut bench = Bench::new(options());
+    let framework = bench.subscribed(info());
+    let offer = bench.run(&framework, "t");
+    let kill = |task: &str, agent: Option<&str>| Call {
+        kill: Some(call::Kill {
+            task_id: v1::TaskId { value: task.into() },
+            agent_id: agent.map(|agent| v1::AgentId { value: agent.into() }),
+            ..Default::default()
+        }),
+        ..kind(call::Type::Kill)
+    };
+    bench.call(&framework, kill("t", Some("wrong")));
+    assert_eq!(bench.updates(&framework), [], "another agent: dropped");
+    bench.call(&framework, kill("nobody", Some(&offer.agent_id.value)));
+    bench.call(&framework, kill("nobody", None));
+    let updates = bench.updates(&framework);
+    assert_eq!(states(&updates), [TaskGone, TaskUnknown]);
+    assert!(updates.iter().all(|update| update.reason() == Reason::Reconciliation && update.uuid.is_none()));
+    bench.call(&framework, kill("t", None));
+    let killing = bench.updates(&framework);
+    assert_eq!(states(&killing), [TaskKilling]);
+    bench.acknowledge(&framework, &killing[0]);
+    assert_eq!(states(&bench.updates(&framework)), [TaskKilled]);
+    assert_eq!(bench.stopped.len(), 1);
+}
+
+#[test]
+fn failover_throws_the_old_stream_out_and_repeats_updates() {
+    let mut bench = Bench::new(options());
+    let old = bench.subscribed(info());
+    bench.wait(Duration::from_millis(300));
+    let offer = bench.offers(&old).remove(0);
+    bench.launch(&old, &[&offer], task("t", &offer));
+    let first = bench.updates(&old);
+    let new = bench.subscribed(v1::FrameworkInfo { id: Some(old.id.clone()), ..info() });
+    let last = bench.take(&old);
+    assert_eq!(last[0].error.as_ref().unwrap().message, "Framework failed over");
+    assert!(bench.ended.contains(&old.exchange));
+    assert_eq!(bench.call(&old, kind(call::Type::Revive)), 400, "the old stream id");
+    assert_eq!(bench.updates(&new), first, "again, with the same uuid");
+    bench.launch(&new, &[&offer], task("u", &offer));
+    assert_eq!(states(&bench.updates(&new)), [TaskDropped], "offers of before are void");
+}
+
+#[test]
+fn removed_frameworks_stay_removed() {
+    let mut bench = Bench::new(options());
+    let framework = bench.subscribed(info());
+    bench.run(&framework, "t");
+    assert_eq!(bench.call(&framework, kind(call::Type::Teardown)), 202);
+    assert!(bench.ended.contains(&framework.exchange));
+    assert_eq!(bench.stopped.len(), 1, "its tasks end");
+    assert_eq!(bench.call(&framework, kind(call::Type::Revive)), 400);
+    let exchange = bench.subscribe(v1::FrameworkInfo { id: Some(framework.id), ..info() });
+    assert_eq!(bench.responses[&exchange].status, 200);
+    assert_eq!(bench.events[&exchange][0].error.as_ref().unwrap().message, "Framework has been removed");
+}
+
+#[test]
+fn a_disconnected_framework_has_its_failover_timeout() {
+    let mut bench = Bench::new(options());
+    let framework = bench.subscribed(info());
+    bench.cluster.closed(ExchangeId(framework.exchange));
+    assert_eq!(bench.call(&framework, kind(call::Type::Revive)), 403);
+    bench.wait(Duration::from_secs(59));
+    assert_eq!(bench.call(&framework, kind(call::Type::Revive)), 403);
+    bench.wait(Duration::from_secs(2));
+    assert_eq!(bench.call(&framework, kind(call::Type::Revive)), 400);
+}
+
+#[test]
+fn refused_subscriptions_are_200_with_an_error() {
+    let mut bench = Bench::new(options());
+    for spoil in [
+        (|info: &mut v1::FrameworkInfo| info.roles.push("/bad".into())) as fn(&mut v1::FrameworkInfo),
+        |info| info.roles.push("r".into()),
+        |info| info.capabilities.clear(),
+        |info| info.failover_timeout = Some(1e300),
+    ] {
+        let mut info = info();
+        spoil(&mut info);
+        let exchange = bench.subscribe(info);
+        assert_eq!(bench.responses[&exchange].status, 200);
+        assert!(bench.events[&exchange][0].error.is_some());
+        assert!(bench.ended.contains(&exchange));
+    }
+}
+
+#[test]
+fn http_checks_in_their_order() {
+    let mut bench = Bench::new(options().masters(3));
+    let protobuf = ("Content-Type", "application/x-protobuf");
+    let status = |bench: &mut Bench, headers: &[(&str, &str)], body: Vec<u8>| {
+        let exchange = bench.post(0, headers, body);
+        bench.responses[&exchange].status
+    };
+    assert_eq!(status(&mut bench, &[], vec![]), 400);
+    assert_eq!(status(&mut bench, &[("Content-Type", "application/x-protobuf; charset=utf-8")], vec![]), 415);
+    assert_eq!(status(&mut bench, &[protobuf], vec![0xff]), 400);
+    assert_eq!(status(&mut bench, &[protobuf], kind(call::Type::Revive).encode_to_vec()), 400, "no framework id");
+    let subscribe = Call {
+        subscribe: Some(call::Subscribe { framework_info: info(), ..Default::default() }),
+        ..kind(call::Type::Subscribe)
+    };
+    assert_eq!(status(&mut bench, &[protobuf, ("Accept", "text/html")], subscribe.encode_to_vec()), 406);
+    assert_eq!(status(&mut bench, &[protobuf, ("Mesos-Stream-Id", "x")], subscribe.encode_to_vec()), 400);
+    let exchange = bench.post(1, &[], vec![]);
+    let response = &bench.responses[&exchange];
+    assert_eq!(response.status, 307, "before all other checks");
+    assert_eq!(response.headers[0], ("Location", "//127.0.0.1:5050/master/api/v1/scheduler".into()));
+}
+
+#[test]
+fn credentials_are_checked_on_every_request() {
+    let mut bench = Bench::new(options().credential("alice", "secret"));
+    let exchange = bench.subscribe(info());
+    assert_eq!(bench.responses[&exchange].status, 401);
+    assert_eq!(bench.responses[&exchange].headers[1].0, "WWW-Authenticate");
+}
+
+#[test]
+fn a_new_master_is_silent_until_agents_are_back() {
+    let mut bench = Bench::new(options().masters(3).reregistration(Duration::from_secs(9)));
+    bench.wait(Duration::from_secs(10));
+    let framework = bench.subscribed(info());
+    let offer = bench.run(&framework, "t");
+    bench.cluster.kill_master(0);
+    bench.drain();
+    assert!(bench.cut.contains(&framework.exchange));
+    bench.wait(Duration::from_secs(2));
+    assert_eq!(bench.cluster.leader(), Some(1));
+    let framework = bench.subscribed(v1::FrameworkInfo { id: Some(framework.id), ..info() });
+    let agent = Some(offer.agent_id.value.as_str());
+    assert_eq!(bench.reconcile(&framework, &[("t", agent), ("x", agent), ("x", None)]), []);
+    assert_eq!(states(&bench.reconcile(&framework, &[("x", Some("nobody"))])), [TaskUnknown]);
+    bench.wait(Duration::from_secs(10));
+    let answers = bench.reconcile(&framework, &[("t", agent), ("x", agent), ("x", None)]);
+    assert_eq!(states(&answers), [TaskRunning, TaskGone, TaskUnknown]);
+    assert_eq!(states(&bench.reconcile(&framework, &[])), [TaskRunning]);
+}
+
+#[test]
+fn a_partitioned_agent_is_unreachable_and_comes_back() {
+    let mut bench = Bench::new(options().unreachable_after(Duration::from_secs(10)));
+    let framework = bench.subscribed(info());
+    let offer = bench.run(&framework, "t");
+    let agent = Some(offer.agent_id.value.as_str());
+    bench.cluster.partition_agent(0);
+    bench.wait(Duration::from_secs(9));
+    assert_eq!(states(&bench.reconcile(&framework, &[("t", agent)])), [TaskRunning]);
+    bench.wait(Duration::from_secs(2));
+    let events = bench.take(&framework);
+    let update = &events.iter().find_map(|event| event.update.as_ref()).unwrap().status;
+    assert_eq!((update.state(), update.reason(), &update.uuid), (TaskUnreachable, Reason::AgentRemoved, &None));
+    assert!(update.unreachable_time.is_some());
+    assert!(events.iter().any(|event| event.failure.is_some()));
+    assert_eq!(bench.reconcile(&framework, &[]), [], "implicit: not the unreachable ones");
+    bench.cluster.heal_agent(0);
+    bench.wait(Duration::from_secs(2));
+    let updates = bench.updates(&framework);
+    assert_eq!((states(&updates), updates[0].reason()), (vec![TaskRunning], Reason::AgentReregistered));
+}
+
+#[test]
+fn a_killed_agent_rescinds_its_offers_and_keeps_its_tasks() {
+    let mut bench = Bench::new(options());
+    let framework = bench.subscribed(info());
+    let offer = bench.run(&framework, "t");
+    bench.call(&framework, kind(call::Type::Revive));
+    bench.wait(Duration::from_millis(300));
+    bench.take(&framework);
+    bench.cluster.kill_agent(0);
+    bench.drain();
+    let events = bench.take(&framework);
+    assert_eq!((events.len(), events[0].r#type()), (1, event::Type::Rescind));
+    assert_eq!(states(&bench.reconcile(&framework, &[("t", Some(&offer.agent_id.value))])), [TaskRunning]);
+    bench.cluster.mark_agent_gone(0);
+    bench.drain();
+    assert!(bench.updates(&framework).iter().any(|update| update.state() == TaskGoneByOperator));
+}
+
+#[test]
+fn a_call_of_type_unknown_kills_the_master() {
+    let mut bench = Bench::new(options().masters(3));
+    let framework = bench.subscribed(info());
+    let call = Call { framework_id: Some(framework.id.clone()), r#type: Some(0), ..Default::default() };
+    bench.post(0, &[("Content-Type", "application/x-protobuf")], call.encode_to_vec());
+    assert!(bench.cut.contains(&framework.exchange));
+    assert_eq!(bench.cluster.leader(), Some(0), "the others haven't noticed so far");
+    bench.wait(Duration::from_secs(2));
+    assert_eq!(bench.cluster.leader(), Some(1));
+}
