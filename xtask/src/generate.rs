@@ -9,6 +9,8 @@ use heck::{ToSnakeCase, ToUpperCamelCase};
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
+use crate::root;
+
 /// The files of the schema, relative to `proto/`.
 pub(crate) const FILES: [&str; 9] = [
     "mesos/v1/mesos.proto",
@@ -44,11 +46,6 @@ const BOXED: [&str; 16] = [
     ".mesos.v1.executor.Event.launch_group",
     ".mesos.v1.executor.Event.subscribed",
 ];
-
-/// The workspace's folder.
-pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new(".")).to_path_buf()
-}
 
 /// Where the generated code is checked in.
 pub(crate) fn checked_in() -> PathBuf {

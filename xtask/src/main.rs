@@ -46,7 +46,7 @@ fn root() -> PathBuf {
 
 #[cfg(feature = "gen")]
 fn generate() -> Result<bool, Box<dyn Error>> {
-    generate::run().map(|()| true)
+    generate::write_to(&generate::checked_in()).map(|()| true)
 }
 
 /// Builds this program again with what generating needs, and lets that one do it.

@@ -620,7 +620,7 @@ pub struct ContainerId {
     #[prost(string, required, tag = "1")]
     pub value: ::prost::alloc::string::String,
     #[prost(message, optional, boxed, tag = "2")]
-    pub parent: ::core::option::Option<::prost::alloc::boxed::Box<Self>>,
+    pub parent: ::core::option::Option<::prost::alloc::boxed::Box<ContainerId>>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ContainerInfo {
