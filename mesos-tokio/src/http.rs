@@ -1,5 +1,6 @@
 //! How connections are made: TLS identity and trust, names, time limits.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,12 +25,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// let http = mesos_tokio::Http::builder().roots(pem).server_name("master.mesos").build()?;
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Http {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     tls: Option<Arc<rustls::ClientConfig>>,
     server_name: Option<ServerName<'static>>,
@@ -62,11 +62,21 @@ impl Http {
     }
 }
 
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http")
+            .field("tls", &self.shared.tls.is_some())
+            .field("server_name", &self.shared.server_name)
+            .field("connect_timeout", &self.shared.connect_timeout)
+            .finish()
+    }
+}
+
 /// Builds an [`Http`].
 #[must_use]
 #[derive(Clone, Debug, Default)]
 pub struct HttpBuilder {
-    roots: Option<Vec<u8>>,
+    roots: Option<tls::Pem>,
     identity: Option<tls::Identity>,
     server_name: Option<String>,
     connect_timeout: Option<Duration>,
@@ -75,14 +85,14 @@ pub struct HttpBuilder {
 impl HttpBuilder {
     /// Trusts these certificate authorities, and no others: PEM text with one or more certificates. Switches TLS on.
     pub fn roots(mut self, pem: impl AsRef<[u8]>) -> Self {
-        self.roots = Some(pem.as_ref().to_vec());
+        self.roots = Some(pem.as_ref().into());
         self
     }
 
     /// Shows this certificate to servers that ask for one: PEM text with the certificate (its chain following) and
     /// its private key. Needs [`roots`](Self::roots).
     pub fn client_certificate(mut self, chain: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Self {
-        self.identity = Some(tls::Identity::new(chain.as_ref(), key.as_ref()));
+        self.identity = Some(tls::Identity { chain: chain.as_ref().into(), key: key.as_ref().into() });
         self
     }
 

@@ -10,23 +10,27 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::HttpError;
 
-/// A client certificate with its key, as PEM.
+/// PEM text, which may hold a private key: `Debug` shows its size only.
 #[derive(Clone)]
-pub(crate) struct Identity {
-    chain: Vec<u8>,
-    key: Vec<u8>,
-}
+pub(crate) struct Pem(Vec<u8>);
 
-impl Identity {
-    pub(crate) fn new(chain: &[u8], key: &[u8]) -> Self {
-        Self { chain: chain.to_vec(), key: key.to_vec() }
+impl From<&[u8]> for Pem {
+    fn from(text: &[u8]) -> Self {
+        Self(text.to_vec())
     }
 }
 
-impl fmt::Debug for Identity {
+impl fmt::Debug for Pem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Identity(***)")
+        write!(f, "Pem({} bytes)", self.0.len())
     }
+}
+
+/// A client certificate (its chain following) with its key.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub(crate) chain: Pem,
+    pub(crate) key: Pem,
 }
 
 fn provider() -> Option<Arc<CryptoProvider>> {
@@ -38,12 +42,12 @@ fn provider() -> Option<Arc<CryptoProvider>> {
     return None;
 }
 
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+fn certificates(Pem(pem): &Pem) -> Result<Vec<CertificateDer<'static>>, String> {
     let found: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|e| e.to_string())?;
     if found.is_empty() { Err("no certificate in the PEM text".into()) } else { Ok(found) }
 }
 
-pub(crate) fn config(roots: &[u8], identity: Option<&Identity>) -> Result<Arc<ClientConfig>, HttpError> {
+pub(crate) fn config(roots: &Pem, identity: Option<&Identity>) -> Result<Arc<ClientConfig>, HttpError> {
     let provider = provider().ok_or(HttpError::NoProvider)?;
     let mut store = RootCertStore::empty();
     for certificate in certificates(roots).map_err(HttpError::Roots)? {
@@ -58,7 +62,7 @@ pub(crate) fn config(roots: &[u8], identity: Option<&Identity>) -> Result<Arc<Cl
         Some(Identity { chain, key }) => {
             let chain = certificates(chain).map_err(HttpError::ClientCertificate)?;
             let key =
-                PrivateKeyDer::from_pem_slice(key).map_err(|e| HttpError::ClientCertificate(format!("key: {e}")))?;
+                PrivateKeyDer::from_pem_slice(&key.0).map_err(|e| HttpError::ClientCertificate(format!("key: {e}")))?;
             builder.with_client_auth_cert(chain, key).map_err(|e| HttpError::ClientCertificate(e.to_string()))?
         }
     };

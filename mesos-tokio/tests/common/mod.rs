@@ -1,0 +1,253 @@
+//! A machine that does as it is told and tells what it is fed, and servers that play a script.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mesos_core::{
+    Deadline, Endpoint, ExchangeId, Failure, Head, Header, Input, Instant, Lane, Machine, Method, Output, Request,
+};
+use mesos_tokio::{Driver, Http};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// Far longer than anything here takes; only a hang gets there.
+pub const HANG: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Seen {
+    Head(u64, Head),
+    Body(u64, Vec<u8>),
+    End(u64),
+    Failed(u64, Failure),
+    /// The silence timer ran out.
+    Silent,
+    Note(&'static str),
+}
+
+/// Requests what a test wants requested; reports each input as an event.
+#[derive(Debug, Default)]
+pub struct Puppet {
+    outputs: VecDeque<Output<Seen>>,
+    next: u64,
+    now: Option<Instant>,
+    ended: bool,
+    silence: Option<Duration>,
+    heard: Instant,
+    pub bodies: usize,
+    pub bytes: usize,
+    pub paused: usize,
+}
+
+impl Puppet {
+    pub fn request(&mut self, lane: Lane, endpoint: &Endpoint, body: &[u8]) -> u64 {
+        let request = Request::new(self.id(), lane, endpoint.clone(), Method::Post, "/api/v1/scheduler");
+        self.send(request.with_header(Header::new("Host", endpoint.authority())).with_body(body.to_vec()))
+    }
+
+    pub fn id(&self) -> ExchangeId {
+        ExchangeId::new(self.next)
+    }
+
+    /// Sends a request made by hand; its id must be that of [`Self::id`].
+    pub fn send(&mut self, request: Request) -> u64 {
+        self.outputs.push_back(Output::Request(request));
+        self.next += 1;
+        self.next - 1
+    }
+
+    pub fn abort(&mut self, id: u64) {
+        self.outputs.push_back(Output::Abort(ExchangeId::new(id)));
+    }
+
+    pub fn note(&mut self, note: &'static str) {
+        self.outputs.push_back(Output::Event(Seen::Note(note)));
+    }
+
+    /// Reports silence once nothing has been fed for so long.
+    pub fn watch(&mut self, silence: Duration) {
+        self.silence = Some(silence);
+        self.heard = self.now.unwrap_or_default();
+    }
+
+    pub fn end(&mut self) {
+        for id in 0..self.next {
+            self.abort(id);
+        }
+        self.note("end");
+        self.ended = true;
+    }
+}
+
+impl Machine for Puppet {
+    type Event = Seen;
+
+    fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        assert!(self.now <= Some(now), "time went back");
+        self.now = Some(now);
+        if self.ended {
+            return;
+        }
+        let number = |id: ExchangeId| id.to_string()[1..].parse().expect("an id is # and a number");
+        let seen = match input {
+            Input::Head { id, head } => Seen::Head(number(id), head),
+            Input::Body { id, data } => {
+                self.bodies += 1;
+                self.bytes += data.len();
+                Seen::Body(number(id), data.to_vec())
+            }
+            Input::End { id } => Seen::End(number(id)),
+            Input::Failed { id, failure } => Seen::Failed(number(id), failure),
+            Input::Paused { .. } => {
+                self.paused += 1;
+                return;
+            }
+            _ => {
+                if self.silence.is_some_and(|limit| now.saturating_duration_since(self.heard) >= limit) {
+                    self.silence = None;
+                    self.outputs.push_back(Output::Event(Seen::Silent));
+                }
+                return;
+            }
+        };
+        self.heard = now;
+        self.outputs.push_back(Output::Event(seen));
+    }
+
+    fn poll_output(&mut self) -> Output<Seen> {
+        self.outputs.pop_front().unwrap_or_else(|| {
+            let alive = Instant::from_origin(Duration::from_secs(1_000_000));
+            let at = self.silence.map_or(alive, |limit| self.heard + limit);
+            Output::Timeout((!self.ended).then_some(Deadline { at, what: "test" }))
+        })
+    }
+}
+
+pub fn driver() -> Driver<Puppet> {
+    Driver::new(Puppet::default(), Http::default())
+}
+
+/// The next event, which must come.
+pub async fn next(driver: &mut Driver<Puppet>) -> Seen {
+    guard(driver.next_event()).await.expect("an event")
+}
+
+/// All that an exchange reports, its body in one piece; other exchanges' reports are dropped.
+pub async fn answer(driver: &mut Driver<Puppet>, of: u64) -> (Option<u16>, Vec<u8>, Result<(), Failure>) {
+    let (mut status, mut body) = (None, Vec::new());
+    loop {
+        match next(driver).await {
+            Seen::Head(id, head) if id == of => status = Some(head.status()),
+            Seen::Body(id, data) if id == of => body.extend(data),
+            Seen::End(id) if id == of => return (status, body, Ok(())),
+            Seen::Failed(id, failure) if id == of => return (status, body, Err(failure)),
+            _ => {}
+        }
+    }
+}
+
+/// A request that is to fail, and how it did.
+pub async fn failure(driver: &mut Driver<Puppet>, endpoint: &Endpoint) -> Failure {
+    let id = driver.with(|m| m.request(Lane::Ordered, endpoint, b"call"));
+    answer(driver, id).await.2.expect_err("it cannot succeed")
+}
+
+pub async fn guard<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(HANG, future).await.expect("hangs")
+}
+
+pub fn tcp(port: u16) -> Endpoint {
+    Endpoint::Tcp { tls: false, host: "127.0.0.1".into(), port }
+}
+
+/// Accepts until it is dropped; `script` gets the number of each connection, from 0, and the connection.
+pub struct Server {
+    pub endpoint: Endpoint,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+pub async fn serve<F, R>(script: F) -> Server
+where
+    F: Fn(usize, TcpStream) -> R + Send + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("bind");
+    let endpoint = tcp(listener.local_addr().expect("address").port());
+    let task = tokio::spawn(async move {
+        for number in 0.. {
+            let Ok((stream, _)) = listener.accept().await else { return };
+            tokio::spawn(script(number, stream));
+        }
+    });
+    Server { endpoint, task }
+}
+
+/// Reads one request: head and body. `None` if the connection ends first.
+pub async fn read_request<S: AsyncReadExt + Unpin>(stream: &mut S) -> Option<(String, Vec<u8>)> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    let head = String::from_utf8(head).expect("a head is text");
+    let length =
+        head.lines().find_map(|l| l.strip_prefix("Content-Length: ")).map_or(0, |n| n.parse().expect("length"));
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.ok()?;
+    Some((head, body))
+}
+
+pub const ACCEPTED: &[u8] = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
+pub const STREAM: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nMesos-Stream-Id: s1\r\n\r\n";
+
+/// Writes, or finds the peer gone, which the script's reader will notice.
+pub async fn write<S: AsyncWriteExt + Unpin>(stream: &mut S, bytes: &[u8]) -> bool {
+    stream.write_all(bytes).await.is_ok() && stream.flush().await.is_ok()
+}
+
+pub fn chunk(data: &[u8]) -> Vec<u8> {
+    [format!("{:x}\r\n", data.len()).as_bytes(), data, b"\r\n"].concat()
+}
+
+/// What the server's side saw, in order.
+#[derive(Clone, Debug)]
+pub struct Log<T>(Arc<Mutex<Vec<T>>>, Arc<tokio::sync::Notify>);
+
+impl<T: Clone> Log<T> {
+    pub fn new() -> Self {
+        Self(Arc::default(), Arc::default())
+    }
+
+    pub fn push(&self, item: T) {
+        self.0.lock().expect("lock").push(item);
+        self.1.notify_waiters();
+    }
+
+    pub fn all(&self) -> Vec<T> {
+        self.0.lock().expect("lock").clone()
+    }
+
+    /// Waits until there are so many.
+    pub async fn wait(&self, count: usize) -> Vec<T> {
+        guard(async {
+            loop {
+                let changed = self.1.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if self.all().len() >= count {
+                    return self.all();
+                }
+                changed.await;
+            }
+        })
+        .await
+    }
+}
