@@ -4,6 +4,8 @@
 #[cfg(feature = "gen")]
 mod generate;
 mod process;
+#[cfg(all(test, feature = "gen"))]
+mod schema;
 mod test;
 
 use std::error::Error;
