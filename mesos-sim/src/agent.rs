@@ -6,10 +6,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use mesos_proto::v1;
 use v1::TaskState;
+use v1::framework_info::capability::Type as Capability;
 use v1::task_status::{Reason, Source};
 
+use crate::master::ToAgent;
 use crate::resources::Pool;
 use crate::rng::Rng;
+
+/// How long a task may take to end when its framework is removed.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
 /// A framework's id and a task's id.
 pub(crate) type TaskKey = (String, String);
@@ -17,8 +22,8 @@ pub(crate) type TaskKey = (String, String);
 /// What an agent wants done.
 #[derive(Debug)]
 pub(crate) enum ToCluster {
-    /// Forward this status to the master.
-    Update { framework: String, status: Box<v1::TaskStatus> },
+    /// Forward this status to the master, which also learns how far the task has come by now.
+    Update { framework: String, status: Box<v1::TaskStatus>, latest: TaskState },
     /// Start a task's process.
     Start { task: TaskKey, info: Box<v1::TaskInfo> },
     /// End a task's process: politely, and after the grace by force.
@@ -37,13 +42,19 @@ pub(crate) struct Task {
     /// When the first one goes out again, and how long the wait after that is.
     retry: Option<(Duration, Duration)>,
     kill_sent: bool,
-    killing_states: bool,
+    /// When its process starts; `None` once it was told to.
+    start_at: Option<Duration>,
 }
 
 impl Task {
     /// The state that the stream has come to, as the master has seen it.
     pub(crate) fn forwarded(&self) -> TaskState {
         self.pending.front().map_or(self.state, v1::TaskStatus::state)
+    }
+
+    /// The uuid of the update that waits for its acknowledgement.
+    pub(crate) fn unacknowledged(&self) -> Option<Bytes> {
+        self.pending.front().and_then(|status| status.uuid.clone())
     }
 }
 
@@ -58,14 +69,30 @@ pub(crate) struct Agent {
     /// Whether its messages pass.
     pub(crate) reachable: bool,
     pub(crate) tasks: BTreeMap<TaskKey, Task>,
+    /// The frameworks that have launched tasks here.
+    pub(crate) frameworks: BTreeMap<String, v1::FrameworkInfo>,
+    /// What the master has sent into a partition: it waits in the socket.
+    held: VecDeque<ToAgent>,
     retry: Duration,
+    launch_delay: Duration,
     pub(crate) out: VecDeque<ToCluster>,
 }
 
 impl Agent {
-    pub(crate) fn new(id: String, info: v1::AgentInfo, total: Pool, retry: Duration) -> Self {
-        let (tasks, out) = (BTreeMap::new(), VecDeque::new());
-        Self { id, info, total, up: true, reachable: true, tasks, retry, out }
+    pub(crate) fn new(info: v1::AgentInfo, total: Pool, retry: Duration, launch_delay: Duration) -> Self {
+        Self {
+            id: info.id.as_ref().map(|id| id.value.clone()).unwrap_or_default(),
+            info,
+            total,
+            up: true,
+            reachable: true,
+            tasks: BTreeMap::new(),
+            frameworks: BTreeMap::new(),
+            held: VecDeque::new(),
+            retry,
+            launch_delay,
+            out: VecDeque::new(),
+        }
     }
 
     /// Whether the master and the agent hear each other.
@@ -73,20 +100,72 @@ impl Agent {
         self.up && self.reachable
     }
 
-    pub(crate) fn launch(&mut self, framework: &str, info: v1::TaskInfo, killing_states: bool) {
-        let key = (framework.to_owned(), info.task_id.value.clone());
+    /// A message from the master.
+    pub(crate) fn receive(&mut self, message: ToAgent, now: &mut Moment<'_>) {
+        if !self.up {
+            return;
+        }
+        if !self.reachable {
+            self.held.push_back(message);
+            return;
+        }
+        match message {
+            ToAgent::Launch { framework, info } => self.launch(*framework, *info, now.at),
+            ToAgent::Kill { task, policy } => self.kill(&task, policy.as_ref(), now),
+            ToAgent::Acknowledge { task, uuid } => self.acknowledge(&task, &uuid, now.at),
+            ToAgent::Resend(framework) => self.resend(Some(&framework), now.at),
+            ToAgent::ShutDown(framework) => self.shut_down(&framework),
+        }
+    }
+
+    /// The partition is over: what waited in the socket arrives.
+    pub(crate) fn heal(&mut self, now: &mut Moment<'_>) {
+        self.reachable = true;
+        for message in std::mem::take(&mut self.held) {
+            self.receive(message, now);
+        }
+    }
+
+    /// The process dies. Tasks of frameworks with checkpoints live on, the others end with it.
+    pub(crate) fn die(&mut self) {
+        self.up = false;
+        self.held.clear();
+        let ends = |info: &v1::FrameworkInfo| !info.checkpoint();
+        let ending: Vec<String> =
+            self.frameworks.iter().filter(|(_, info)| ends(info)).map(|(id, _)| id.clone()).collect();
+        for framework in ending {
+            self.shut_down(&framework);
+        }
+    }
+
+    fn launch(&mut self, framework: v1::FrameworkInfo, info: v1::TaskInfo, now: Duration) {
+        let id = framework.id.as_ref().map(|id| id.value.clone()).unwrap_or_default();
+        let key = (id.clone(), info.task_id.value.clone());
+        self.frameworks.insert(id, framework);
         let resources = Pool::of(&info.resources).unwrap_or_default();
         let task = Task {
-            info: info.clone(),
+            info,
             resources,
             state: TaskState::TaskStaging,
             pending: VecDeque::new(),
             retry: None,
             kill_sent: false,
-            killing_states,
+            start_at: Some(now + self.launch_delay),
         };
-        self.tasks.insert(key.clone(), task);
-        self.out.push_back(ToCluster::Start { task: key, info: Box::new(info) });
+        self.tasks.insert(key, task);
+        self.start_due(now);
+    }
+
+    /// Starts the processes whose time has come.
+    fn start_due(&mut self, now: Duration) {
+        for (key, task) in &mut self.tasks {
+            if task.start_at.is_some_and(|at| at <= now) {
+                task.start_at = None;
+                if !is_terminal(task.state) {
+                    self.out.push_back(ToCluster::Start { task: key.clone(), info: Box::new(task.info.clone()) });
+                }
+            }
+        }
     }
 
     /// KILL from the scheduler.
@@ -96,6 +175,7 @@ impl Agent {
             return;
         }
         if task.state == TaskState::TaskStaging {
+            let starting = task.start_at.take().is_none();
             self.report(
                 key,
                 TaskState::TaskKilled,
@@ -104,12 +184,17 @@ impl Agent {
                 "Killed before delivery to the executor",
                 now,
             );
-            self.out.push_back(ToCluster::End { task: key.clone(), grace: Duration::ZERO });
+            if starting {
+                self.out.push_back(ToCluster::End { task: key.clone(), grace: Duration::ZERO });
+            }
             return;
         }
         let grace = policy.or(task.info.kill_policy.as_ref()).and_then(|policy| policy.grace_period.as_ref());
         let grace = grace.map_or(Duration::from_secs(3), |grace| Duration::from_nanos(grace.nanoseconds.max(0) as u64));
-        let (first, killing) = (!std::mem::replace(&mut task.kill_sent, true), task.killing_states);
+        let first = !std::mem::replace(&mut task.kill_sent, true);
+        let killing = self.frameworks.get(&key.0).is_some_and(|framework| {
+            framework.capabilities.iter().any(|capability| capability.r#type() == Capability::TaskKillingState)
+        });
         if first && killing {
             self.report(key, TaskState::TaskKilling, Source::Executor, None, "", now);
         }
@@ -129,12 +214,17 @@ impl Agent {
     /// The task's process has ended.
     pub(crate) fn ended(&mut self, key: &TaskKey, end: &Exit, now: &mut Moment<'_>) {
         let Some(task) = self.tasks.get(key).filter(|task| !is_terminal(task.state)) else { return };
-        let (state, message) = match (task.kill_sent, end) {
-            (true, _) => (TaskState::TaskKilled, "Command terminated".to_owned()),
-            (false, Exit::Status(0)) => (TaskState::TaskFinished, "Command exited with status 0".to_owned()),
-            (false, Exit::Status(status)) => (TaskState::TaskFailed, format!("Command exited with status {status}")),
-            (false, Exit::Signal(signal)) => (TaskState::TaskFailed, format!("Command terminated by signal {signal}")),
-            (false, Exit::NotStarted(why)) => (TaskState::TaskFailed, format!("Failed to launch command: {why}")),
+        let state = match (task.kill_sent, end) {
+            (true, _) => TaskState::TaskKilled,
+            (false, Exit::Status(0)) => TaskState::TaskFinished,
+            (false, _) => TaskState::TaskFailed,
+        };
+        let message = match end {
+            Exit::Status(status) => format!("Command exited with status {status}"),
+            Exit::Signal(9) => "Command terminated with signal Killed".to_owned(),
+            Exit::Signal(15) => "Command terminated with signal Terminated".to_owned(),
+            Exit::Signal(signal) => format!("Command terminated with signal {signal}"),
+            Exit::NotStarted(why) => format!("Failed to launch command: {why}"),
         };
         self.report(key, state, Source::Executor, None, &message, now);
     }
@@ -179,7 +269,11 @@ impl Agent {
         };
         task.retry = Some((now + wait, (wait * 2).min(limit)));
         if connected {
-            self.out.push_back(ToCluster::Update { framework: key.0.clone(), status: Box::new(status.clone()) });
+            self.out.push_back(ToCluster::Update {
+                framework: key.0.clone(),
+                status: Box::new(status.clone()),
+                latest: task.state,
+            });
         }
     }
 
@@ -207,18 +301,30 @@ impl Agent {
 
     /// Ends all tasks of a framework, without a word to anybody.
     pub(crate) fn shut_down(&mut self, framework: &str) {
+        self.frameworks.remove(framework);
         let keys: Vec<TaskKey> = self.tasks.keys().filter(|key| key.0 == framework).cloned().collect();
         for key in keys {
-            self.tasks.remove(&key);
-            self.out.push_back(ToCluster::End { task: key, grace: Duration::from_secs(1) });
+            let runs = |task: &Task| task.start_at.is_none() && !is_terminal(task.state);
+            if self.tasks.remove(&key).is_some_and(|task| runs(&task)) {
+                self.out.push_back(ToCluster::End { task: key, grace: SHUTDOWN_GRACE });
+            }
+        }
+    }
+
+    /// Ends all tasks: the agent has been marked gone.
+    pub(crate) fn shut_down_all(&mut self) {
+        for framework in self.frameworks.keys().cloned().collect::<Vec<_>>() {
+            self.shut_down(&framework);
         }
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
-        self.up.then(|| self.tasks.values().filter_map(|task| task.retry.map(|retry| retry.0)).min())?
+        let due = |task: &Task| task.retry.map(|retry| retry.0).into_iter().chain(task.start_at).min();
+        self.up.then(|| self.tasks.values().filter_map(due).min())?
     }
 
     pub(crate) fn tick(&mut self, now: Duration) {
+        self.start_due(now);
         let due = |task: &Task| task.retry.filter(|retry| retry.0 <= now).map(|retry| retry.1);
         let due: Vec<_> = self.tasks.iter().filter_map(|(key, task)| Some((key.clone(), due(task)?))).collect();
         for (key, wait) in due {

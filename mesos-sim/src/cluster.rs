@@ -8,8 +8,8 @@ use mesos_proto::v1;
 
 use crate::Options;
 use crate::agent::{Agent, Exit, Moment, TaskKey, ToCluster};
-use crate::http::{ExchangeId, Request, Response};
-use crate::master::{Effect, Master, Settings, ToAgent};
+use crate::http::{self, ExchangeId, Request, Response};
+use crate::master::{Effect, Master, Settings};
 use crate::resources::Pool;
 use crate::rng::Rng;
 
@@ -33,11 +33,13 @@ pub struct Cluster {
 }
 
 /// What happens some time later.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Later {
     Elect,
     Register(usize),
     Unreachable(usize),
+    /// A scripted task ends.
+    Finish(TaskKey, Exit),
 }
 
 /// A task, named for whoever runs its process.
@@ -78,7 +80,12 @@ pub enum Output {
         grace: Duration,
     },
     /// This master's process is dead: its port is to be closed.
-    MasterDown(usize),
+    MasterDown {
+        /// Which master.
+        master: usize,
+        /// Why, if a call has made it abort.
+        aborted: Option<&'static str>,
+    },
 }
 
 /// Options that make no cluster.
@@ -109,7 +116,6 @@ impl Cluster {
         for (index, agent) in options.agents.iter().enumerate() {
             let total = Pool::parse(&agent.resources)
                 .ok_or_else(|| OptionsError::Resources { agent: index, text: agent.resources.clone() })?;
-            let id = format!("{cluster}-S{index}");
             let attributes = agent.attributes.iter().map(|(name, value)| v1::Attribute {
                 name: name.clone(),
                 r#type: v1::value::Type::Text.into(),
@@ -120,10 +126,10 @@ impl Cluster {
                 hostname: agent.hostname.clone(),
                 port: Some(5051),
                 attributes: attributes.collect(),
-                id: Some(v1::AgentId { value: id.clone() }),
+                id: Some(v1::AgentId { value: format!("{cluster}-S{index}") }),
                 ..Default::default()
             };
-            agents.push(Agent::new(id, info, total, options.update_retry));
+            agents.push(Agent::new(info, total, options.update_retry, options.launch_delay));
         }
         let mut cluster = Self {
             alive: vec![true; authorities.len()],
@@ -162,7 +168,7 @@ impl Cluster {
     /// Time has passed since the start. Spurious calls do no harm; every other method acts at the time last told here.
     pub fn advance(&mut self, now: Duration) {
         self.now = self.now.max(now);
-        let mut due: Vec<(Duration, Later)> = self.later.iter().filter(|(at, _)| *at <= self.now).copied().collect();
+        let mut due: Vec<(Duration, Later)> = self.later.iter().filter(|(at, _)| *at <= self.now).cloned().collect();
         self.later.retain(|(at, _)| *at > self.now);
         due.sort_by_key(|(at, _)| *at);
         for (_, what) in due {
@@ -170,6 +176,7 @@ impl Cluster {
                 Later::Elect => self.elect(),
                 Later::Register(agent) => self.register(agent),
                 Later::Unreachable(agent) => self.lost(agent),
+                Later::Finish(task, exit) => self.ended(&name(&task), &exit),
             }
         }
         for agent in self.agents.iter_mut().filter(|agent| agent.up) {
@@ -195,6 +202,10 @@ impl Cluster {
         let redirect = matches!(path, "/redirect" | "/master/redirect");
         let leads = self.leader == Some(master);
         let leader = self.leader.and_then(|leader| self.authorities.get(leader));
+        let principal = match http::principal(&self.options.credentials, request) {
+            Err(response) if known => return self.respond(exchange, response),
+            principal => principal.unwrap_or_default(),
+        };
         let response = match (leader, known, redirect) {
             (Some(leader), _, true) => Response { status: 307, headers: Vec::new(), body: Some(Bytes::new()) }
                 .with("Location", format!("//{leader}")),
@@ -206,13 +217,21 @@ impl Cluster {
             (None, true, _) => Response::text(503, "No leader elected"),
             _ => {
                 let unix = self.unix();
-                if let Some(master) = &mut self.master {
-                    master.at(self.now, unix);
-                    master.scheduler(exchange, request, &mut self.rng);
-                }
+                let Some(master) = &mut self.master else {
+                    // It led, died, and was started again before anybody noticed.
+                    return self.respond(exchange, Response::text(503, "Master has not finished recovery"));
+                };
+                master.at(self.now, unix);
+                master.scheduler(exchange, request, principal, &mut self.rng);
                 return self.settle();
             }
         };
+        self.respond(exchange, response);
+    }
+
+    /// Answers a request that doesn't get as far as the leading master.
+    fn respond(&mut self, exchange: ExchangeId, response: Response) {
+        self.open.retain(|(_, open)| *open != exchange);
         self.out.push_back(Output::Respond(exchange, response));
     }
 
@@ -260,11 +279,15 @@ impl Cluster {
 
     /// Kills a master: all its connections break. If it led, another takes over after a while, knowing nothing.
     pub fn kill_master(&mut self, index: usize) {
+        self.master_dies(index, None);
+    }
+
+    fn master_dies(&mut self, index: usize, aborted: Option<&'static str>) {
         let Some(alive) = self.alive.get_mut(index).filter(|alive| **alive) else { return };
         *alive = false;
         let open: Vec<ExchangeId> = self.open.iter().filter(|open| open.0 == index).map(|open| open.1).collect();
         self.open.retain(|open| open.0 != index);
-        self.out.push_back(Output::MasterDown(index));
+        self.out.push_back(Output::MasterDown { master: index, aborted });
         self.out.extend(open.into_iter().map(Output::Cut));
         if self.leader == Some(index) {
             self.master = None;
@@ -282,9 +305,9 @@ impl Cluster {
         }
     }
 
-    /// Kills an agent's process. Its tasks live on.
+    /// Kills an agent's process. Tasks live on if their framework's info says `checkpoint`, else they are lost.
     pub fn kill_agent(&mut self, index: usize) {
-        self.silence(index, |agent| agent.up = false);
+        self.silence(index, Agent::die);
         if let (Some(master), Some(agent)) = (&mut self.master, self.agents.get(index)) {
             master.disconnected(&agent.id);
         }
@@ -293,7 +316,7 @@ impl Cluster {
 
     /// Starts a killed agent again; it registers after a while.
     pub fn restart_agent(&mut self, index: usize) {
-        self.wake(index, |agent| agent.up = true);
+        self.wake(index, |agent, _| agent.up = true);
     }
 
     /// Cuts an agent off without closing its connections: nobody notices before the ping timeout.
@@ -303,14 +326,15 @@ impl Cluster {
 
     /// Ends a partition.
     pub fn heal_agent(&mut self, index: usize) {
-        self.wake(index, |agent| agent.reachable = true);
+        self.wake(index, Agent::heal);
     }
 
     /// An operator marks an agent gone: it may never come back.
     pub fn mark_agent_gone(&mut self, index: usize) {
         if let (Some(master), Some(agent)) = (&mut self.master, self.agents.get_mut(index)) {
-            agent.reachable = false;
             master.mark_gone(&agent.id);
+            agent.shut_down_all();
+            agent.reachable = false;
         }
         self.settle();
     }
@@ -322,12 +346,14 @@ impl Cluster {
         }
     }
 
-    fn wake(&mut self, index: usize, act: impl FnOnce(&mut Agent)) {
+    fn wake(&mut self, index: usize, act: impl FnOnce(&mut Agent, &mut Moment<'_>)) {
+        let (at, unix) = (self.now, self.unix());
         if let Some(agent) = self.agents.get_mut(index) {
-            act(agent);
+            act(agent, &mut Moment { at, unix, rng: &mut self.rng });
             self.later.retain(|(_, what)| *what != Later::Unreachable(index));
             self.schedule(self.options.reregistration, Later::Register(index));
         }
+        self.settle();
     }
 
     /// Breaks the connections of all event streams and calls, as a router that restarts does. The master notices.
@@ -375,7 +401,6 @@ impl Cluster {
             return;
         };
         let settings = Settings {
-            credentials: self.options.credentials.clone(),
             allocation_interval: self.options.allocation_interval,
             heartbeat_interval: self.options.heartbeat_interval,
         };
@@ -395,6 +420,8 @@ impl Cluster {
             if agent.connected() {
                 master.at(self.now, unix);
                 master.register(agent);
+                // Real agents do so twice within a millisecond.
+                agent.resend(None, self.now);
                 agent.resend(None, self.now);
             }
         }
@@ -420,16 +447,33 @@ impl Cluster {
                 self.perform(effect);
                 continue;
             }
-            let word = self.agents.iter_mut().find_map(|agent| Some((agent.connected(), agent.out.pop_front()?)));
-            let Some((connected, word)) = word else { break };
-            match word {
-                ToCluster::Update { framework, status } => {
-                    if let (true, Some(master)) = (connected, &mut self.master) {
-                        master.forward(&framework, *status);
+            let (at, unix) = (self.now, self.unix());
+            let word = self.agents.iter_mut().find_map(|agent| agent.out.pop_front().map(|word| (agent, word)));
+            let Some((agent, word)) = word else { break };
+            match (word, &self.options.scripts) {
+                (ToCluster::Update { framework, status, latest }, _) => {
+                    if let (true, Some(master)) = (agent.connected(), &mut self.master) {
+                        master.at(at, unix);
+                        master.forward(&agent.id, &framework, *status, latest);
                     }
                 }
-                ToCluster::Start { task, info } => self.out.push_back(Output::Start { name: name(&task), info }),
-                ToCluster::End { task, grace } => self.out.push_back(Output::Stop { name: name(&task), grace }),
+                (ToCluster::Start { task, info }, None) => {
+                    self.out.push_back(Output::Start { name: name(&task), info });
+                }
+                (ToCluster::End { task, grace }, None) => {
+                    self.out.push_back(Output::Stop { name: name(&task), grace });
+                }
+                (ToCluster::Start { task, info }, Some(scripts)) => {
+                    agent.started(&task, &mut Moment { at, unix, rng: &mut self.rng });
+                    let script = (scripts.0)(&info);
+                    if let Some(time) = script.runs {
+                        self.later.push((at + time, Later::Finish(task, script.exit)));
+                    }
+                }
+                (ToCluster::End { task, .. }, Some(_)) => {
+                    self.later.retain(|(_, what)| !matches!(what, Later::Finish(other, _) if *other == task));
+                    agent.ended(&task, &Exit::Signal(15), &mut Moment { at, unix, rng: &mut self.rng });
+                }
             }
         }
     }
@@ -447,27 +491,15 @@ impl Cluster {
                 self.open.retain(|(_, open)| *open != exchange);
                 self.out.push_back(Output::End(exchange));
             }
-            Effect::Died => {
+            Effect::Died(why) => {
                 if let Some(leader) = self.leader {
-                    self.kill_master(leader);
+                    self.master_dies(leader, Some(why));
                 }
             }
             Effect::ToAgent(id, message) => {
                 let (at, unix) = (self.now, self.unix());
-                let Some(agent) = self.agents.iter_mut().find(|agent| agent.id == id) else { return };
-                // What is sent into a partition is lost here; the master and the scheduler have to ask again.
-                if !agent.connected() {
-                    return;
-                }
-                let moment = &mut Moment { at, unix, rng: &mut self.rng };
-                match message {
-                    ToAgent::Launch { framework, info, killing_states } => {
-                        agent.launch(&framework, *info, killing_states)
-                    }
-                    ToAgent::Kill { task, policy } => agent.kill(&task, policy.as_ref(), moment),
-                    ToAgent::Acknowledge { task, uuid } => agent.acknowledge(&task, &uuid, at),
-                    ToAgent::Resend(framework) => agent.resend(Some(&framework), at),
-                    ToAgent::ShutDown(framework) => agent.shut_down(&framework),
+                if let Some(agent) = self.agents.iter_mut().find(|agent| agent.id == id) {
+                    agent.receive(message, &mut Moment { at, unix, rng: &mut self.rng });
                 }
             }
         }

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::codec;
+
 /// Names one request and its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(clippy::exhaustive_structs, reason = "a number that whoever drives the cluster chooses")]
@@ -56,6 +58,21 @@ impl Response {
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
+    }
+}
+
+/// Who sent a request, if credentials are wanted: HTTP Basic.
+pub(crate) fn principal(credentials: &[(String, String)], request: &Request) -> Result<Option<String>, Response> {
+    if credentials.is_empty() {
+        return Ok(None);
+    }
+    let given = request.header("authorization").and_then(|value| value.strip_prefix("Basic "));
+    let known = |(principal, secret): &&(String, String)| {
+        given == Some(codec::base64(format!("{principal}:{secret}").as_bytes()).as_str())
+    };
+    match credentials.iter().find(known) {
+        Some((principal, _)) => Ok(Some(principal.clone())),
+        None => Err(Response::text(401, "").with("WWW-Authenticate", "Basic realm=\"mesos-master-scheduler\"")),
     }
 }
 

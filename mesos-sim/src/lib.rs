@@ -13,6 +13,7 @@ mod master;
 mod options;
 mod resources;
 mod rng;
+mod script;
 #[cfg(feature = "serve")]
 pub mod serve;
 
@@ -20,3 +21,4 @@ pub use agent::Exit;
 pub use cluster::{Cluster, OptionsError, Output, TaskName};
 pub use http::{ExchangeId, Request, Response};
 pub use options::{AgentOptions, Options};
+pub use script::Script;

@@ -1,6 +1,12 @@
 //! How a simulated cluster is made up.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use mesos_proto::v1;
+
+use crate::Script;
+use crate::script::Scripts;
 
 /// A cluster's make-up. The defaults are Mesos's own where Mesos has some.
 ///
@@ -23,6 +29,8 @@ pub struct Options {
     pub(crate) unreachable_after: Duration,
     pub(crate) election: Duration,
     pub(crate) reregistration: Duration,
+    pub(crate) launch_delay: Duration,
+    pub(crate) scripts: Option<Scripts>,
     pub(crate) rechunk: bool,
 }
 
@@ -38,6 +46,8 @@ impl Default for Options {
             unreachable_after: Duration::from_secs(75),
             election: Duration::from_secs(1),
             reregistration: Duration::from_secs(1),
+            launch_delay: Duration::from_millis(10),
+            scripts: None,
             rechunk: false,
         }
     }
@@ -105,6 +115,22 @@ impl Options {
     #[must_use]
     pub fn reregistration(mut self, time: Duration) -> Self {
         self.reregistration = time;
+        self
+    }
+
+    /// How long a task stays in TASK_STAGING before its process starts: a KILL in that time ends it with
+    /// REASON_TASK_KILLED_DURING_LAUNCH. Default: 10 ms.
+    #[must_use]
+    pub fn launch_delay(mut self, delay: Duration) -> Self {
+        self.launch_delay = delay;
+        self
+    }
+
+    /// Doesn't run tasks, but lets them fare as this says, such as [`Script::from_task`]. Default: tasks are really run,
+    /// by whoever drives the cluster.
+    #[must_use]
+    pub fn scripted(mut self, script: impl Fn(&v1::TaskInfo) -> Script + Send + Sync + 'static) -> Self {
+        self.scripts = Some(Scripts(Arc::new(script)));
         self
     }
 

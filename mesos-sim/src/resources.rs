@@ -98,7 +98,7 @@ impl Pool {
             let amount = match resource.r#type() {
                 v1::value::Type::Scalar => {
                     let value = resource.scalar.as_ref()?.value;
-                    if !(0.0..=1e12).contains(&value) {
+                    if !(0.0005..=1e12).contains(&value) {
                         return None;
                     }
                     Amount::Scalar((value * 1000.0).round() as i64)

@@ -45,13 +45,14 @@ fn info() -> v1::FrameworkInfo {
         name: "bench".into(),
         roles: vec!["r".into()],
         failover_timeout: Some(60.0),
+        checkpoint: Some(true),
         capabilities: capabilities.map(|c| v1::framework_info::Capability { r#type: Some(c.into()) }).into(),
         ..Default::default()
     }
 }
 
 fn options() -> Options {
-    Options::default().allocation_interval(Duration::from_millis(200))
+    Options::default().allocation_interval(Duration::from_millis(200)).launch_delay(Duration::ZERO)
 }
 
 impl Bench {
@@ -183,6 +184,11 @@ impl Bench {
         };
         let kind = Some(call::Type::Acknowledge.into());
         self.call(framework, Call { r#type: kind, acknowledge: Some(acknowledge), ..Default::default() })
+    }
+
+    fn kill(&mut self, framework: &Framework, id: &str) {
+        let kill = Some(call::Kill { task_id: v1::TaskId { value: id.into() }, ..Default::default() });
+        self.call(framework, Call { kill, ..kind(call::Type::Kill) });
     }
 
     fn reconcile(&mut self, framework: &Framework, tasks: &[(&str, Option<&str>)]) -> Vec<v1::TaskStatus> {
@@ -596,4 +602,140 @@ fn a_call_of_type_unknown_kills_the_master() {
     assert_eq!(bench.cluster.leader(), Some(0), "the others haven't noticed so far");
     bench.wait(Duration::from_secs(2));
     assert_eq!(bench.cluster.leader(), Some(1));
+}
+
+#[test]
+fn a_kill_right_behind_the_accept_ends_the_task_before_it_starts() {
+    let mut bench = Bench::new(options().launch_delay(Duration::from_millis(10)));
+    let framework = bench.subscribed(info());
+    bench.wait(Duration::from_millis(300));
+    let offer = bench.offers(&framework).remove(0);
+    bench.launch(&framework, &[&offer], task("t", &offer));
+    assert_eq!(states(&bench.reconcile(&framework, &[("t", None)])), [TaskStaging]);
+    bench.kill(&framework, "t");
+    let updates = bench.updates(&framework);
+    assert_eq!((states(&updates), updates[0].reason()), (vec![TaskKilled], Reason::TaskKilledDuringLaunch));
+    assert!(updates[0].uuid.is_some());
+    bench.wait(Duration::from_secs(1));
+    assert_eq!((bench.started.len(), bench.stopped.len()), (0, 0), "its process never was");
+}
+
+#[test]
+fn a_launch_waits_in_the_socket_of_a_stopped_agent_and_runs() {
+    let mut bench = Bench::new(options().unreachable_after(Duration::from_secs(10)));
+    let framework = bench.subscribed(info());
+    bench.wait(Duration::from_millis(300));
+    let offer = bench.offers(&framework).remove(0);
+    bench.cluster.partition_agent(0);
+    assert_eq!(bench.launch(&framework, &[&offer], task("t", &offer)), 202);
+    bench.wait(Duration::from_secs(11));
+    assert_eq!(states(&bench.updates(&framework)), [TaskUnreachable]);
+    bench.kill(&framework, "t");
+    assert_eq!(states(&bench.updates(&framework)), [TaskUnreachable], "answered like a question");
+    bench.cluster.heal_agent(0);
+    bench.wait(Duration::from_secs(2));
+    let updates = bench.updates(&framework);
+    assert_eq!(updates[0].reason(), Reason::AgentReregistered);
+    assert!(updates[0].uuid.is_none());
+    assert_eq!(states(&updates)[1..], [TaskStarting, TaskStarting], "twice, with the same uuid");
+    assert_eq!(updates[1].uuid, updates[2].uuid);
+    assert_eq!(bench.started.len(), 1);
+}
+
+#[test]
+fn an_early_kill_is_carried_out_when_the_partition_ends() {
+    let mut bench = Bench::new(options().unreachable_after(Duration::from_secs(10)));
+    let framework = bench.subscribed(info());
+    bench.run(&framework, "t");
+    bench.cluster.partition_agent(0);
+    bench.kill(&framework, "t");
+    bench.wait(Duration::from_secs(11));
+    assert_eq!(states(&bench.updates(&framework)), [TaskUnreachable]);
+    bench.cluster.heal_agent(0);
+    bench.wait(Duration::from_secs(2));
+    let updates = bench.updates(&framework);
+    assert_eq!(states(&updates), [TaskKilled, TaskKilling, TaskKilling], "the end first, then the stream of it");
+    assert!(updates[0].uuid.is_none());
+}
+
+#[test]
+fn a_killed_agent_loses_the_tasks_of_frameworks_without_checkpoints() {
+    let mut bench = Bench::new(options());
+    let framework = bench.subscribed(v1::FrameworkInfo { checkpoint: None, ..info() });
+    let offer = bench.run(&framework, "t");
+    bench.cluster.kill_agent(0);
+    bench.drain();
+    let updates = bench.updates(&framework);
+    assert_eq!((states(&updates), updates[0].reason()), (vec![TaskLost], Reason::AgentDisconnected));
+    assert_eq!(bench.stopped.len(), 1);
+    assert_eq!(states(&bench.reconcile(&framework, &[("t", Some(&offer.agent_id.value))])), [TaskGone]);
+}
+
+#[test]
+fn a_new_master_knows_a_framework_from_its_agents_as_not_subscribed() {
+    let mut bench = Bench::new(options().masters(3));
+    let framework = bench.subscribed(info());
+    bench.run(&framework, "t");
+    bench.cluster.kill_master(0);
+    bench.wait(Duration::from_millis(1500));
+    assert_eq!(bench.call(&framework, kind(call::Type::Revive)), 400, "cannot be found");
+    bench.wait(Duration::from_secs(1));
+    assert_eq!(bench.call(&framework, kind(call::Type::Revive)), 403, "not subscribed");
+    bench.wait(Duration::from_secs(120));
+    let framework = bench.subscribed(v1::FrameworkInfo { id: Some(framework.id), ..info() });
+    assert_eq!(states(&bench.reconcile(&framework, &[])), [TaskRunning], "no failover timeout has run");
+}
+
+#[test]
+fn an_acknowledgement_with_another_uuid_does_not_forget_an_ended_task() {
+    let mut bench = Bench::new(options());
+    let framework = bench.subscribed(info());
+    bench.run(&framework, "t");
+    let name = bench.started[0].clone();
+    bench.cluster.ended(&name, &Exit::Status(0));
+    bench.drain();
+    let end = bench.updates(&framework).remove(0);
+    let wrong = v1::TaskStatus { uuid: Some(vec![0x44; 16].into()), ..end.clone() };
+    assert_eq!(bench.acknowledge(&framework, &wrong), 202);
+    assert_eq!(states(&bench.reconcile(&framework, &[("t", None)])), [TaskFinished]);
+    bench.wait(Duration::from_millis(300));
+    bench.call(&framework, kind(call::Type::Revive));
+    bench.wait(Duration::from_millis(300));
+    let offer = bench.offers(&framework).remove(0);
+    bench.launch(&framework, &[&offer], task("t", &offer));
+    assert_eq!(states(&bench.updates(&framework)), [TaskError], "its id is still taken");
+    bench.acknowledge(&framework, &end);
+    assert_eq!(bench.reconcile(&framework, &[]), []);
+}
+
+#[test]
+fn what_an_ended_task_frees_is_offered_in_spite_of_a_filter() {
+    let mut bench = Bench::new(options());
+    let framework = bench.subscribed(info());
+    bench.run(&framework, "t");
+    let name = bench.started[0].clone();
+    bench.wait(Duration::from_secs(8));
+    assert_eq!(bench.offers(&framework), [], "the rest is declined for an hour");
+    bench.cluster.ended(&name, &Exit::Status(0));
+    bench.drain();
+    bench.wait(Duration::from_millis(250));
+    assert_eq!(bench.offers(&framework).len(), 1, "more than what was refused");
+}
+
+#[test]
+fn scripted_tasks_need_no_processes() {
+    let mut bench = Bench::new(options().scripted(mesos_sim::Script::from_task));
+    let framework = bench.subscribed(info());
+    bench.wait(Duration::from_millis(300));
+    let offer = bench.offers(&framework).remove(0);
+    let mut short = task("t", &offer);
+    short.command = Some(Box::new(v1::CommandInfo { value: Some("sleep 2; exit 7".into()), ..Default::default() }));
+    bench.launch(&framework, &[&offer], short);
+    for (state, wait) in [(TaskStarting, 0), (TaskRunning, 3), (TaskFailed, 0)] {
+        let updates = bench.updates(&framework);
+        assert_eq!(states(&updates), [state]);
+        bench.wait(Duration::from_secs(wait));
+        bench.acknowledge(&framework, &updates[0]);
+    }
+    assert!(bench.started.is_empty());
 }

@@ -1,7 +1,6 @@
 //! What the master does on each call of a subscribed framework.
 
 use mesos_proto::v1;
-use v1::framework_info::capability::Type as Capability;
 use v1::offer::operation::Type as OperationType;
 use v1::scheduler::{Call, Event, call, event};
 use v1::task_status::Reason;
@@ -191,16 +190,21 @@ impl Master {
         group: bool,
     ) -> Option<String> {
         let id = &task.task_id.value;
-        let legal = !id.is_empty() && id.len() <= 255 && id != "." && id != "..";
-        if !legal || id.chars().any(|c| c.is_control() || c == '/' || c == '\\') {
-            return Some(format!("Task ID '{id}' is invalid"));
+        if id.is_empty() {
+            return Some("ID must not be empty".into());
         }
-        let key = (framework.to_owned(), id.clone());
-        if self.tasks.get(&key).is_some_and(|task| !is_terminal(task.state)) {
+        if id.len() > 255 {
+            return Some("ID must not be greater than 255 characters".into());
+        }
+        if id == "." || id == ".." || id.chars().any(|c| c.is_control() || c == '/' || c == '\\') {
+            return Some(format!("'{id}' contains invalid characters"));
+        }
+        // One that has ended counts until its last update is acknowledged.
+        if self.tasks.contains_key(&(framework.to_owned(), id.clone())) {
             return Some(format!("Task has duplicate ID: {id}"));
         }
         if task.agent_id.value != agent {
-            return Some(format!("Task uses invalid agent: {}", task.agent_id.value));
+            return Some(format!("Task uses invalid agent {} while agent {agent} is expected", task.agent_id.value));
         }
         match (&task.command, &task.executor) {
             (None, None) if !group => {
@@ -223,9 +227,11 @@ impl Master {
             return Some("Task uses resources allocated to another role".into());
         }
         match Pool::of(&task.resources) {
-            None => Some("Task uses invalid resources".into()),
+            None => Some("A resource is invalid: malformed, or its scalar value <= 0".into()),
             Some(pool) if pool.is_empty() => Some("Task uses no resources".into()),
-            Some(pool) if !left.contains(&pool) => Some("Task uses more resources than available".into()),
+            Some(pool) if !left.contains(&pool) => {
+                Some("Total resources required by task and its executor is more than available".into())
+            }
             Some(_) => None,
         }
     }
@@ -237,11 +243,14 @@ impl Master {
             resource.allocation_info = Some(v1::resource::AllocationInfo { role: Some(role.into()) });
         }
         let agent = info.agent_id.value.clone();
-        let task = Task { agent: agent.clone(), resources, state: TaskState::TaskStaging };
+        let staging = TaskState::TaskStaging;
+        let task = Task { agent: agent.clone(), resources, state: staging, latest: staging, uuid: None };
         self.tasks.insert((framework.into(), info.task_id.value.clone()), task);
-        let killing_states = self.frameworks.get(framework).is_some_and(|f| f.has(Capability::TaskKillingState));
-        let launch = ToAgent::Launch { framework: framework.into(), info: Box::new(info), killing_states };
-        self.out.push_back(Effect::ToAgent(agent, launch));
+        let Some(framework) = self.frameworks.get(framework).map(|framework| framework.info.clone()) else { return };
+        self.out.push_back(Effect::ToAgent(
+            agent,
+            ToAgent::Launch { framework: Box::new(framework), info: Box::new(info) },
+        ));
     }
 
     fn kill(&mut self, framework: &str, kill: call::Kill) {
@@ -271,7 +280,8 @@ impl Master {
         let key = (framework.to_owned(), acknowledge.task_id.value);
         let agent = acknowledge.agent_id.value;
         if self.agents.get(&agent).is_some_and(|entry| entry.standing == Standing::Registered) {
-            if self.tasks.get(&key).is_some_and(|task| is_terminal(task.state)) {
+            let last = |task: &Task| is_terminal(task.state) && task.uuid.as_ref() == Some(&acknowledge.uuid);
+            if self.tasks.get(&key).is_some_and(last) {
                 self.tasks.remove(&key);
             }
             let acknowledge = ToAgent::Acknowledge { task: key, uuid: acknowledge.uuid };
@@ -320,9 +330,7 @@ impl Master {
             (None, Some(Some(Standing::Unreachable { .. }))) => {
                 (TaskState::TaskUnreachable, "Reconciliation: Task is unreachable")
             }
-            (None, Some(Some(Standing::Gone))) => {
-                (TaskState::TaskGoneByOperator, "Reconciliation: Task is gone by operator")
-            }
+            (None, Some(Some(Standing::Gone))) => (TaskState::TaskGoneByOperator, "Reconciliation: Task is gone"),
             (None, Some(None) | None) => (TaskState::TaskUnknown, "Reconciliation: Task is unknown"),
         };
         let mut status = self.status(id, state, Some(Reason::Reconciliation), text);

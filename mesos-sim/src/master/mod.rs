@@ -30,16 +30,15 @@ pub(crate) enum Effect {
     End(ExchangeId),
     ToAgent(String, ToAgent),
     /// The process has aborted.
-    Died,
+    Died(&'static str),
 }
 
 /// What a master tells an agent.
 #[derive(Debug)]
 pub(crate) enum ToAgent {
     Launch {
-        framework: String,
+        framework: Box<v1::FrameworkInfo>,
         info: Box<v1::TaskInfo>,
-        killing_states: bool,
     },
     Kill {
         task: TaskKey,
@@ -77,7 +76,6 @@ pub(crate) struct Master {
 /// What doesn't change while a master lives.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    pub(crate) credentials: Vec<(String, String)>,
     pub(crate) allocation_interval: Duration,
     pub(crate) heartbeat_interval: Duration,
 }
@@ -134,8 +132,13 @@ enum Standing {
 struct Task {
     agent: String,
     resources: Pool,
-    /// The last status that was sent to the framework.
+    /// The last status that was forwarded to the framework.
     state: v1::TaskState,
+    /// How far the task had come when that was sent: a task that has ended holds no resources, even while earlier
+    /// updates wait for their acknowledgement.
+    latest: v1::TaskState,
+    /// The uuid of the last forwarded update.
+    uuid: Option<Bytes>,
 }
 
 #[derive(Debug)]
@@ -147,6 +150,11 @@ struct Offer {
 }
 
 impl Framework {
+    /// One that a new master knows from an agent only: nothing ends it before it subscribes.
+    const fn recovered(info: v1::FrameworkInfo) -> Self {
+        Self { info, stream: None, suppressed: BTreeSet::new(), filters: Vec::new(), disconnected_at: None }
+    }
+
     fn has(&self, capability: Capability) -> bool {
         self.info.capabilities.iter().any(|item| item.r#type() == capability)
     }
@@ -191,31 +199,23 @@ impl Master {
     }
 
     /// A request to the scheduler API.
-    pub(crate) fn scheduler(&mut self, exchange: ExchangeId, request: &Request, rng: &mut Rng) {
-        match self.checked(request) {
+    ///
+    /// `principal` is who calls, if credentials are wanted.
+    pub(crate) fn scheduler(
+        &mut self,
+        exchange: ExchangeId,
+        request: &Request,
+        principal: Option<String>,
+        rng: &mut Rng,
+    ) {
+        match Self::checked(request) {
             Err(response) => self.respond(exchange, response),
-            Ok((call, principal)) => self.call(exchange, request, call, principal, rng),
-        }
-    }
-
-    /// Who calls, if credentials are wanted.
-    fn principal(&self, request: &Request) -> Result<Option<String>, Response> {
-        if self.settings.credentials.is_empty() {
-            return Ok(None);
-        }
-        let given = request.header("authorization").and_then(|value| value.strip_prefix("Basic "));
-        let known = |(principal, secret): &&(String, String)| {
-            given == Some(codec::base64(format!("{principal}:{secret}").as_bytes()).as_str())
-        };
-        match self.settings.credentials.iter().find(known) {
-            Some((principal, _)) => Ok(Some(principal.clone())),
-            None => Err(Response::text(401, "").with("WWW-Authenticate", "Basic realm=\"mesos-master-scheduler\"")),
+            Ok(call) => self.call(exchange, request, call, principal, rng),
         }
     }
 
     /// The checks before a call is looked at, in the order of the real master.
-    fn checked(&self, request: &Request) -> Result<(Call, Option<String>), Response> {
-        let principal = self.principal(request)?;
+    fn checked(request: &Request) -> Result<Call, Response> {
         if request.method != "POST" {
             let text = format!("Expecting one of {{ 'POST' }}, but received '{}'", request.method);
             return Err(Response::text(405, text).with("Allow", "POST"));
@@ -228,7 +228,7 @@ impl Master {
         };
         let call: Call = codec::decode(codec, &request.body).map_err(|why| Response::text(400, why))?;
         validate(&call).map_err(|why| Response::text(400, format!("Failed to validate scheduler::Call: {why}")))?;
-        Ok((call, principal))
+        Ok(call)
     }
 
     fn call(&mut self, exchange: ExchangeId, request: &Request, call: Call, principal: Option<String>, rng: &mut Rng) {
@@ -248,8 +248,8 @@ impl Master {
             return self.respond(exchange, Response::text(400, "Framework cannot be found"));
         };
         if call.r#type() == call::Type::Unknown {
-            // Check failed: call_types.contains(callType). The real master aborts here, and so does this one.
-            self.out.push_back(Effect::Died);
+            // The real master aborts here, whatever the stream id, and so does this one.
+            self.out.push_back(Effect::Died("Check failed: call_types.contains(callType)"));
             return;
         }
         if principal.is_some() && principal != framework.info.principal {

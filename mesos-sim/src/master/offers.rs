@@ -13,7 +13,7 @@ impl Master {
     /// What nobody uses and nobody has been offered.
     fn free(&self, agent: &str) -> Pool {
         let mut free = self.agents.get(agent).map(|entry| entry.total.clone()).unwrap_or_default();
-        for task in self.tasks.values().filter(|task| task.agent == agent && !crate::agent::is_terminal(task.state)) {
+        for task in self.tasks.values().filter(|task| task.agent == agent && !crate::agent::is_terminal(task.latest)) {
             free.subtract(&task.resources);
         }
         for offer in self.offers.values().filter(|offer| offer.agent == agent) {

@@ -158,9 +158,14 @@ fn acceptable(info: &v1::FrameworkInfo, suppressed: &[String]) -> Result<(), Str
     }
     let timeout = info.failover_timeout();
     if !(timeout.is_finite() && timeout < 9.2e9) {
-        return Err(format!("The framework failover_timeout ({timeout:e}) is invalid"));
+        return Err(format!("The framework failover_timeout ({}) is invalid", exponent(timeout)));
     }
     Ok(())
+}
+
+/// A large number as C++ writes it.
+fn exponent(value: f64) -> String {
+    format!("{value:e}").replace('e', "e+").replace("e+-", "e-")
 }
 
 pub(super) fn valid_role(role: &str) -> Result<(), String> {

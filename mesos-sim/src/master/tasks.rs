@@ -8,7 +8,7 @@ use v1::framework_info::capability::Type as Capability;
 use v1::scheduler::{Event, event};
 use v1::task_status::{Reason, Source};
 
-use super::{AgentEntry, Effect, Master, Standing, Task, ToAgent};
+use super::{AgentEntry, Effect, Framework, Master, Standing, Task, ToAgent};
 use crate::agent::{Agent, is_terminal};
 
 impl Master {
@@ -67,15 +67,20 @@ impl Master {
                 self.out.push_back(Effect::ToAgent(agent.id.clone(), ToAgent::ShutDown(key.0.clone())));
                 continue;
             }
+            if let (Some(info), None) = (agent.frameworks.get(&key.0), self.frameworks.get(&key.0)) {
+                self.frameworks.insert(key.0.clone(), Framework::recovered(info.clone()));
+            }
             let known = Task {
                 agent: agent.id.clone(),
                 resources: task.resources.clone(),
                 state: if unreachable { task.state } else { task.forwarded() },
+                latest: task.state,
+                uuid: task.unacknowledged(),
             };
             let state = known.state;
             self.tasks.insert(key.clone(), known);
             if unreachable {
-                let text = "Unreachable agent re-registered";
+                let text = "Unreachable agent re-reregistered";
                 let mut status = self.status(&key.1, state, Some(Reason::AgentReregistered), text);
                 status.agent_id = Some(v1::AgentId { value: agent.id.clone() });
                 self.send_status(&key.0, status);
@@ -103,11 +108,25 @@ impl Master {
         self.next_allocation = self.next_allocation.min(self.now + Duration::from_millis(10));
     }
 
-    /// An agent's connection broke: its offers go, its tasks stay.
+    /// An agent's connection broke: its offers go. Its tasks stay, but for those of frameworks without checkpoints.
     pub(crate) fn disconnected(&mut self, agent: &str) {
-        if let Some(entry) = self.agents.get_mut(agent).filter(|entry| entry.standing == Standing::Registered) {
-            entry.standing = Standing::Disconnected;
-            self.rescind(|offer| offer.agent == agent);
+        let Some(entry) = self.agents.get_mut(agent).filter(|entry| entry.standing == Standing::Registered) else {
+            return;
+        };
+        entry.standing = Standing::Disconnected;
+        let text = format!("Agent {} disconnected", entry.info.hostname);
+        self.rescind(|offer| offer.agent == agent);
+        let keeps = |id: &str| self.frameworks.get(id).is_some_and(|framework| framework.info.checkpoint());
+        let lost = self.tasks.iter().filter(|(key, task)| task.agent == agent && !keeps(&key.0));
+        let lost: Vec<_> = lost.map(|(key, task)| (key.clone(), is_terminal(task.latest))).collect();
+        for (key, ended) in lost {
+            self.tasks.remove(&key);
+            if !ended {
+                // Not a state of its own for frameworks that are aware of partitions, either.
+                let mut status = self.status(&key.1, TaskState::TaskLost, Some(Reason::AgentDisconnected), &text);
+                status.agent_id = Some(v1::AgentId { value: agent.into() });
+                self.send_status(&key.0, status);
+            }
         }
     }
 
@@ -115,7 +134,7 @@ impl Master {
     pub(crate) fn unreachable(&mut self, agent: &str) {
         let Some(entry) = self.agents.get(agent) else { return };
         if matches!(entry.standing, Standing::Registered | Standing::Disconnected) {
-            let text = "Agent is unreachable: health check timed out";
+            let text = "health check timed out";
             let standing = Standing::Unreachable { since: self.now };
             self.lose(agent, standing, TaskState::TaskUnreachable, Reason::AgentRemoved, text);
         }
@@ -156,15 +175,14 @@ impl Master {
         }
     }
 
-    /// An update from an agent.
-    pub(crate) fn forward(&mut self, framework: &str, status: v1::TaskStatus) {
+    /// An update from an agent. Agents that aren't registered now aren't heard; they try again.
+    pub(crate) fn forward(&mut self, agent: &str, framework: &str, status: v1::TaskStatus, latest: TaskState) {
+        if self.agents.get(agent).is_none_or(|entry| entry.standing != Standing::Registered) {
+            return;
+        }
         let key = (framework.to_owned(), status.task_id.value.clone());
         if let Some(task) = self.tasks.get_mut(&key) {
-            task.state = status.state();
-            self.next_allocation = match is_terminal(task.state) {
-                true => self.next_allocation.min(self.now + Duration::from_millis(10)),
-                false => self.next_allocation,
-            };
+            (task.state, task.latest, task.uuid) = (status.state(), latest, status.uuid.clone());
         }
         self.send_status(framework, status);
     }

@@ -106,6 +106,12 @@ impl Served {
         &self.masters
     }
 
+    /// The first master's address as a URL, such as `http://127.0.0.1:40123`.
+    #[must_use]
+    pub fn master_url(&self) -> String {
+        self.masters.first().map(|master| format!("http://{master}")).unwrap_or_default()
+    }
+
     /// Acts on the cluster between two of its steps, such as `|cluster| cluster.kill_agent(0)`, and hands back what
     /// the closure returns; `None` if the cluster has ended.
     pub async fn control<R: Send + 'static>(&self, act: impl FnOnce(&mut Cluster) -> R + Send + 'static) -> Option<R> {
@@ -226,7 +232,10 @@ impl Actor {
                     Err(error) => self.cluster.ended(&name, &Exit::NotStarted(error.to_string())),
                 },
                 Output::Stop { name, grace } => self.processes.stop(&name, grace),
-                Output::MasterDown(master) => {
+                Output::MasterDown { master, aborted } => {
+                    if let Some(why) = aborted {
+                        tracing::error!(master, why, "a call has made the master abort, as it would a real one");
+                    }
                     if let Some(door) = self.doors.get_mut(master) {
                         *door = None;
                     }
