@@ -15,6 +15,9 @@ mod base64;
 mod codec;
 mod endpoint;
 mod exchange;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod location;
 mod log;
 mod machine;

@@ -209,8 +209,7 @@ impl Client {
     pub(super) fn queue_teardown(&mut self) {
         match &self.state {
             State::Session(s) if matches!(s.phase, Phase::Subscribed { .. }) => {
-                let id = self.new_call();
-                self.enqueue(id, Outgoing::teardown());
+                self.enqueue_own(Outgoing::teardown());
             }
             State::Idle | State::Waiting(_) if self.config.profile.info.id.is_none() => self.stop(true),
             _ => {}
@@ -282,12 +281,18 @@ impl Client {
         }
     }
 
+    /// The bytes of all calls that wait.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.lanes.bytes()
+    }
+
     pub(super) fn new_exchange(&mut self) -> ExchangeId {
         self.next_exchange += 1;
         ExchangeId(self.next_exchange)
     }
 
-    fn new_call(&mut self) -> CallId {
+    pub(super) fn new_call(&mut self) -> CallId {
         self.next_call += 1;
         CallId(self.next_call)
     }

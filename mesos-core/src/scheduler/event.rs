@@ -45,7 +45,7 @@ pub enum Event {
     Failure(v1::scheduler::event::Failure),
     /// The master lives. For curiosity only: the client watches over silence itself.
     Heartbeat,
-    /// The end of a call; exactly one for each [`CallId`] handed out, unless a terminal event comes first.
+    /// The end of a call: exactly one for each [`CallId`] handed out, before any terminal event.
     CallDone {
         /// What the command returned.
         id: CallId,

@@ -30,15 +30,22 @@ pub(super) struct Lanes {
 
 #[derive(Debug)]
 struct Waiting {
-    /// `None` for the client's own calls.
-    id: Option<CallId>,
+    name: Name,
     call: Outgoing,
+}
+
+/// Whose end is to be told.
+#[derive(Clone, Copy, Debug)]
+struct Name {
+    id: CallId,
+    kind: CallKind,
+    /// Not for the client's own calls.
+    reported: bool,
 }
 
 #[derive(Debug)]
 struct Flying {
-    id: Option<CallId>,
-    kind: CallKind,
+    name: Name,
     effect: Effect,
     sent: Instant,
     status: Option<u16>,
@@ -68,17 +75,22 @@ impl Lanes {
         Ok(())
     }
 
-    fn push(&mut self, id: Option<CallId>, call: Outgoing) {
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn push(&mut self, name: Name, call: Outgoing) {
         self.bytes += call.encoded.len();
         match call.kind.lane() {
-            Lane::Acks => self.acks.push_back(Waiting { id, call }),
-            Lane::Ordered | Lane::Subscription => self.ordered.push_back(Waiting { id, call }),
+            Lane::Acks => self.acks.push_back(Waiting { name, call }),
+            Lane::Ordered | Lane::Subscription => self.ordered.push_back(Waiting { name, call }),
         }
     }
 
     /// The next call that may go.
     fn next(&mut self) -> Option<Waiting> {
-        let flying = |lane| self.flying.values().filter(|f| f.kind.lane() == lane).count();
+        let flying = |lane| self.flying.values().filter(|f| f.name.kind.lane() == lane).count();
         let next = if flying(Lane::Ordered) == 0 { self.ordered.pop_front() } else { None };
         let next = match next {
             None if flying(Lane::Acks) < ACKS_AT_ONCE => self.acks.pop_front(),
@@ -89,7 +101,7 @@ impl Lanes {
     }
 
     pub(super) fn is_flying(&self, kind: CallKind) -> bool {
-        self.flying.values().any(|f| f.kind == kind)
+        self.flying.values().any(|f| f.name.kind == kind)
     }
 
     /// When the oldest call without complete answer was sent.
@@ -105,12 +117,16 @@ impl Lanes {
     /// Empties everything and tells the end of each call.
     pub(super) fn drain(&mut self) -> Vec<(CallId, CallKind, Outcome)> {
         let lanes = core::mem::take(self);
-        let flying = lanes.flying.into_values().filter(|f| !f.done).map(|f| (f.id, f.kind, Outcome::Unknown));
+        let flying = lanes.flying.into_values().filter(|f| !f.done).map(|f| (f.name, Outcome::Unknown));
         let waiting = lanes.ordered.into_iter().chain(lanes.acks).map(|w| {
             let carried = matches!(w.call.effect, Effect::Suppress(_) | Effect::Revive(_));
-            (w.id, w.call.kind, if carried { Outcome::Carried } else { Outcome::NotSent })
+            (w.name, if carried { Outcome::Carried } else { Outcome::NotSent })
         });
-        flying.chain(waiting).filter_map(|(id, kind, outcome)| id.map(|id| (id, kind, outcome))).collect()
+        flying
+            .chain(waiting)
+            .filter(|(name, _)| name.reported)
+            .map(|(name, outcome)| (name.id, name.kind, outcome))
+            .collect()
     }
 }
 
@@ -122,13 +138,17 @@ enum Verdict {
 }
 
 impl Client {
+    /// A call whose id somebody has.
     pub(super) fn enqueue(&mut self, id: CallId, call: Outgoing) {
         debug!(%id, kind = %call.kind, "call");
-        self.lanes.push(Some(id), call);
+        self.lanes.push(Name { id, kind: call.kind, reported: true }, call);
     }
 
-    pub(super) fn enqueue_unreported(&mut self, call: Outgoing) {
-        self.lanes.push(None, call);
+    /// A call of the client's own.
+    pub(super) fn enqueue_own(&mut self, call: Outgoing) {
+        let id = self.new_call();
+        debug!(%id, kind = %call.kind, "own call");
+        self.lanes.push(Name { id, kind: call.kind, reported: false }, call);
     }
 
     /// Sends what may go now.
@@ -137,14 +157,14 @@ impl Client {
             let State::Session(s) = &self.state else { return };
             let (Phase::Subscribed { stream_id, .. }, None) = (&s.phase, &s.end) else { return };
             let Some(framework_id) = &self.config.profile.info.id else { return };
-            let Some(Waiting { id, call }) = self.lanes.next() else { return };
+            let Some(Waiting { name, call }) = self.lanes.next() else { return };
             let Outgoing { kind, encoded, effect } = call;
             let body = outgoing::complete(encoded, framework_id);
             let (endpoint, path, stream_id, trusted) =
                 (s.endpoint.clone(), s.path.clone(), stream_id.clone(), s.trusted);
             let exchange = self.new_exchange();
             self.request(exchange, kind.lane(), &endpoint, &path, trusted, Some(&stream_id), body);
-            let flying = Flying { id, kind, effect, sent: self.now, status: None, body: Vec::new(), done: false };
+            let flying = Flying { name, effect, sent: self.now, status: None, body: Vec::new(), done: false };
             self.lanes.flying.insert(exchange, flying);
         }
     }
@@ -156,11 +176,11 @@ impl Client {
             Input::Head { head, .. } if flying.status.is_none() => {
                 flying.status = Some(head.status());
                 // The answer is complete with its head, but for the one kind whose body means something.
-                if matches!(head.status(), 200 | 202) && flying.kind != CallKind::ReconcileOperations {
+                if matches!(head.status(), 200 | 202) && flying.name.kind != CallKind::ReconcileOperations {
                     flying.done = true;
-                    let (id, kind) = (flying.id, flying.kind);
+                    let name = flying.name;
                     let effect = core::mem::replace(&mut flying.effect, Effect::None);
-                    self.on_accepted(id, kind, effect, Bytes::new());
+                    self.on_accepted(name, effect, Bytes::new());
                 }
             }
             Input::Body { data, .. } => {
@@ -179,19 +199,19 @@ impl Client {
     /// A call's exchange has ended.
     fn conclude(&mut self, exchange: ExchangeId, failure: impl FnOnce() -> Failure) {
         let Some(flying) = self.lanes.flying.remove(&exchange) else { return };
-        let Flying { id, kind, effect, status, body, done, .. } = flying;
+        let Flying { name, effect, status, body, done, .. } = flying;
         if done {
             return;
         }
         match status {
-            Some(200 | 202) => self.on_accepted(id, kind, effect, body.into()),
-            Some(status) => self.on_status(id, kind, status, &body),
-            None => self.on_failure(id, kind, failure()),
+            Some(200 | 202) => self.on_accepted(name, effect, body.into()),
+            Some(status) => self.on_status(name, status, &body),
+            None => self.on_failure(name, failure()),
         }
     }
 
-    fn on_accepted(&mut self, id: Option<CallId>, kind: CallKind, effect: Effect, body: Bytes) {
-        self.done(id, kind, Outcome::Accepted { body });
+    fn on_accepted(&mut self, name: Name, effect: Effect, body: Bytes) {
+        self.done(name, Outcome::Accepted { body });
         if let Effect::Adopt(profile) = effect {
             self.config.profile = *profile;
             // What was said after it still stands; a role that has gone is no longer suppressed.
@@ -203,32 +223,32 @@ impl Client {
                 };
             }
         }
-        if kind == CallKind::Teardown {
+        if name.kind == CallKind::Teardown {
             self.stop(true);
         }
     }
 
-    fn on_status(&mut self, id: Option<CallId>, kind: CallKind, status: u16, body: &[u8]) {
+    fn on_status(&mut self, name: Name, status: u16, body: &[u8]) {
+        let Name { id, kind, .. } = name;
         let text = readable(body);
-        let over = |id: Option<CallId>, text| {
-            Verdict::Over(DisconnectReason::CallStatus { id: id.unwrap_or(CallId(0)), kind, status, text })
-        };
+        let over = |text| Verdict::Over(DisconnectReason::CallStatus { id, kind, status, text });
         let (outcome, verdict) = match status {
             307 | 308 => (Outcome::NotSent, Verdict::Over(DisconnectReason::LeadershipLost)),
-            404 | 503 => (Outcome::NotSent, over(id, text)),
-            500..=599 if status != 501 => (Outcome::Unknown, over(id, text)),
+            404 | 503 => (Outcome::NotSent, over(text)),
+            500..=599 if status != 501 => (Outcome::Unknown, over(text)),
             401 => (Outcome::Rejected { status, text: text.clone() }, Verdict::Unauthorized(text)),
             // Only a new subscription can tell whether the framework is still there.
-            _ if kind == CallKind::Teardown => (Outcome::Rejected { status, text: text.clone() }, over(id, text)),
+            _ if kind == CallKind::Teardown => (Outcome::Rejected { status, text: text.clone() }, over(text)),
             _ => (Outcome::Rejected { status, text }, Verdict::Suspect),
         };
-        self.done(id, kind, outcome);
+        self.done(name, outcome);
         self.judge(verdict);
     }
 
-    fn on_failure(&mut self, id: Option<CallId>, kind: CallKind, failure: Failure) {
+    fn on_failure(&mut self, name: Name, failure: Failure) {
+        let Name { id, kind, .. } = name;
         let sent = failure.sent;
-        let lost = DisconnectReason::CallLost { id: id.unwrap_or(CallId(0)), kind, failure };
+        let lost = DisconnectReason::CallLost { id, kind, failure };
         let (outcome, verdict) = match (sent, kind.lane()) {
             (Sent::No, _) if kind == CallKind::Teardown => (Outcome::NotSent, Verdict::Over(lost)),
             (Sent::No, _) => (Outcome::NotSent, Verdict::Suspect),
@@ -237,7 +257,7 @@ impl Client {
             // It may still arrive, unless its stream id has become worthless.
             (Sent::Maybe, _) => (Outcome::Unknown, Verdict::Over(lost)),
         };
-        self.done(id, kind, outcome);
+        self.done(name, outcome);
         self.judge(verdict);
     }
 
@@ -253,23 +273,24 @@ impl Client {
         }
     }
 
-    fn done(&mut self, id: Option<CallId>, kind: CallKind, outcome: Outcome) {
-        debug!(?id, %kind, ?outcome, "call done");
-        if let Some(id) = id {
+    fn done(&mut self, name: Name, outcome: Outcome) {
+        let Name { id, kind, reported } = name;
+        debug!(%id, %kind, ?outcome, "call done");
+        if reported {
             self.outputs.push_back(Output::Event(Event::CallDone { id, kind, outcome }));
         }
     }
 
     /// The oldest call has had no complete answer for too long.
     pub(super) fn on_call_timeout(&mut self) {
-        let oldest = self.lanes.flying.iter().min_by_key(|(_, f)| f.sent).map(|(e, f)| (*e, f.id, f.kind, f.status));
-        let Some((exchange, id, kind, status)) = oldest else { return };
+        let oldest = self.lanes.flying.iter().min_by_key(|(_, f)| f.sent).map(|(e, f)| (*e, f.name, f.status));
+        let Some((exchange, Name { id, kind, .. }, status)) = oldest else { return };
         if status.is_some() {
             // The status says enough.
             self.outputs.push_back(Output::Abort(exchange));
             self.conclude(exchange, || Failure::new(FailureKind::Io, Sent::Maybe, "no answer"));
         } else {
-            self.session_over(DisconnectReason::CallTimeout { id: id.unwrap_or(CallId(0)), kind });
+            self.session_over(DisconnectReason::CallTimeout { id, kind });
         }
     }
 }

@@ -21,3 +21,6 @@ pub use event::{DisconnectReason, Event, FatalReason, Outcome, Subscribed};
 #[allow(unused_imports, reason = "the engine's way in")]
 pub(crate) use outgoing::Outgoing;
 pub use outgoing::{CallId, CallKind};
+
+#[cfg(test)]
+mod tests;

@@ -115,7 +115,7 @@ pub(super) enum Effect {
     Suppress(Vec<String>),
     Revive(Vec<String>),
     /// Encoded by the client, which completes it from its profile.
-    Update(call::UpdateFramework),
+    Update(Box<call::UpdateFramework>),
     /// What the profile becomes when the master has agreed.
     Adopt(Box<Profile>),
 }
@@ -146,7 +146,7 @@ impl Outgoing {
             CallKind::Suppress => Effect::Suppress(call.suppress.as_ref().map(|c| c.roles.clone()).unwrap_or_default()),
             CallKind::Revive => Effect::Revive(call.revive.as_ref().map(|c| c.roles.clone()).unwrap_or_default()),
             CallKind::UpdateFramework => match call.update_framework.take() {
-                Some(update) => Effect::Update(update),
+                Some(update) => Effect::Update(Box::new(update)),
                 None => return Err(CallError::NoBody(kind.as_str())),
             },
             _ => Effect::None,
@@ -208,11 +208,13 @@ impl Outgoing {
     }
 
     /// Which call it is.
+    #[allow(dead_code, reason = "for the engine")]
     pub(crate) const fn kind(&self) -> CallKind {
         self.kind
     }
 
     /// The offers that this call uses up: those of ACCEPT and DECLINE, none for all other kinds.
+    #[allow(dead_code, reason = "for the engine")]
     pub(crate) fn offer_ids(&self) -> impl Iterator<Item = &str> {
         let body = match self.kind {
             CallKind::Accept | CallKind::Decline => field(&self.encoded, self.kind.body_tag()).next(),
@@ -230,6 +232,7 @@ fn encode_type(kind: CallKind, buf: &mut Vec<u8>) {
 }
 
 /// The fields of this number that hold bytes.
+#[allow(dead_code, reason = "for the engine")]
 fn field(message: &[u8], wanted: u32) -> impl Iterator<Item = &[u8]> {
     Fields::new(message).filter_map(move |(number, value)| match value {
         Value::Bytes(bytes) if number == wanted => Some(bytes),

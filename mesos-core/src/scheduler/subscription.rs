@@ -376,7 +376,7 @@ impl Client {
         }
         if let Ok(decline) = Outgoing::decline(CallKind::Decline, ids, None) {
             if self.ending == Ending::No && self.lanes.has_room(&decline, &self.config.queue).is_ok() {
-                self.enqueue_unreported(decline);
+                self.enqueue_own(decline);
             }
         }
     }
