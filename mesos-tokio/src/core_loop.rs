@@ -54,7 +54,8 @@ impl<M: Machine> Core<M> {
 
     /// Waits for a report or the deadline, and feeds it. Cancel-safe: what was received has been fed.
     pub(crate) async fn turn(&mut self) {
-        let deadline = self.deadline.map(|d| self.origin + d.at.since_origin());
+        // One beyond the end of tokio's time never comes.
+        let deadline = self.deadline.and_then(|d| self.origin.checked_add(d.at.since_origin()));
         let timer = async {
             match deadline {
                 Some(at) => sleep_until(at).await,

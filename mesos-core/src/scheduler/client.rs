@@ -305,7 +305,8 @@ impl Client {
             State::Ended => None,
             State::Waiting(Waiting { until, redirect }) => {
                 let what = if redirect.is_some() { "redirect" } else { "retry" };
-                until.and_then(|until| at(until, what))
+                // Without a moment it waits for credentials only: a deadline still, since none would mean the end.
+                at(until.unwrap_or(Instant::from_origin(Duration::MAX)), what)
             }
             State::Session(s) => {
                 let silence =

@@ -1,0 +1,216 @@
+//! Which cluster to use and as whom, from the command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use mesos_sim::{Options, serve::Served};
+use mesos_tokio::Http;
+use mesos_tokio::mesos_core::Authorization;
+use mesos_tokio::mesos_core::scheduler::{Config, Framework};
+
+use crate::{Failed, Leave};
+
+/// The cluster, the framework, and how long to stay.
+#[derive(Args, Clone, Debug)]
+pub struct ClusterOptions {
+    /// A Mesos master: host, host:port, http://host:port or https://host:port. Several, for a cluster with several
+    /// masters, by commas or by repeating the option. Without any, a simulated cluster starts within this process
+    #[arg(long, value_name = "MASTER", value_delimiter = ',')]
+    master: Vec<String>,
+
+    /// The framework's name
+    #[arg(long, default_value = "command-scheduler")]
+    name: String,
+
+    /// As whom tasks run; agents that don't run as root know only their own user
+    #[arg(long, default_value = "root")]
+    user: String,
+
+    /// The role whose share of the cluster is wanted; several by commas or by repeating the option
+    #[arg(long, value_name = "ROLE", value_delimiter = ',', default_value = "*")]
+    role: Vec<String>,
+
+    /// The id of a framework to take over, from an earlier run that wasn't torn down
+    #[arg(long, value_name = "ID")]
+    framework_id: Option<String>,
+
+    /// How long the master keeps the tasks after this process has gone, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "604800", value_parser = seconds)]
+    failover_timeout: Duration,
+
+    /// Whom to authenticate as (HTTP Basic); needs --secret-file
+    #[arg(long, requires = "secret_file")]
+    principal: Option<String>,
+
+    /// A file with the principal's secret; white space around it is cut off
+    #[arg(long, value_name = "FILE", requires = "principal")]
+    secret_file: Option<PathBuf>,
+
+    /// A PEM file with the authorities that https masters' certificates may come from
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+
+    /// The name that masters' certificates carry, where they are addressed otherwise; needs --ca
+    #[arg(long, value_name = "NAME", requires = "ca")]
+    server_name: Option<String>,
+
+    /// After how many seconds to tear the framework down and exit; 0 means to stay until Ctrl-C
+    #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
+    duration: Duration,
+
+    /// Tear the framework down at Ctrl-C as well; otherwise it and its tasks stay for the failover timeout
+    #[arg(long)]
+    teardown_on_exit: bool,
+
+    /// Write what the library does to stderr
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+/// The tasks to run.
+#[derive(Args, Clone, Debug)]
+pub struct TaskOptions {
+    /// How many tasks
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub instances: u32,
+
+    /// What each runs, by /bin/sh -c. By default one task fails after 5 s, and all others sleep
+    #[arg(long, value_name = "SHELL")]
+    pub command: Option<String>,
+
+    /// Processors for each task
+    #[arg(long, default_value_t = 0.1, value_parser = amount)]
+    pub cpus: f64,
+
+    /// Memory for each task, in MiB
+    #[arg(long, default_value_t = 32.0, value_parser = amount)]
+    pub mem: f64,
+
+    /// Disk for each task, in MiB
+    #[arg(long, default_value_t = 0.0, value_parser = amount)]
+    pub disk: f64,
+
+    /// How many ports each task gets, to be found in its environment as PORT0, PORT1, ...
+    #[arg(long, default_value_t = 0)]
+    pub ports: u32,
+}
+
+fn amount(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(amount) if (0.0..1e9).contains(&amount) => Ok(amount),
+        _ => Err("a number from 0 to 1e9 is wanted".into()),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = amount(text)?;
+    Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
+}
+
+/// A cluster to talk to; the embedded one ends when this is dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    /// For the scheduler client.
+    pub config: Config,
+    /// For the driver.
+    pub http: Http,
+    /// When and how to leave.
+    pub leave: Leave,
+    embedded: Option<Served>,
+}
+
+impl Cluster {
+    /// Ends the embedded cluster, and waits until its processes are gone.
+    pub async fn stop(self) {
+        if let Some(served) = self.embedded {
+            served.stop().await;
+        }
+    }
+
+    /// Whether it is the embedded one.
+    #[must_use]
+    pub const fn is_embedded(&self) -> bool {
+        self.embedded.is_some()
+    }
+
+    /// Its masters, for people.
+    #[must_use]
+    pub fn masters(&self) -> String {
+        match &self.embedded {
+            Some(served) => served.masters().iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            None => "the masters given".into(),
+        }
+    }
+}
+
+impl ClusterOptions {
+    /// Starts the embedded cluster, unless masters are given, and makes the configuration.
+    ///
+    /// # Errors
+    ///
+    /// Files that cannot be read, and settings that cannot work.
+    pub async fn prepare(&self) -> Result<Cluster, Failed> {
+        if self.verbose {
+            tracing_subscriber::fmt().with_max_level(tracing_level()).with_writer(std::io::stderr).init();
+        }
+        let embedded = if self.master.is_empty() {
+            let options = Options::default().allocation_interval(Duration::from_millis(200));
+            Some(Served::start(options).await.map_err(|e| Failed::Usage(format!("embedded cluster: {e}")))?)
+        } else {
+            None
+        };
+        let masters = match &embedded {
+            Some(served) => served.masters().iter().map(ToString::to_string).collect(),
+            None => self.master.clone(),
+        };
+        Ok(Cluster {
+            config: self.config(&masters)?,
+            http: self.http()?,
+            leave: Leave::new(self.duration, self.teardown_on_exit)?,
+            embedded,
+        })
+    }
+
+    fn config(&self, masters: &[String]) -> Result<Config, Failed> {
+        let mut framework =
+            Framework::new(&self.name).user(&self.user).roles(&self.role).failover_timeout(self.failover_timeout);
+        // As Marathon and others set them for the tasks that they run, schedulers among these.
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        if let Some(host) = variable("HOST") {
+            if let Some(port) = variable("PORT0") {
+                framework = framework.webui_url(format!("http://{host}:{port}"));
+            }
+            framework = framework.hostname(host);
+        }
+        let usage = |error: &dyn std::fmt::Display| Failed::Usage(error.to_string());
+        let mut config = Config::new(framework, masters).map_err(|e| usage(&e))?;
+        if let Some(id) = &self.framework_id {
+            config = config.framework_id(id).map_err(|e| usage(&e))?;
+        }
+        if let (Some(principal), Some(file)) = (&self.principal, &self.secret_file) {
+            let secret = read(file)?;
+            config = config.authorization(Authorization::basic(principal, secret.trim_ascii()));
+        }
+        Ok(config)
+    }
+
+    fn http(&self) -> Result<Http, Failed> {
+        let mut http = Http::builder();
+        if let Some(file) = &self.ca {
+            http = http.roots(read(file)?);
+        }
+        if let Some(name) = &self.server_name {
+            http = http.server_name(name);
+        }
+        http.build().map_err(|e| Failed::Usage(e.to_string()))
+    }
+}
+
+fn read(file: &PathBuf) -> Result<Vec<u8>, Failed> {
+    std::fs::read(file).map_err(|e| Failed::Usage(format!("{}: {e}", file.display())))
+}
+
+const fn tracing_level() -> tracing_subscriber::filter::LevelFilter {
+    tracing_subscriber::filter::LevelFilter::DEBUG
+}

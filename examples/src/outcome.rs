@@ -1,0 +1,47 @@
+//! How a run can fail, each way with its own exit code.
+
+use std::process::ExitCode;
+
+use mesos_tokio::mesos_core::scheduler::FatalReason;
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failed {
+    /// Options or files (exit code 2).
+    #[error("{0}")]
+    Usage(String),
+    /// The master or the protocol won't have it (exit codes 3 to 6).
+    #[error("{0}")]
+    Fatal(FatalReason),
+    /// No subscription in all the time (exit code 7).
+    #[error("no master took the subscription; the last attempt: {0}")]
+    NeverSubscribed(String),
+    /// The teardown wasn't confirmed (exit code 8).
+    #[error("the framework could not be torn down in time: it stays for its failover timeout")]
+    NotRemoved,
+}
+
+impl Failed {
+    /// The process's exit code.
+    #[must_use]
+    pub fn code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Usage(_) => 2,
+            Self::Fatal(FatalReason::Unauthorized { .. }) => 3,
+            Self::Fatal(FatalReason::FailedOver) => 4,
+            Self::Fatal(FatalReason::Removed) => 5,
+            Self::Fatal(_) => 6,
+            Self::NeverSubscribed(_) => 7,
+            Self::NotRemoved => 8,
+        })
+    }
+
+    /// Says it on stderr.
+    #[allow(clippy::print_stderr, reason = "the examples' end")]
+    #[must_use]
+    pub fn report(&self) -> ExitCode {
+        eprintln!("error: {self}");
+        self.code()
+    }
+}
