@@ -739,3 +739,48 @@ fn scripted_tasks_need_no_processes() {
     }
     assert!(bench.started.is_empty());
 }
+
+#[test]
+fn a_task_group_is_launched_as_a_whole_or_not_at_all() {
+    let mut bench = Bench::new(options());
+    let framework = bench.subscribed(info());
+    let group = |offer: &v1::Offer, second: v1::TaskInfo, disk: bool| {
+        let mut resources = task("x", offer).resources;
+        if disk {
+            resources.push(v1::Resource { name: "disk".into(), ..resources[1].clone() });
+        }
+        let executor = v1::ExecutorInfo {
+            executor_id: v1::ExecutorId { value: "e".into() },
+            framework_id: Some(offer.framework_id.clone()),
+            resources,
+            ..Default::default()
+        };
+        let launch = v1::offer::operation::LaunchGroup {
+            executor,
+            task_group: v1::TaskGroupInfo { tasks: vec![task("one", offer), second] },
+        };
+        let operation = v1::offer::Operation {
+            r#type: Some(v1::offer::operation::Type::LaunchGroup.into()),
+            launch_group: Some(Box::new(launch)),
+            ..Default::default()
+        };
+        let accept = call::Accept {
+            offer_ids: vec![offer.id.clone()],
+            operations: vec![operation],
+            filters: Some(v1::Filters { refuse_seconds: Some(0.0) }),
+        };
+        Call { accept: Some(accept), ..kind(call::Type::Accept) }
+    };
+    for (second, disk) in [("a/b", true), ("one", true), ("two", false)] {
+        bench.wait(Duration::from_millis(300));
+        let offer = bench.offers(&framework).remove(0);
+        assert_eq!(bench.call(&framework, group(&offer, task(second, &offer), disk)), 202);
+        let updates = bench.updates(&framework);
+        assert_eq!(states(&updates), [TaskError, TaskError], "{second}");
+        assert!(updates.iter().all(|update| update.reason() == Reason::TaskGroupInvalid));
+    }
+    bench.wait(Duration::from_millis(300));
+    let offer = bench.offers(&framework).remove(0);
+    bench.call(&framework, group(&offer, task("two", &offer), true));
+    assert_eq!(states(&bench.updates(&framework)), [TaskStarting, TaskStarting]);
+}

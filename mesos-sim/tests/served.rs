@@ -204,6 +204,15 @@ async fn tasks_are_real_processes() {
     cluster.stop().await;
 }
 
+#[tokio::test]
+async fn a_stream_has_the_headers_of_the_real_master_in_its_order() {
+    let cluster = Served::start(options()).await.unwrap();
+    let stream = Stream::open(cluster.masters()[0], None).await;
+    let names: Vec<&str> = stream.head.lines().skip(1).filter_map(|line| Some(line.split_once(':')?.0)).collect();
+    assert_eq!(names, ["Date", "Transfer-Encoding", "Mesos-Stream-Id", "Content-Type"]);
+    cluster.stop().await;
+}
+
 /// Until no process with one of these ids is left (a zombie that nobody waits for counts as gone).
 async fn gone(pids: &str) {
     for pid in pids.split_whitespace() {

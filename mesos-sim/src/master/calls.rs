@@ -1,5 +1,7 @@
 //! What the master does on each call of a subscribed framework.
 
+use std::collections::BTreeSet;
+
 use mesos_proto::v1;
 use v1::offer::operation::Type as OperationType;
 use v1::scheduler::{Call, Event, call, event};
@@ -80,10 +82,15 @@ impl Master {
             };
             let Some((tasks, group)) = tasks else { continue };
             let identified = operation.id.is_some();
+            let whole = match &operation.launch_group {
+                Some(launch) if group => self.group_fault(framework, launch, &agent, &role, &left),
+                _ => None,
+            };
             for task in tasks {
                 let fault = match identified {
                     true => Some("The `id` field cannot be set on LAUNCH operations".into()),
-                    false => self.task_fault(framework, task, &agent, &role, &left, group),
+                    false if group => whole.clone(),
+                    false => self.task_fault(framework, task, &agent, &role, &left, false),
                 };
                 match fault {
                     Some(fault) => {
@@ -114,12 +121,18 @@ impl Master {
             }
         }
         let first = self.offers.get(*ids.first()?)?;
-        let same = ids.iter().filter_map(|id| self.offers.get(*id));
-        let mut same = same.map(|offer| (offer.agent == first.agent, offer.role == first.role));
-        same.find_map(|(agent, role)| match (agent, role) {
-            (false, _) => Some("Aggregated offers must belong to one single agent".into()),
-            (true, false) => Some("Aggregated offers must be allocated to the same role".into()),
-            (true, true) => None,
+        let mut offers = ids.iter().filter_map(|id| self.offers.get(*id).map(|offer| (*id, offer)));
+        offers.find_map(|(id, offer)| {
+            let rule = "Aggregated offers must";
+            if offer.agent != first.agent {
+                let (agent, other) = (&offer.agent, &first.agent);
+                Some(format!("{rule} belong to one single agent. Offer {id} uses agent {agent} and agent {other}"))
+            } else if offer.role != first.role {
+                let (role, other) = (&offer.role, &first.role);
+                Some(format!("{rule} be allocated to the same role. Offer {id} uses role {role} but another {other}"))
+            } else {
+                None
+            }
         })
     }
 
@@ -168,15 +181,54 @@ impl Master {
     /// No operation is known here, so every question is answered with UNKNOWN.
     fn reconcile_operations(&mut self, framework: &str, question: call::ReconcileOperations) {
         for operation in question.operations {
+            let registered = |id: &v1::AgentId| self.agents.contains_key(&id.value);
+            let text = match operation.agent_id.as_ref().map(registered) {
+                Some(true) => "Reconciliation: Operation is unknown",
+                Some(false) => "Reconciliation: Both operation and agent are unknown",
+                None => "Reconciliation: Operation is unknown and no 'agent_id' was provided",
+            };
             let status = v1::OperationStatus {
                 operation_id: Some(operation.operation_id),
                 state: OperationState::OperationUnknown.into(),
-                message: Some("Reconciliation: Operation is unknown".into()),
+                message: Some(text.into()),
                 agent_id: operation.agent_id,
                 ..Default::default()
             };
             self.send_operation_status(framework, status);
         }
+    }
+
+    /// What is wrong with a group of tasks: it is launched as a whole or not at all.
+    fn group_fault(
+        &self,
+        framework: &str,
+        launch: &v1::offer::operation::LaunchGroup,
+        agent: &str,
+        role: &str,
+        left: &Pool,
+    ) -> Option<String> {
+        let executor = &launch.executor;
+        if executor.framework_id.is_none() {
+            return Some("'ExecutorInfo.framework_id' must be set".into());
+        }
+        if !executor.resources.iter().any(|resource| resource.name == "disk") {
+            return Some(format!("Executor '{}' uses no disk", executor.executor_id.value));
+        }
+        let mut left = left.clone();
+        let mut ids = BTreeSet::new();
+        for task in &launch.task_group.tasks {
+            if !ids.insert(&task.task_id.value) {
+                return Some(format!("Task has duplicate ID: {}", task.task_id.value));
+            }
+            if let Some(fault) = self.task_fault(framework, task, agent, role, &left, true) {
+                return Some(fault);
+            }
+            left.subtract(&Pool::of(&task.resources).unwrap_or_default());
+        }
+        let executor = Pool::of(&executor.resources);
+        executor
+            .is_none_or(|executor| !left.contains(&executor))
+            .then(|| "Total resources required by task group and its executor are more than available".into())
     }
 
     /// What is wrong with a task.

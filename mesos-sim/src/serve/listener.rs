@@ -80,7 +80,12 @@ async fn answer(
     let (reply, answer) = oneshot::channel();
     messages.send(Message::Request { master, request, reply }).map_err(|_| broken())?;
     let Answer { exchange, response, pieces } = answer.await.map_err(|_| broken())?;
-    let mut builder = hyper::Response::builder().status(response.status);
+    // In the order of the real master's.
+    let date = httpdate::fmt_http_date(std::time::SystemTime::now());
+    let mut builder = hyper::Response::builder().status(response.status).header("Date", date);
+    if pieces.is_some() {
+        builder = builder.header("Transfer-Encoding", "chunked");
+    }
     for (name, value) in response.headers {
         builder = builder.header(name, value);
     }
@@ -94,7 +99,7 @@ async fn answer(
 /// An answer's body; the end of a stream is reported when hyper lets go of it, for whatever reason.
 enum AnswerBody {
     Whole(Option<Bytes>),
-    Stream { pieces: mpsc::UnboundedReceiver<Piece>, exchange: ExchangeId, messages: mpsc::UnboundedSender<Message> },
+    Stream { pieces: mpsc::Receiver<Piece>, exchange: ExchangeId, messages: mpsc::UnboundedSender<Message> },
 }
 
 impl Body for AnswerBody {

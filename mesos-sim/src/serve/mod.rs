@@ -5,6 +5,7 @@ mod process;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -17,6 +18,9 @@ use crate::rng::Rng;
 use crate::{Cluster, ExchangeId, Exit, Options, Output, Request, Response, TaskName};
 use listener::Piece;
 use process::Processes;
+
+/// So many pieces of a stream wait for a client that doesn't read; then its subscription ends.
+const BACKLOG: usize = 65_536;
 
 /// A running cluster. Dropping it ends it, the tasks' processes too.
 ///
@@ -35,6 +39,7 @@ use process::Processes;
 pub struct Served {
     masters: Vec<SocketAddr>,
     messages: mpsc::UnboundedSender<Message>,
+    sandboxes: PathBuf,
     actor: JoinHandle<()>,
 }
 
@@ -58,7 +63,7 @@ enum Message {
 struct Answer {
     exchange: ExchangeId,
     response: Response,
-    pieces: Option<mpsc::UnboundedReceiver<Piece>>,
+    pieces: Option<mpsc::Receiver<Piece>>,
 }
 
 impl Served {
@@ -84,8 +89,10 @@ impl Served {
             .enumerate()
             .map(|(master, listener)| Some(listener::open(master, listener, messages.clone())))
             .collect();
+        let processes = Processes::new(messages.clone())?;
+        let sandboxes = processes.sandboxes().to_owned();
         let actor = Actor {
-            processes: Processes::new(messages.clone())?,
+            processes,
             cluster,
             start: Instant::now(),
             inbox,
@@ -97,7 +104,7 @@ impl Served {
             streams: Vec::new(),
             rechunk,
         };
-        Ok(Self { masters, messages, actor: tokio::spawn(actor.run()) })
+        Ok(Self { masters, messages, sandboxes, actor: tokio::spawn(actor.run()) })
     }
 
     /// Where the masters listen; a killed one, too, since it comes back to the same port.
@@ -110,6 +117,13 @@ impl Served {
     #[must_use]
     pub fn master_url(&self) -> String {
         self.masters.first().map(|master| format!("http://{master}")).unwrap_or_default()
+    }
+
+    /// The folder where a task runs, with its output in the files `stdout` and `stderr`. It is removed with the
+    /// cluster.
+    #[must_use]
+    pub fn sandbox(&self, framework: &str, task: &str) -> PathBuf {
+        process::sandbox(&self.sandboxes, framework, task)
     }
 
     /// Acts on the cluster between two of its steps, such as `|cluster| cluster.kill_agent(0)`, and hands back what
@@ -161,7 +175,7 @@ struct Actor {
     doors: Vec<Option<listener::Door>>,
     next_exchange: u64,
     waiting: Vec<(ExchangeId, oneshot::Sender<Answer>)>,
-    streams: Vec<(ExchangeId, mpsc::UnboundedSender<Piece>)>,
+    streams: Vec<(ExchangeId, mpsc::Sender<Piece>)>,
     rechunk: Option<Rng>,
 }
 
@@ -248,7 +262,7 @@ impl Actor {
         let Some(place) = self.waiting.iter().position(|waiting| waiting.0 == exchange) else { return };
         let (_, reply) = self.waiting.swap_remove(place);
         let pieces = response.body.is_none().then(|| {
-            let (sender, pieces) = mpsc::unbounded_channel();
+            let (sender, pieces) = mpsc::channel(BACKLOG);
             self.streams.push((exchange, sender));
             pieces
         });
@@ -270,10 +284,13 @@ impl Actor {
         self.piece(exchange, Piece::Data(record));
     }
 
-    fn piece(&self, exchange: ExchangeId, piece: Piece) {
-        if let Some((_, stream)) = self.streams.iter().find(|stream| stream.0 == exchange) {
-            // A receiver that is gone says so itself.
-            let _ = stream.send(piece);
+    fn piece(&mut self, exchange: ExchangeId, piece: Piece) {
+        let Some((_, stream)) = self.streams.iter().find(|stream| stream.0 == exchange) else { return };
+        // A receiver that is gone says so itself.
+        if let Err(mpsc::error::TrySendError::Full(_)) = stream.try_send(piece) {
+            tracing::warn!(exchange = exchange.0, "the client doesn't read its stream: subscription ended");
+            self.streams.retain(|stream| stream.0 != exchange);
+            self.cluster.closed(exchange);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ impl Processes {
     /// Starts a task. Its output goes to the files `stdout` and `stderr` in its sandbox.
     pub(super) fn start(&mut self, name: &TaskName, info: &v1::TaskInfo) -> io::Result<()> {
         let command = info.command.as_deref().ok_or_else(|| io::Error::other("the task has no command"))?;
-        let sandbox = self.sandbox(name);
+        let sandbox = sandbox(self.sandboxes(), &name.framework, &name.task);
         fs::create_dir_all(&sandbox)?;
         let value = command.value();
         let mut process = if command.shell() {
@@ -108,10 +108,9 @@ impl Processes {
         Ok(())
     }
 
-    fn sandbox(&self, name: &TaskName) -> PathBuf {
-        // Ids may hold anything but slashes; dots alone would lead elsewhere.
-        let safe = |id: &str| format!("_{}", id.replace(['/', '\0'], "_"));
-        self.sandboxes.path().join(safe(&name.framework)).join(safe(&name.task))
+    /// Where all sandboxes are.
+    pub(super) fn sandboxes(&self) -> &Path {
+        self.sandboxes.path()
     }
 
     /// Ends a task: TERM to the whole group, KILL after the grace.
@@ -167,6 +166,13 @@ impl Drop for Processes {
         self.orders = None;
         let _ = self.watchdog.wait();
     }
+}
+
+/// A task's sandbox.
+pub(super) fn sandbox(root: &Path, framework: &str, task: &str) -> PathBuf {
+    // Ids may hold anything but slashes; dots alone would lead elsewhere.
+    let safe = |id: &str| format!("_{}", id.replace(['/', '\0'], "_"));
+    root.join(safe(framework)).join(safe(task))
 }
 
 /// A group that has ended already is no fault.
