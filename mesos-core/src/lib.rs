@@ -1,8 +1,124 @@
 //! Sans-IO state machines for Apache Mesos frameworks.
 //!
 //! Nothing in this crate opens a socket, reads a clock, starts a thread or draws a random number: bytes, time and
-//! answers are fed in, requests and events come out. See [`Machine`] for the contract between a machine and what
-//! drives it.
+//! answers are fed in, requests and events come out. Whoever wants to schedule tasks takes a driver (`mesos-tokio`)
+//! and never sees the loop below; whoever wants another runtime, a test without network, or a simulation writes it.
+//!
+//! There are three layers to stop at: [`recordio::Decoder`] (bytes to records), [`scheduler::Client`] (one
+//! subscription kept alive, its events, the calls), and the engine, which keeps declared tasks running.
+//!
+//! # The run loop
+//!
+//! A machine is anything that implements [`Machine`]: it takes [`Input`]s and gives [`Output`]s.
+//!
+//! 1. Feed an input, or give a command, then poll outputs until [`Output::Timeout`] ends the drain. Several inputs may
+//!    come before one drain; outputs queue in order. Commands within a drain are fine.
+//! 2. Perform each [`Output::Request`] on the connection that its [`Lane`] asks for, and feed what comes back as
+//!    `Head`, any number of `Body`, then `End`, or at any point `Failed`, each with the request's [`ExchangeId`].
+//!    Closing a connection is an orderly `End` only if HTTP says that the body is complete.
+//! 3. [`Output::Abort`] ends an exchange; later inputs for it are ignored, so drivers may race.
+//! 4. Commands take no time: feed [`Input::Timeout`] with the present `now` just before one, and it acts at that time.
+//! 5. `now` never goes back; a smaller value counts as the largest so far. Its origin is the driver's choice. The first
+//!    input starts a machine.
+//! 6. Bytes before clock: feed whatever has arrived before a `Timeout` with a later `now`, otherwise the machine sees
+//!    silence where there was none. A driver that stops reading because its user is slow says [`Input::Paused`].
+//! 7. Nothing that the peer or the network does makes `handle_input` fail: it becomes an event. Only commands return a
+//!    `Result`, and only for what their caller did wrong.
+//! 8. A terminal event ([`Fatal`](scheduler::Event::Fatal), [`Stopped`](scheduler::Event::Stopped)) is the last event.
+//!    What was queued before it, aborts above all, still comes out; after it every output is `Timeout(None)`, whatever
+//!    is fed.
+//!
+//! # A session's life
+//!
+//! ```text
+//!                         +--------- redirect: 0 to 500 ms ---------+
+//!                         v                                         |
+//!  first input ---> [ Waiting ] --- SUBSCRIBE sent ---> [ Connecting ] --- 400, 401, 403 ... --> Fatal
+//!                         ^                               |   |
+//!                         |<--- refused, 404, 5xx, -------+   | 200 with content type and stream id
+//!                         |     silence, no stream id         v
+//!                         |<--- end of the stream, ------ [ Subscribing ] -- ERROR --> Fatal
+//!                         |     silence                       |
+//!                         |                                   | SUBSCRIBED
+//!                         |                                   v
+//!                         +<--- end of the stream, ------ [ Subscribed ] --- ERROR --> Fatal
+//!        Disconnected,          silence, fault in             |    |
+//!        back-off 1 to 15 s     the framing, lost call        |    +--- disconnect() --> Stopped
+//!                                                             +--- teardown(), 202 ----> Stopped { removed: true }
+//! ```
+//!
+//! - One SUBSCRIBE is under way at any time, never two. Calls are taken in `Subscribed` only, and none crosses into the
+//!   next session: what waited is [`NotSent`](scheduler::Outcome::NotSent), what was under way
+//!   [`Unknown`](scheduler::Outcome::Unknown).
+//! - Silence counts from the request on (75 s); after SUBSCRIBED by the interval that the master announces (five
+//!   missed heartbeats, with Mesos again 75 s). Any byte is life.
+//! - A call on [`Lane::Ordered`] whose fate is unknown ends the session: it could still arrive, and only a new stream id
+//!   makes it worthless. So after each [`Subscribed`](scheduler::Event::Subscribed) the past is settled.
+//! - The back-off starts anew only after a session that outlived its longest step.
+//!
+//! # A whole loop, without any I/O
+//!
+//! The other side here is a script; a driver has sockets in its place.
+//!
+//! ```
+//! use mesos_core::scheduler::{Client, Config, Event, Framework};
+//! use mesos_core::{Head, Input, Instant, Lane, Machine, Output, recordio, v1};
+//! use prost::Message;
+//! use v1::scheduler::{Event as Record, event};
+//!
+//! fn framed(record: Record) -> Vec<u8> {
+//!     let mut out = Vec::new();
+//!     recordio::encode(&record.encode_to_vec(), &mut out);
+//!     out
+//! }
+//!
+//! let config = Config::new(Framework::new("demo"), ["10.0.0.1:5050"])?;
+//! let mut client = Client::new(config, 42);
+//! let mut now = Instant::ORIGIN;
+//! let mut seen = Vec::new();
+//! client.handle_input(now, Input::Timeout);
+//! loop {
+//!     match client.poll_output() {
+//!         Output::Request(request) if request.lane() == Lane::Subscription => {
+//!             // The master says yes, opens a stream, and sends two events on it.
+//!             let id = request.id();
+//!             let head = Head::new(200).header("Content-Type", b"application/x-protobuf");
+//!             client.handle_input(now, Input::Head { id, head: head.header("Mesos-Stream-Id", b"8b42") });
+//!             let mut subscribed = Record { r#type: Some(event::Type::Subscribed.into()), ..Default::default() };
+//!             subscribed.subscribed.get_or_insert_default().framework_id.value = "f-1".into();
+//!             let heartbeat = Record { r#type: Some(event::Type::Heartbeat.into()), ..Default::default() };
+//!             let bytes = [framed(subscribed), framed(heartbeat)].concat();
+//!             for data in bytes.chunks(7) {
+//!                 client.handle_input(now, Input::Body { id, data });
+//!             }
+//!         }
+//!         Output::Request(request) => {
+//!             // Any other call is taken.
+//!             let id = request.id();
+//!             client.handle_input(now, Input::Head { id, head: Head::new(202) });
+//!             client.handle_input(now, Input::End { id });
+//!         }
+//!         Output::Abort(_) => {}
+//!         Output::Event(event) => {
+//!             match event {
+//!                 Event::Subscribed(_) => drop(client.calls().reconcile_all()?),
+//!                 Event::CallDone { .. } => client.teardown(),
+//!                 _ => {}
+//!             }
+//!             seen.push(event);
+//!         }
+//!         Output::Timeout(None) => break,
+//!         Output::Timeout(Some(deadline)) => {
+//!             now = deadline.at;
+//!             client.handle_input(now, Input::Timeout);
+//!         }
+//!     }
+//! }
+//! assert_eq!(seen.len(), 5);
+//! assert!(matches!(seen[1], Event::Subscribed(_)));
+//! assert!(matches!(seen[4], Event::Stopped { removed: true }));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 #![no_std]
 
 extern crate alloc;

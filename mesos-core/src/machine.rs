@@ -2,22 +2,8 @@
 
 use crate::{ExchangeId, Failure, Head, Instant, Request};
 
-/// A state machine without I/O: inputs are fed, outputs are polled.
-///
-/// The rules, for whoever drives one:
-///
-/// 1. Feed an input, or give a command, then call [`poll_output`](Self::poll_output) until it yields
-///    [`Output::Timeout`]. Several inputs may come before one such drain, and commands may be given within it.
-/// 2. Commands take no time. Feed [`Input::Timeout`] with the present time just before a command: it acts at that time.
-/// 3. `now` never goes back; a smaller value counts as the largest so far. The origin is the driver's.
-/// 4. Bytes before clock: what has arrived is fed before a `Timeout` with a later time, otherwise the machine sees
-///    silence where there was none.
-/// 5. Inputs for unknown or aborted exchanges are ignored.
-/// 6. Nothing that a peer or the network does makes `handle_input` fail: it becomes an event. Commands return a
-///    `Result`, and fail only for what their caller did wrong.
-/// 7. A terminal event is the last one. What was queued before it, aborts above all, still comes out first; after it
-///    every output is `Timeout(None)`, whatever is fed. A machine that lives always has an exchange under way or a
-///    deadline: `Timeout(None)` without an open exchange means the end, and drivers stop there.
+/// A state machine without I/O: inputs are fed, outputs are polled. The rules of that are in the
+/// [crate's manual](crate#the-run-loop).
 pub trait Machine {
     /// What the machine tells its user.
     type Event;
