@@ -10,7 +10,7 @@ use core::fmt::Write as _;
 
 use bytes::Bytes;
 
-use crate::cursor::{Cursor, FIXED64, LEN, VARINT};
+use crate::cursor::{Cursor, FIXED64, LEN, VARINT, put_tag, put_varint};
 use crate::descriptor::{Described, Field, Kind, Label, Message};
 
 /// Messages may be nested this deep.
@@ -142,18 +142,6 @@ pub fn strip_unknown_enums(message: &'static Message, bytes: &[u8]) -> Vec<u8> {
         }
     }
     out
-}
-
-fn put_tag(out: &mut Vec<u8>, number: u32, wire: u8) {
-    put_varint(out, u64::from(number) << 3 | u64::from(wire));
-}
-
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }
 
 /// A fault on its way up: the path is gathered from the inside out.

@@ -1,5 +1,7 @@
 //! Reading protobuf bytes field by field.
 
+use alloc::vec::Vec;
+
 use crate::check::InvalidKind;
 
 pub(crate) const VARINT: u8 = 0;
@@ -126,6 +128,10 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
+    pub(crate) fn fixed64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let start = self.at;
         self.advance(N).ok()?;
@@ -152,4 +158,16 @@ impl<'a> Cursor<'a> {
             other => Err(InvalidKind::WireType(other)),
         }
     }
+}
+
+pub(crate) fn put_tag(out: &mut Vec<u8>, number: u32, wire: u8) {
+    put_varint(out, u64::from(number) << 3 | u64::from(wire));
+}
+
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
 }

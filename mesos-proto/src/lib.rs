@@ -2,10 +2,14 @@
 #![no_std]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
+pub mod base64;
 mod check;
 mod cursor;
 pub mod descriptor;
+pub mod json;
 
 pub use check::{Checked, Invalid, InvalidKind, check, decode, strip_unknown_enums};
 pub use cursor::{Fields, Value};
