@@ -4,7 +4,7 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use core::fmt;
 
-use crate::base64;
+use mesos_proto::base64;
 
 /// What proves to a server who we are. `Debug` doesn't show it.
 #[derive(Clone, PartialEq, Eq)]

@@ -1,9 +1,12 @@
 //! The two content types of the API.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use mesos_proto::{Described, json};
+
+use crate::v1::scheduler::{Call, Event};
 
 /// How messages are written on the wire. Everything above the wire is the same for both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -29,14 +32,20 @@ impl Codec {
     /// The body of a request, from an encoded call.
     pub(crate) fn write_call(self, call: Vec<u8>) -> Bytes {
         match self {
-            Self::Protobuf | Self::Json => call.into(),
+            Self::Protobuf => call.into(),
+            // Calls are checked before they get here, but for numbers that aren't numbers: a master says 400 to those.
+            Self::Json => json::from_protobuf(Call::descriptor(), &call).unwrap_or_default().into(),
         }
     }
 
     /// An encoded event, from a record of the stream; the error says where it is invalid.
     pub(crate) fn read_event(self, record: &Bytes) -> Result<Bytes, String> {
         match self {
-            Self::Protobuf | Self::Json => Ok(record.clone()),
+            Self::Protobuf => Ok(record.clone()),
+            Self::Json => match json::to_protobuf(Event::descriptor(), record) {
+                Ok(event) => Ok(event.into()),
+                Err(error) => Err(error.to_string()),
+            },
         }
     }
 }

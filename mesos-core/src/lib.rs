@@ -127,7 +127,6 @@ extern crate std;
 
 mod authorization;
 mod backoff;
-mod base64;
 mod codec;
 mod endpoint;
 mod exchange;

@@ -5,8 +5,10 @@ use alloc::vec::Vec;
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Appends `bytes` as text.
-pub fn encode(bytes: &[u8], out: &mut String) {
+/// `bytes` as text.
+#[must_use]
+pub fn encode(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
         let word = chunk.iter().enumerate().fold(0_u32, |word, (i, &byte)| word | u32::from(byte) << (16 - 8 * i));
         for position in 0..4 {
@@ -14,6 +16,7 @@ pub fn encode(bytes: &[u8], out: &mut String) {
             out.push(if position <= chunk.len() { char::from(digit) } else { '=' });
         }
     }
+    out
 }
 
 /// The bytes, or `None` if the text is anything else than padded base64 of the standard alphabet.
@@ -55,9 +58,7 @@ mod tests {
         for (bytes, text) in
             [(&b""[..], ""), (b"f", "Zg=="), (b"fo", "Zm8="), (b"foo", "Zm9v"), (&[0xfb, 0xff], "+/8=")]
         {
-            let mut out = String::new();
-            encode(bytes, &mut out);
-            assert_eq!(out, text);
+            assert_eq!(encode(bytes), text);
             assert_eq!(decode(text), Some(bytes.to_vec()));
         }
         assert_eq!(decode("AAEC"), Some(vec![0, 1, 2]));

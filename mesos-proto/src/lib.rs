@@ -19,6 +19,7 @@ pub use descriptor::Described;
 #[allow(
     missing_docs,
     unused_qualifications,
+    clippy::use_self,
     clippy::doc_overindented_list_items,
     clippy::doc_lazy_continuation,
     clippy::tabs_in_doc_comments,

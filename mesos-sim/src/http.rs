@@ -2,8 +2,6 @@
 
 use bytes::Bytes;
 
-use crate::codec;
-
 /// Names one request and its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(clippy::exhaustive_structs, reason = "a number that whoever drives the cluster chooses")]
@@ -68,7 +66,7 @@ pub(crate) fn principal(credentials: &[(String, String)], request: &Request) -> 
     }
     let given = request.header("authorization").and_then(|value| value.strip_prefix("Basic "));
     let known = |(principal, secret): &&(String, String)| {
-        given == Some(codec::base64(format!("{principal}:{secret}").as_bytes()).as_str())
+        given == Some(mesos_proto::base64::encode(format!("{principal}:{secret}").as_bytes()).as_str())
     };
     match credentials.iter().find(known) {
         Some((principal, _)) => Ok(Some(principal.clone())),

@@ -23,6 +23,7 @@ use v1::scheduler::event::Type;
 
 /// What a record holds.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "lives for one step only")]
 pub(crate) enum Parsed {
     /// The good offers of an OFFERS event, and the bad ones.
     Offers(Offers, Vec<BadOffer>),

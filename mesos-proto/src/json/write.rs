@@ -149,7 +149,7 @@ fn one(field: &Field, value: Value<'_>, out: &mut String) -> Result<bool, Fault>
         }
         Kind::Bytes => {
             out.push('"');
-            base64::encode(data(value), out);
+            out.push_str(&base64::encode(data(value)));
             out.push('"');
             Ok(())
         }
