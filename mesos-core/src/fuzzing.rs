@@ -313,6 +313,7 @@ impl History {
                 Output::Timeout(deadline) => return deadline,
                 Output::Abort(id) => assert!(self.live.remove(&id).is_some() || self.all.contains(&id)),
                 Output::Request(request) => self.on_request(&request),
+                Output::Persist(batch) => unreachable!("the client keeps nothing: {batch:?}"),
                 Output::Event(event) => self.on_event(event),
             }
         }

@@ -24,7 +24,9 @@
 //!    silence where there was none. A driver that stops reading because its user is slow says [`Input::Paused`].
 //! 7. Nothing that the peer or the network does makes `handle_input` fail: it becomes an event. Only commands return a
 //!    `Result`, and only for what their caller did wrong.
-//! 8. A terminal event ([`Fatal`](scheduler::Event::Fatal), [`Stopped`](scheduler::Event::Stopped)) is the last event.
+//! 8. [`Output::Persist`] is written as a whole and in order, and answered with its [`Ticket`]; there is never more than
+//!    one without an answer. What must not happen before it is durable comes out after the answer.
+//! 9. A terminal event ([`Fatal`](scheduler::Event::Fatal), [`Stopped`](scheduler::Event::Stopped)) is the last event.
 //!    What was queued before it, aborts above all, still comes out; after it every output is `Timeout(None)`, whatever
 //!    is fed.
 //!
@@ -98,7 +100,7 @@
 //!             client.handle_input(now, Input::Head { id, head: Head::new(202) });
 //!             client.handle_input(now, Input::End { id });
 //!         }
-//!         Output::Abort(_) => {}
+//!         Output::Abort(_) | Output::Persist(_) => {}
 //!         Output::Event(event) => {
 //!             match event {
 //!                 Event::Subscribed(_) => drop(client.calls().reconcile_all()?),
@@ -139,6 +141,7 @@ mod machine;
 pub mod recordio;
 mod rng;
 pub mod scheduler;
+mod store;
 mod time;
 mod wire;
 
@@ -151,5 +154,6 @@ pub use location::RedirectError;
 pub use machine::{Deadline, Input, Machine, Output};
 pub use mesos_proto;
 pub use mesos_proto::v1;
-pub use time::Instant;
+pub use store::{Key, MemoryStore, Persist, Store, StoreFailure, StoreOp, Ticket};
+pub use time::{Instant, UnixTime};
 pub use wire::{OfferRef, Offers, Ranges, ResourceRef, ResourceValue, SetItems, Update};

@@ -1,6 +1,6 @@
 //! The contract between a state machine and its driver.
 
-use crate::{ExchangeId, Failure, Head, Instant, Request};
+use crate::{ExchangeId, Failure, Head, Instant, Persist, Request, StoreFailure, Ticket, UnixTime};
 
 /// A state machine without I/O: inputs are fed, outputs are polled. The rules of that are in the
 /// [crate's manual](crate#the-run-loop).
@@ -47,6 +47,21 @@ pub enum Input<'a> {
         /// Why.
         failure: Failure,
     },
+    /// A batch is durable.
+    Persisted {
+        /// Which batch.
+        ticket: Ticket,
+    },
+    /// A batch isn't durable.
+    PersistFailed {
+        /// Which batch.
+        ticket: Ticket,
+        /// Why.
+        failure: StoreFailure,
+    },
+    /// What the wall clock shows now: at the start, and again now and then, since it may jump. Machines use it for
+    /// times in records and messages, never to measure.
+    Wall(UnixTime),
     /// The driver has stopped reading this exchange of its own accord (its user is slow), so silence proves nothing
     /// until the next `Body`, `End` or `Failed` of it.
     Paused {
@@ -66,6 +81,9 @@ pub enum Output<E> {
     Request(Request),
     /// End an exchange: close its connection, unless its answer was complete. Later inputs for it are ignored.
     Abort(ExchangeId),
+    /// Write a batch to the store, then say [`Input::Persisted`] or [`Input::PersistFailed`]. A machine asks for one
+    /// at a time; the protocol client alone never does. Without a store, say `Persisted` at once.
+    Persist(Persist),
     /// Tell the user.
     Event(E),
     /// Nothing more to do before the deadline, or, without one, before the next input.

@@ -133,6 +133,10 @@ impl<M: Machine> Core<M> {
             match self.machine.poll_output() {
                 Output::Request(request) => self.net.start(request),
                 Output::Abort(id) => self.net.abort(id),
+                Output::Persist(batch) => {
+                    let ticket = batch.ticket();
+                    self.machine.handle_input(self.now(), Input::Persisted { ticket });
+                }
                 Output::Event(event) => self.held.push_back(event),
                 Output::Timeout(deadline) => break deadline,
             }

@@ -400,6 +400,8 @@ impl Machine for Client {
             | Input::End { id }
             | Input::Failed { id, .. }
             | Input::Paused { id } => id,
+            // The client itself keeps nothing and tells no time of day.
+            Input::Persisted { .. } | Input::PersistFailed { .. } | Input::Wall(_) => return,
         };
         match &self.state {
             State::Session(s) if s.exchange == id => self.on_stream_input(input),

@@ -192,7 +192,12 @@ impl Client {
                 self.conclude(exchange, failure);
             }
             Input::Failed { failure, .. } => self.conclude(exchange, || failure),
-            Input::Head { .. } | Input::Paused { .. } | Input::Timeout => {}
+            Input::Head { .. }
+            | Input::Paused { .. }
+            | Input::Timeout
+            | Input::Persisted { .. }
+            | Input::PersistFailed { .. }
+            | Input::Wall(_) => {}
         }
     }
 

@@ -218,7 +218,7 @@ impl Client {
             Input::End { .. } => self.on_stream_end(StreamEnd::Orderly),
             Input::Failed { failure, .. } => self.on_stream_end(StreamEnd::Failed(failure)),
             Input::Paused { .. } => s.paused = true,
-            Input::Timeout => {}
+            Input::Timeout | Input::Persisted { .. } | Input::PersistFailed { .. } | Input::Wall(_) => {}
         }
     }
 

@@ -81,6 +81,7 @@ impl Script {
             match self.client.poll_output() {
                 Output::Request(request) => self.requests.push_back(request),
                 Output::Abort(id) => self.aborts.push(id),
+                Output::Persist(batch) => unreachable!("the client keeps nothing: {batch:?}"),
                 Output::Event(event) => self.events.push_back(event),
                 Output::Timeout(deadline) => return deadline,
             }
