@@ -74,3 +74,10 @@ pub mod v1 {
         include!("generated/mesos.v1.resource_provider.rs");
     }
 }
+
+/// The records that the engine of `mesos-core` keeps in a store. Not part of Mesos, and of interest only to tools that
+/// read such a store.
+#[allow(missing_docs, clippy::use_self, reason = "generated")]
+pub mod store {
+    include!("generated/mesos.store.rs");
+}

@@ -12,7 +12,7 @@ use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, Fi
 use crate::root;
 
 /// The files of the schema, relative to `proto/`.
-pub(crate) const FILES: [&str; 9] = [
+pub(crate) const FILES: [&str; 10] = [
     "mesos/v1/mesos.proto",
     "mesos/v1/scheduler/scheduler.proto",
     "mesos/v1/executor/executor.proto",
@@ -22,10 +22,14 @@ pub(crate) const FILES: [&str; 9] = [
     "mesos/v1/master/master.proto",
     "mesos/v1/agent/agent.proto",
     "mesos/v1/resource_provider/resource_provider.proto",
+    "store/store.proto",
 ];
 
 /// The packages that every user gets; the others belong to the feature `operator`.
-const ALWAYS: [&str; 3] = ["mesos.v1", "mesos.v1.scheduler", "mesos.v1.executor"];
+const ALWAYS: [&str; 4] = ["mesos.v1", "mesos.v1.scheduler", "mesos.v1.executor", OURS];
+
+/// The package of the engine's records, which Mesos knows nothing of.
+pub(crate) const OURS: &str = "mesos.store";
 
 /// Fields whose size would make every message that holds them huge, and that are rarely set.
 const BOXED: [&str; 16] = [
@@ -169,7 +173,7 @@ impl Table {
         text.push_str("    ],\n};\n");
         self.statics.push(text);
         self.messages.push((name.clone(), static_name(&name)));
-        if !map_entry && name.starts_with("mesos.v1.") {
+        if !map_entry && name.starts_with("mesos.") {
             self.impls.push(format!(
                 "impl Described for {} {{\n    fn descriptor() -> &'static Message {{\n        &{}\n    }}\n}}\n",
                 rust_path(&name),

@@ -30,7 +30,7 @@ impl Tables {
     /// The compiled `.proto` files as rows.
     fn compiled() -> Self {
         let mut tables = Self::default();
-        for file in generate::compile().unwrap().file {
+        for file in generate::compile().unwrap().file.into_iter().filter(|file| file.package() != generate::OURS) {
             let package = file.package();
             let proto3 = file.syntax() == "proto3";
             // The tables hold Mesos's own messages only.

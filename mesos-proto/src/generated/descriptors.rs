@@ -2514,8 +2514,266 @@ pub(crate) static MESOS__V1__EXECUTOR__EVENT: Message = Message {
         Field { name: "launch_group", number: 8, label: Label::Optional, kind: Kind::Message(&MESOS__V1__EXECUTOR__EVENT__LAUNCHGROUP) },
     ],
 };
+pub(crate) static MESOS__STORE__STAMP: Message = Message {
+    name: "mesos.store.Stamp", map_entry: false, required: 0x3,
+    index: &[0, 1, 2],
+    by_name: &[0, 1],
+    fields: &[
+        Field { name: "format", number: 1, label: Label::Required, kind: Kind::Uint32 },
+        Field { name: "incarnation", number: 2, label: Label::Required, kind: Kind::Uint64 },
+    ],
+};
+pub(crate) static MESOS__STORE__ENGINE__MARKER: Enum = Enum { name: "mesos.store.Engine.Marker", mask: 0x1e, values: &[("RUNNING", 1), ("UNINSTALLING", 2), ("TEARING_DOWN", 3), ("REMOVED", 4)] };
+pub(crate) static MESOS__STORE__ENGINE: Message = Message {
+    name: "mesos.store.Engine", map_entry: false, required: 0x3,
+    index: &[0, 1, 2],
+    by_name: &[1, 0],
+    fields: &[
+        Field { name: "stamp", number: 1, label: Label::Required, kind: Kind::Message(&MESOS__STORE__STAMP) },
+        Field { name: "marker", number: 2, label: Label::Required, kind: Kind::Enum(&MESOS__STORE__ENGINE__MARKER) },
+    ],
+};
+pub(crate) static MESOS__STORE__FRAMEWORK: Message = Message {
+    name: "mesos.store.Framework", map_entry: false, required: 0x3,
+    index: &[0, 1, 2, 3, 4],
+    by_name: &[2, 1, 3, 0],
+    fields: &[
+        Field { name: "stamp", number: 1, label: Label::Required, kind: Kind::Message(&MESOS__STORE__STAMP) },
+        Field { name: "id", number: 2, label: Label::Required, kind: Kind::String },
+        Field { name: "first_seen", number: 3, label: Label::Optional, kind: Kind::Uint64 },
+        Field { name: "retired", number: 4, label: Label::Repeated, kind: Kind::String },
+    ],
+};
+pub(crate) static MESOS__STORE__SPEC: Message = Message {
+    name: "mesos.store.Spec", map_entry: false, required: 0x7,
+    index: &[0, 1, 2, 3, 4, 5, 6],
+    by_name: &[5, 3, 2, 4, 1, 0],
+    fields: &[
+        Field { name: "stamp", number: 1, label: Label::Required, kind: Kind::Message(&MESOS__STORE__STAMP) },
+        Field { name: "revision", number: 2, label: Label::Required, kind: Kind::String },
+        Field { name: "policy", number: 3, label: Label::Required, kind: Kind::Message(&MESOS__STORE__POLICY) },
+        Field { name: "paused", number: 4, label: Label::Optional, kind: Kind::Bool },
+        Field { name: "removed", number: 5, label: Label::Optional, kind: Kind::Bool },
+        Field { name: "history", number: 6, label: Label::Repeated, kind: Kind::String },
+    ],
+};
+pub(crate) static MESOS__STORE__POLICY__KIND: Enum = Enum { name: "mesos.store.Policy.Kind", mask: 0x6, values: &[("SERVICE", 1), ("JOB", 2)] };
+pub(crate) static MESOS__STORE__POLICY__RESTART: Enum = Enum { name: "mesos.store.Policy.Restart", mask: 0x1e, values: &[("ALWAYS", 1), ("ON_FAILURE", 2), ("NEVER", 3), ("STATES", 4)] };
+pub(crate) static MESOS__STORE__POLICY__DUPLICATES: Enum = Enum { name: "mesos.store.Policy.Duplicates", mask: 0x6, values: &[("ALLOW", 1), ("FORBID", 2)] };
+pub(crate) static MESOS__STORE__POLICY__ONRETURN: Enum = Enum { name: "mesos.store.Policy.OnReturn", mask: 0x1e, values: &[("PREFER_READY", 1), ("OLDEST", 2), ("YOUNGEST", 3), ("PREFER_NEW", 4)] };
+pub(crate) static MESOS__STORE__POLICY__KILLSELECTION: Enum = Enum { name: "mesos.store.Policy.KillSelection", mask: 0xe, values: &[("HIGHEST_INDEX", 1), ("YOUNGEST_FIRST", 2), ("OLDEST_FIRST", 3)] };
+pub(crate) static MESOS__STORE__POLICY: Message = Message {
+    name: "mesos.store.Policy", map_entry: false, required: 0x1fffcf,
+    index: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22],
+    by_name: &[6, 7, 21, 13, 12, 11, 1, 15, 0, 9, 5, 18, 19, 20, 14, 2, 16, 3, 4, 17, 8, 10],
+    fields: &[
+        Field { name: "kind", number: 1, label: Label::Required, kind: Kind::Enum(&MESOS__STORE__POLICY__KIND) },
+        Field { name: "instances", number: 2, label: Label::Required, kind: Kind::Uint32 },
+        Field { name: "priority", number: 3, label: Label::Required, kind: Kind::Int32 },
+        Field { name: "restart", number: 4, label: Label::Required, kind: Kind::Enum(&MESOS__STORE__POLICY__RESTART) },
+        Field { name: "restart_states", number: 5, label: Label::Repeated, kind: Kind::Enum(&MESOS__V1__TASKSTATE) },
+        Field { name: "max_failures", number: 6, label: Label::Optional, kind: Kind::Uint32 },
+        Field { name: "backoff_first", number: 7, label: Label::Required, kind: Kind::Uint64 },
+        Field { name: "backoff_max", number: 8, label: Label::Required, kind: Kind::Uint64 },
+        Field { name: "stable_after", number: 9, label: Label::Required, kind: Kind::Uint64 },
+        Field { name: "launch_timeout", number: 10, label: Label::Required, kind: Kind::Uint64 },
+        Field { name: "start_timeout", number: 11, label: Label::Required, kind: Kind::Uint64 },
+        Field { name: "inactive_after", number: 12, label: Label::Required, kind: Kind::Uint64 },
+        Field { name: "expunge_after", number: 13, label: Label::Required, kind: Kind::Uint64 },
+        Field { name: "duplicates", number: 14, label: Label::Required, kind: Kind::Enum(&MESOS__STORE__POLICY__DUPLICATES) },
+        Field { name: "on_return", number: 15, label: Label::Required, kind: Kind::Enum(&MESOS__STORE__POLICY__ONRETURN) },
+        Field { name: "kill_selection", number: 16, label: Label::Required, kind: Kind::Enum(&MESOS__STORE__POLICY__KILLSELECTION) },
+        Field { name: "rerun_on_change", number: 17, label: Label::Required, kind: Kind::Bool },
+        Field { name: "scalable", number: 18, label: Label::Required, kind: Kind::Bool },
+        Field { name: "max_surge", number: 19, label: Label::Required, kind: Kind::Message(&MESOS__STORE__AMOUNT) },
+        Field { name: "max_unavailable", number: 20, label: Label::Required, kind: Kind::Message(&MESOS__STORE__AMOUNT) },
+        Field { name: "min_ready", number: 21, label: Label::Required, kind: Kind::Uint64 },
+        Field { name: "constraints", number: 22, label: Label::Repeated, kind: Kind::Message(&MESOS__STORE__CONSTRAINT) },
+    ],
+};
+pub(crate) static MESOS__STORE__AMOUNT: Message = Message {
+    name: "mesos.store.Amount", map_entry: false, required: 0x0,
+    index: &[0, 1, 2],
+    by_name: &[0, 1],
+    fields: &[
+        Field { name: "count", number: 1, label: Label::Optional, kind: Kind::Uint32 },
+        Field { name: "percent", number: 2, label: Label::Optional, kind: Kind::Uint32 },
+    ],
+};
+pub(crate) static MESOS__STORE__CONSTRAINT__OPERATOR: Enum = Enum { name: "mesos.store.Constraint.Operator", mask: 0xe, values: &[("IS", 1), ("UNIQUE", 2), ("MAX_PER", 3)] };
+pub(crate) static MESOS__STORE__CONSTRAINT: Message = Message {
+    name: "mesos.store.Constraint", map_entry: false, required: 0x3,
+    index: &[0, 1, 2, 3, 4],
+    by_name: &[3, 0, 1, 2],
+    fields: &[
+        Field { name: "field", number: 1, label: Label::Required, kind: Kind::String },
+        Field { name: "operator", number: 2, label: Label::Required, kind: Kind::Enum(&MESOS__STORE__CONSTRAINT__OPERATOR) },
+        Field { name: "value", number: 3, label: Label::Optional, kind: Kind::String },
+        Field { name: "count", number: 4, label: Label::Optional, kind: Kind::Uint32 },
+    ],
+};
+pub(crate) static MESOS__STORE__REVISION: Message = Message {
+    name: "mesos.store.Revision", map_entry: false, required: 0x6f,
+    index: &[0, 1, 2, 3, 4, 5, 6, 7],
+    by_name: &[6, 2, 4, 3, 5, 0, 1],
+    fields: &[
+        Field { name: "stamp", number: 1, label: Label::Required, kind: Kind::Message(&MESOS__STORE__STAMP) },
+        Field { name: "task", number: 2, label: Label::Required, kind: Kind::Message(&MESOS__V1__TASKINFO) },
+        Field { name: "need", number: 3, label: Label::Required, kind: Kind::Message(&MESOS__STORE__NEED) },
+        Field { name: "role", number: 4, label: Label::Required, kind: Kind::String },
+        Field { name: "port_mappings", number: 5, label: Label::Repeated, kind: Kind::Message(&MESOS__STORE__PORTMAPPING) },
+        Field { name: "serial_numbers", number: 6, label: Label::Required, kind: Kind::Bool },
+        Field { name: "force", number: 7, label: Label::Required, kind: Kind::Uint64 },
+    ],
+};
+pub(crate) static MESOS__STORE__NEED__REVOCABLE: Enum = Enum { name: "mesos.store.Need.Revocable", mask: 0xe, values: &[("NO", 1), ("PREFER", 2), ("ONLY", 3)] };
+pub(crate) static MESOS__STORE__NEED: Message = Message {
+    name: "mesos.store.Need", map_entry: false, required: 0xa,
+    index: &[0, 1, 2, 3, 4],
+    by_name: &[1, 3, 0, 2],
+    fields: &[
+        Field { name: "scalars", number: 1, label: Label::Repeated, kind: Kind::Message(&MESOS__STORE__SCALAR) },
+        Field { name: "ports", number: 2, label: Label::Required, kind: Kind::Uint32 },
+        Field { name: "static_ports", number: 3, label: Label::Repeated, kind: Kind::Uint32 },
+        Field { name: "revocable", number: 4, label: Label::Required, kind: Kind::Enum(&MESOS__STORE__NEED__REVOCABLE) },
+    ],
+};
+pub(crate) static MESOS__STORE__SCALAR: Message = Message {
+    name: "mesos.store.Scalar", map_entry: false, required: 0x3,
+    index: &[0, 1, 2],
+    by_name: &[0, 1],
+    fields: &[
+        Field { name: "name", number: 1, label: Label::Required, kind: Kind::String },
+        Field { name: "thousandths", number: 2, label: Label::Required, kind: Kind::Int64 },
+    ],
+};
+pub(crate) static MESOS__STORE__PORTMAPPING: Message = Message {
+    name: "mesos.store.PortMapping", map_entry: false, required: 0x1,
+    index: &[0, 1, 2],
+    by_name: &[0, 1],
+    fields: &[
+        Field { name: "container_port", number: 1, label: Label::Required, kind: Kind::Uint32 },
+        Field { name: "protocol", number: 2, label: Label::Optional, kind: Kind::String },
+    ],
+};
+pub(crate) static MESOS__STORE__SLOT__GOAL: Enum = Enum { name: "mesos.store.Slot.Goal", mask: 0x6, values: &[("RUN", 1), ("REMOVE", 2)] };
+pub(crate) static MESOS__STORE__SLOT__MARK: Enum = Enum { name: "mesos.store.Slot.Mark", mask: 0x1e, values: &[("NONE", 1), ("FINISHED", 2), ("EXHAUSTED", 3), ("INVALID", 4)] };
+pub(crate) static MESOS__STORE__SLOT: Message = Message {
+    name: "mesos.store.Slot", map_entry: false, required: 0xff,
+    index: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
+    by_name: &[8, 7, 4, 3, 1, 5, 9, 6, 2, 10, 0],
+    fields: &[
+        Field { name: "stamp", number: 1, label: Label::Required, kind: Kind::Message(&MESOS__STORE__STAMP) },
+        Field { name: "goal", number: 2, label: Label::Required, kind: Kind::Enum(&MESOS__STORE__SLOT__GOAL) },
+        Field { name: "mark", number: 3, label: Label::Required, kind: Kind::Enum(&MESOS__STORE__SLOT__MARK) },
+        Field { name: "generation", number: 4, label: Label::Required, kind: Kind::Uint64 },
+        Field { name: "faults", number: 5, label: Label::Required, kind: Kind::Uint32 },
+        Field { name: "invalids", number: 6, label: Label::Required, kind: Kind::Uint32 },
+        Field { name: "losses", number: 7, label: Label::Required, kind: Kind::Uint32 },
+        Field { name: "failures", number: 8, label: Label::Required, kind: Kind::Uint32 },
+        Field { name: "eligible_at", number: 9, label: Label::Optional, kind: Kind::Uint64 },
+        Field { name: "last_end", number: 10, label: Label::Optional, kind: Kind::Message(&MESOS__STORE__END) },
+        Field { name: "revision", number: 11, label: Label::Optional, kind: Kind::String },
+    ],
+};
+pub(crate) static MESOS__STORE__END__CLASS: Enum = Enum { name: "mesos.store.End.Class", mask: 0xfe, values: &[("OK", 1), ("FAULT", 2), ("INVALID", 3), ("INFRA", 4), ("DRAIN", 5), ("EXTERNAL", 6), ("WANTED", 7)] };
+pub(crate) static MESOS__STORE__END: Message = Message {
+    name: "mesos.store.End", map_entry: false, required: 0x11,
+    index: &[0, 1, 2, 3, 4, 5, 6],
+    by_name: &[4, 0, 3, 5, 2, 1],
+    fields: &[
+        Field { name: "class", number: 1, label: Label::Required, kind: Kind::Enum(&MESOS__STORE__END__CLASS) },
+        Field { name: "state", number: 2, label: Label::Optional, kind: Kind::Enum(&MESOS__V1__TASKSTATE) },
+        Field { name: "reason", number: 3, label: Label::Optional, kind: Kind::Enum(&MESOS__V1__TASKSTATUS__REASON) },
+        Field { name: "message", number: 4, label: Label::Optional, kind: Kind::String },
+        Field { name: "at", number: 5, label: Label::Required, kind: Kind::Uint64 },
+        Field { name: "ran_for", number: 6, label: Label::Optional, kind: Kind::Uint64 },
+    ],
+};
+pub(crate) static MESOS__STORE__INSTANCE__STATE: Enum = Enum { name: "mesos.store.Instance.State", mask: 0xfe, values: &[("PREPARED", 1), ("LAUNCHING", 2), ("STAGED", 3), ("RUNNING", 4), ("UNREACHABLE", 5), ("DOUBTFUL", 6), ("KILLING", 7)] };
+pub(crate) static MESOS__STORE__INSTANCE__WHY: Enum = Enum { name: "mesos.store.Instance.Why", mask: 0x3fe, values: &[("UPDATE", 1), ("SCALE", 2), ("USER", 3), ("UNHEALTHY", 4), ("OVERDUE", 5), ("DUPLICATE", 6), ("DRAIN", 7), ("EVICT", 8), ("EXTERNAL", 9)] };
+pub(crate) static MESOS__STORE__INSTANCE: Message = Message {
+    name: "mesos.store.Instance", map_entry: false, required: 0x22f,
+    index: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19],
+    by_name: &[5, 6, 15, 17, 13, 18, 8, 9, 7, 2, 11, 10, 0, 3, 16, 1, 12, 14, 4],
+    fields: &[
+        Field { name: "stamp", number: 1, label: Label::Required, kind: Kind::Message(&MESOS__STORE__STAMP) },
+        Field { name: "task_id", number: 2, label: Label::Required, kind: Kind::String },
+        Field { name: "revision", number: 3, label: Label::Required, kind: Kind::String },
+        Field { name: "state", number: 4, label: Label::Required, kind: Kind::Enum(&MESOS__STORE__INSTANCE__STATE) },
+        Field { name: "why", number: 5, label: Label::Optional, kind: Kind::Enum(&MESOS__STORE__INSTANCE__WHY) },
+        Field { name: "agent", number: 6, label: Label::Required, kind: Kind::Message(&MESOS__STORE__AGENT) },
+        Field { name: "executor_id", number: 7, label: Label::Optional, kind: Kind::String },
+        Field { name: "resources", number: 8, label: Label::Optional, kind: Kind::String },
+        Field { name: "ports", number: 9, label: Label::Repeated, kind: Kind::Uint32 },
+        Field { name: "prepared", number: 10, label: Label::Required, kind: Kind::Uint64 },
+        Field { name: "staged", number: 11, label: Label::Optional, kind: Kind::Uint64 },
+        Field { name: "running_since", number: 12, label: Label::Optional, kind: Kind::Uint64 },
+        Field { name: "unreachable_since", number: 13, label: Label::Optional, kind: Kind::Uint64 },
+        Field { name: "kill_first_sent", number: 14, label: Label::Optional, kind: Kind::Uint64 },
+        Field { name: "uuid", number: 15, label: Label::Optional, kind: Kind::Bytes },
+        Field { name: "healthy", number: 16, label: Label::Optional, kind: Kind::Bool },
+        Field { name: "successor", number: 17, label: Label::Optional, kind: Kind::Bool },
+        Field { name: "inactive", number: 18, label: Label::Optional, kind: Kind::Bool },
+        Field { name: "never_seen", number: 19, label: Label::Optional, kind: Kind::Bool },
+    ],
+};
+pub(crate) static MESOS__STORE__AGENT: Message = Message {
+    name: "mesos.store.Agent", map_entry: false, required: 0x1,
+    index: &[0, 1, 2, 3, 4, 5],
+    by_name: &[4, 1, 0, 2, 3],
+    fields: &[
+        Field { name: "id", number: 1, label: Label::Required, kind: Kind::String },
+        Field { name: "hostname", number: 2, label: Label::Optional, kind: Kind::String },
+        Field { name: "region", number: 3, label: Label::Optional, kind: Kind::String },
+        Field { name: "zone", number: 4, label: Label::Optional, kind: Kind::String },
+        Field { name: "attributes", number: 5, label: Label::Repeated, kind: Kind::Message(&MESOS__STORE__VALUE) },
+    ],
+};
+pub(crate) static MESOS__STORE__VALUE: Message = Message {
+    name: "mesos.store.Value", map_entry: false, required: 0x3,
+    index: &[0, 1, 2],
+    by_name: &[0, 1],
+    fields: &[
+        Field { name: "name", number: 1, label: Label::Required, kind: Kind::String },
+        Field { name: "text", number: 2, label: Label::Required, kind: Kind::String },
+    ],
+};
+pub(crate) static MESOS__STORE__GHOST__WHY: Enum = Enum { name: "mesos.store.Ghost.Why", mask: 0x1e, values: &[("EXPIRED", 1), ("UNKNOWN", 2), ("GONE_BY_OPERATOR", 3), ("ABANDONED", 4)] };
+pub(crate) static MESOS__STORE__GHOST: Message = Message {
+    name: "mesos.store.Ghost", map_entry: false, required: 0xff,
+    index: &[0, 1, 2, 3, 4, 5, 6, 7, 8],
+    by_name: &[2, 4, 5, 7, 3, 0, 1, 6],
+    fields: &[
+        Field { name: "stamp", number: 1, label: Label::Required, kind: Kind::Message(&MESOS__STORE__STAMP) },
+        Field { name: "task_id", number: 2, label: Label::Required, kind: Kind::String },
+        Field { name: "agent_id", number: 3, label: Label::Required, kind: Kind::String },
+        Field { name: "spec", number: 4, label: Label::Required, kind: Kind::String },
+        Field { name: "index", number: 5, label: Label::Required, kind: Kind::Uint32 },
+        Field { name: "revision", number: 6, label: Label::Required, kind: Kind::String },
+        Field { name: "why", number: 7, label: Label::Required, kind: Kind::Enum(&MESOS__STORE__GHOST__WHY) },
+        Field { name: "since", number: 8, label: Label::Required, kind: Kind::Uint64 },
+    ],
+};
 /// Sorted by name.
 pub(crate) static MESSAGES: &[&Message] = &[
+    &MESOS__STORE__AGENT,
+    &MESOS__STORE__AMOUNT,
+    &MESOS__STORE__CONSTRAINT,
+    &MESOS__STORE__END,
+    &MESOS__STORE__ENGINE,
+    &MESOS__STORE__FRAMEWORK,
+    &MESOS__STORE__GHOST,
+    &MESOS__STORE__INSTANCE,
+    &MESOS__STORE__NEED,
+    &MESOS__STORE__POLICY,
+    &MESOS__STORE__PORTMAPPING,
+    &MESOS__STORE__REVISION,
+    &MESOS__STORE__SCALAR,
+    &MESOS__STORE__SLOT,
+    &MESOS__STORE__SPEC,
+    &MESOS__STORE__STAMP,
+    &MESOS__STORE__VALUE,
     &MESOS__V1__ADDRESS,
     &MESOS__V1__AGENTID,
     &MESOS__V1__AGENTINFO,
@@ -2752,6 +3010,20 @@ pub(crate) static MESSAGES: &[&Message] = &[
 ];
 /// Sorted by name.
 pub(crate) static ENUMS: &[&Enum] = &[
+    &MESOS__STORE__CONSTRAINT__OPERATOR,
+    &MESOS__STORE__END__CLASS,
+    &MESOS__STORE__ENGINE__MARKER,
+    &MESOS__STORE__GHOST__WHY,
+    &MESOS__STORE__INSTANCE__STATE,
+    &MESOS__STORE__INSTANCE__WHY,
+    &MESOS__STORE__NEED__REVOCABLE,
+    &MESOS__STORE__POLICY__DUPLICATES,
+    &MESOS__STORE__POLICY__KILLSELECTION,
+    &MESOS__STORE__POLICY__KIND,
+    &MESOS__STORE__POLICY__ONRETURN,
+    &MESOS__STORE__POLICY__RESTART,
+    &MESOS__STORE__SLOT__GOAL,
+    &MESOS__STORE__SLOT__MARK,
     &MESOS__V1__AGENTINFO__CAPABILITY__TYPE,
     &MESOS__V1__CSIPLUGINCONTAINERINFO__SERVICE,
     &MESOS__V1__CAPABILITYINFO__CAPABILITY,
@@ -3916,5 +4188,90 @@ impl Described for crate::v1::executor::event::Subscribed {
 impl Described for crate::v1::executor::Event {
     fn descriptor() -> &'static Message {
         &MESOS__V1__EXECUTOR__EVENT
+    }
+}
+impl Described for crate::store::Stamp {
+    fn descriptor() -> &'static Message {
+        &MESOS__STORE__STAMP
+    }
+}
+impl Described for crate::store::Engine {
+    fn descriptor() -> &'static Message {
+        &MESOS__STORE__ENGINE
+    }
+}
+impl Described for crate::store::Framework {
+    fn descriptor() -> &'static Message {
+        &MESOS__STORE__FRAMEWORK
+    }
+}
+impl Described for crate::store::Spec {
+    fn descriptor() -> &'static Message {
+        &MESOS__STORE__SPEC
+    }
+}
+impl Described for crate::store::Policy {
+    fn descriptor() -> &'static Message {
+        &MESOS__STORE__POLICY
+    }
+}
+impl Described for crate::store::Amount {
+    fn descriptor() -> &'static Message {
+        &MESOS__STORE__AMOUNT
+    }
+}
+impl Described for crate::store::Constraint {
+    fn descriptor() -> &'static Message {
+        &MESOS__STORE__CONSTRAINT
+    }
+}
+impl Described for crate::store::Revision {
+    fn descriptor() -> &'static Message {
+        &MESOS__STORE__REVISION
+    }
+}
+impl Described for crate::store::Need {
+    fn descriptor() -> &'static Message {
+        &MESOS__STORE__NEED
+    }
+}
+impl Described for crate::store::Scalar {
+    fn descriptor() -> &'static Message {
+        &MESOS__STORE__SCALAR
+    }
+}
+impl Described for crate::store::PortMapping {
+    fn descriptor() -> &'static Message {
+        &MESOS__STORE__PORTMAPPING
+    }
+}
+impl Described for crate::store::Slot {
+    fn descriptor() -> &'static Message {
+        &MESOS__STORE__SLOT
+    }
+}
+impl Described for crate::store::End {
+    fn descriptor() -> &'static Message {
+        &MESOS__STORE__END
+    }
+}
+impl Described for crate::store::Instance {
+    fn descriptor() -> &'static Message {
+        &MESOS__STORE__INSTANCE
+    }
+}
+impl Described for crate::store::Agent {
+    fn descriptor() -> &'static Message {
+        &MESOS__STORE__AGENT
+    }
+}
+impl Described for crate::store::Value {
+    fn descriptor() -> &'static Message {
+        &MESOS__STORE__VALUE
+    }
+}
+impl Described for crate::store::Ghost {
+    fn descriptor() -> &'static Message {
+        &MESOS__STORE__GHOST
     }
 }
