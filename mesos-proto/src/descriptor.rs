@@ -191,8 +191,11 @@ impl fmt::Debug for Kind {
 
 /// The message type with this full name.
 ///
-/// ```text
-/// message("mesos.v1.TaskInfo")
+/// ```
+/// use mesos_proto::descriptor::{Label, message};
+///
+/// let task = message("mesos.v1.TaskInfo").unwrap();
+/// assert_eq!(task.field_named("agent_id").map(|field| (field.number, field.label)), Some((3, Label::Required)));
 /// ```
 #[must_use]
 pub fn message(name: &str) -> Option<&'static Message> {

@@ -1,8 +1,4 @@
-//! Constructors of the messages that people write by hand.
-//!
-//! They are associated functions and methods of the generated types: what a message is about goes into its constructor,
-//! the optional rest is added by chained methods. Those are called `with_…`, since the plain names are prost's getters.
-//! A list grows with each call, everything else is replaced. What has no method here is a public field.
+//! Constructors of the messages that people write by hand, as associated functions and methods of the generated types.
 
 mod check;
 mod command;

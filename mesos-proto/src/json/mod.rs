@@ -16,6 +16,7 @@ use alloc::vec::Vec;
 
 use crate::check::InvalidKind;
 use crate::descriptor::{Described, Message};
+pub(crate) use read::field as field_to_protobuf;
 
 /// Values may be nested this deep.
 const MAX_DEPTH: u32 = 90;
@@ -46,7 +47,7 @@ pub enum ErrorKind {
     /// A number is beyond the field's type.
     #[error("{0} is out of range")]
     Range(String),
-    /// A name that a required enum doesn't have.
+    /// A name that the enum doesn't have: of a required field, or where unknown names aren't ignored.
     #[error("{0:?} is no value of the enum")]
     UnknownEnum(String),
     /// Bytes aren't base64.
@@ -81,7 +82,8 @@ pub fn to_protobuf(message: &'static Message, json: &[u8]) -> Result<Vec<u8>, Er
     read::message(message, json, false)
 }
 
-/// The same, but fields that the type doesn't have are an error: for texts that people write.
+/// The same, but fields that the type doesn't have, and names that an enum doesn't have, are an error: for texts that
+/// people write.
 ///
 /// # Errors
 ///

@@ -15,13 +15,19 @@ pub(super) fn message(message: &'static Message, json: &[u8], strict: bool) -> R
         offset: error.valid_up_to(),
         kind: ErrorKind::Utf8,
     })?;
-    let mut reader = Reader { text, at: 0, strict };
     let mut out = Vec::with_capacity(json.len() / 2);
-    let result = reader.object(message, &mut out, MAX_DEPTH).and_then(|()| {
-        reader.space();
-        if reader.at == text.len() { Ok(()) } else { Err(reader.syntax("the end")) }
-    });
+    let mut reader = Reader { text, at: 0, strict };
+    let result = reader.object(message, &mut out, MAX_DEPTH).and_then(|()| reader.end());
     result.map(|()| out).map_err(Fault::into_error)
+}
+
+/// A value as that of a field, with its tag, read as strictly as can be. `None` if it is unset.
+pub(crate) fn field(field: &'static Field, json: &str) -> Result<Option<Vec<u8>>, Error> {
+    let mut out = Vec::new();
+    let mut reader = Reader { text: json, at: 0, strict: true };
+    reader.space();
+    let set = reader.field(field, &mut out, MAX_DEPTH).and_then(|set| reader.end().map(|()| set));
+    set.map(|set| set.then_some(out)).map_err(Fault::into_error)
 }
 
 struct Reader<'a> {
@@ -37,6 +43,14 @@ impl<'a> Reader<'a> {
 
     fn syntax(&self, expected: &'static str) -> Fault {
         self.fault(ErrorKind::Syntax(expected))
+    }
+
+    /// Nothing but white space is left.
+    fn end(&mut self) -> Result<(), Fault> {
+        match self.next() {
+            None => Ok(()),
+            Some(_) => Err(self.syntax("the end")),
+        }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -207,8 +221,8 @@ impl<'a> Reader<'a> {
                 };
                 let Some(value) = value else {
                     return match field.label {
-                        Label::Required => Err(Fault::new(start, ErrorKind::UnknownEnum(name))),
-                        Label::Optional | Label::Repeated => Ok(false),
+                        Label::Optional | Label::Repeated if !self.strict => Ok(false),
+                        _ => Err(Fault::new(start, ErrorKind::UnknownEnum(name))),
                     };
                 };
                 put_tag(out, number, VARINT);

@@ -6,11 +6,13 @@ use alloc::vec;
 use proptest::collection::vec as vec_of;
 use proptest::prelude::*;
 use proptest::test_runner::TestRng;
+use prost::Message as _;
 
 use super::*;
 use crate::check::check;
 use crate::cursor::{FIXED64, LEN, VARINT, put_tag, put_varint};
 use crate::descriptor::{Kind, Label, all_messages};
+use crate::dynamic::Builder;
 use crate::v1;
 use v1::scheduler::{Call, Event};
 
@@ -111,6 +113,20 @@ fn faults_have_a_place() {
     assert_eq!(call(&deep).unwrap_err().kind, ErrorKind::Depth);
     let strict = to_protobuf_strict(Call::descriptor(), br#"{"frameworkId":{}}"#).unwrap_err();
     assert_eq!(strict.kind, ErrorKind::UnknownField("frameworkId".into()));
+    let strict = to_protobuf_strict(Call::descriptor(), br#"{"type":"SUBSCRIBED"}"#).unwrap_err();
+    assert_eq!(strict.to_string(), "type: \"SUBSCRIBED\" is no value of the enum (at byte 8)");
+}
+
+// S212: a number that the schema doesn't know counts as unset, as it does for Mesos.
+#[test]
+fn unknown_numbers_are_not_written() {
+    let framework = v1::FrameworkInfo {
+        user: "u".into(),
+        name: "n".into(),
+        capabilities: vec![v1::framework_info::Capability { r#type: Some(99) }],
+        ..Default::default()
+    };
+    assert_eq!(encode(&framework).unwrap(), r#"{"user":"u","name":"n","capabilities":[{}]}"#);
 }
 
 /// Bytes of a random valid message of a type, by the table alone.
@@ -198,6 +214,21 @@ fn every_message_survives_the_round_trip() {
             assert_eq!(back, bytes, "{message:?}: {json}");
             assert_eq!(to_protobuf_strict(message, json.as_bytes()).unwrap(), bytes);
         }
+    }
+}
+
+// S211: there and back again between a generated type and one by name, nothing is lost.
+#[test]
+fn typed_messages_survive_the_way_by_name() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    for round in 0..200 {
+        let mut bytes = Vec::new();
+        random(Call::descriptor(), 1 + round % 5, runner.rng(), &mut bytes);
+        let call: Call = crate::decode(bytes).unwrap();
+        let by_name = Builder::from(&call);
+        assert_eq!(by_name.to_protobuf().unwrap(), call.encode_to_vec());
+        assert_eq!(by_name.to_message::<Call>().unwrap(), call);
+        assert_eq!(by_name.to_json().unwrap(), encode(&call).unwrap());
     }
 }
 
