@@ -137,6 +137,8 @@ mod location;
 mod log;
 mod machine;
 pub mod recordio;
+#[allow(dead_code, unused_imports, reason = "for the engine")]
+mod resources;
 mod rng;
 pub mod scheduler;
 mod time;
@@ -151,5 +153,6 @@ pub use location::RedirectError;
 pub use machine::{Deadline, Input, Machine, Output};
 pub use mesos_proto;
 pub use mesos_proto::v1;
+pub use resources::{ResourceProblem, Resources, Revocable};
 pub use time::Instant;
 pub use wire::{OfferRef, Offers, Ranges, ResourceRef, ResourceValue, SetItems, Update};
