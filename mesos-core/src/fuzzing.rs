@@ -20,6 +20,8 @@ use v1::scheduler::{Call, call, event};
 const QUEUED_CALLS: usize = 8;
 const QUEUED_BYTES: usize = 4096;
 const RECORD_LIMIT: usize = 2048;
+/// The last moment there is.
+const THE_END: Instant = Instant::from_origin(Duration::MAX);
 
 /// Plays the history that these bytes describe and checks after each step what must always hold. Returns what the
 /// client put out, as text: the same bytes give the same text.
@@ -167,6 +169,10 @@ impl History {
                 0 => self.client.teardown(),
                 1 => self.client.disconnect(),
                 2 => self.client.set_authorization(Authorization::basic("q", "t")),
+                3 => {
+                    self.now = THE_END;
+                    self.feed(Input::Timeout);
+                }
                 _ => self.now = Instant::ORIGIN,
             },
         }
@@ -288,9 +294,9 @@ impl History {
         }
     }
 
-    /// To the next deadline, as a driver does.
+    /// To the next deadline, as a driver does, if it ever comes: one that waits for credentials doesn't.
     fn sleep(&mut self) {
-        if let Some(deadline) = self.drain() {
+        if let Some(deadline) = self.drain().filter(|deadline| deadline.at < THE_END) {
             let before = (self.client.session().state, deadline);
             self.now = self.now.max(deadline.at);
             self.client.handle_input(self.now, Input::Timeout);
@@ -398,8 +404,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// More than that with `PROPTEST_CASES`.
+    fn config() -> ProptestConfig {
+        let default = ProptestConfig::default();
+        ProptestConfig { cases: default.cases.max(2000), ..default }
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+        #![proptest_config(config())]
 
         // S140, S152: no panic, whatever comes in whatever order, and the invariants above.
         #[test]
@@ -411,6 +423,12 @@ mod tests {
         fn the_same_history_gives_the_same_outputs(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             prop_assert_eq!(scheduler_client(&bytes), scheduler_client(&bytes));
         }
+    }
+
+    // Waiting for new credentials, woken at the end of time: an endless number of attempts.
+    #[test]
+    fn a_history_that_never_ended() {
+        scheduler_client(&[4, 0, 1, 12, 1, 6, 15, 3]);
     }
 
     // The generator is worth something only if it gets everywhere.
