@@ -168,6 +168,15 @@ impl Decoder {
         }
     }
 
+    /// The memory that the record at the end has taken.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn held(&self) -> usize {
+        match &self.state {
+            State::Data(data, _) => data.capacity(),
+            State::Length(_) => 0,
+        }
+    }
+
     /// Cuts `chunk`: every byte is copied once, into a record of its own or into the block of the whole records.
     fn cut(&mut self, chunk: &[u8]) -> Result<(), DecodeError> {
         let mut chunk = chunk;
@@ -254,69 +263,12 @@ pub fn encode(data: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzzing::texts::{decode, naive};
     use alloc::vec;
     use proptest::collection::vec as vec_of;
     use proptest::prelude::*;
 
     const LIMIT: usize = 1000;
-
-    /// Feeds the chunks and drains after each: the records, and how it ended.
-    fn decode<'a>(chunks: impl IntoIterator<Item = &'a [u8]>, limit: usize) -> (Vec<Bytes>, Result<(), DecodeError>) {
-        let mut decoder = Decoder::new(limit);
-        let mut records = Vec::new();
-        for chunk in chunks {
-            decoder.push(chunk);
-            loop {
-                match decoder.next_record() {
-                    Ok(Some(record)) => records.push(record),
-                    Ok(None) => break,
-                    Err(fault) => {
-                        assert_eq!(decoder.next_record(), Err(fault), "a fault stays");
-                        return (records, Err(fault));
-                    }
-                }
-            }
-            let held = match &decoder.state {
-                State::Data(data, len) => {
-                    assert!(data.capacity() <= *len);
-                    data.capacity()
-                }
-                State::Length(_) => 0,
-            };
-            assert!(held <= limit);
-            assert!(held <= AHEAD || held <= 2 * limit);
-        }
-        (records, decoder.finish())
-    }
-
-    /// The grammar, as plainly as it can be written.
-    fn naive(mut stream: &[u8], limit: usize) -> (Vec<Bytes>, Result<(), DecodeError>) {
-        let mut records = Vec::new();
-        while !stream.is_empty() {
-            let digits = stream.iter().take_while(|b| b.is_ascii_digit()).count();
-            if digits > 32 {
-                return (records, Err(DecodeError::BadLength(stream[32])));
-            }
-            match stream.get(digits) {
-                None => return (records, Err(DecodeError::Truncated)),
-                Some(b'\n') if digits > 0 => {}
-                Some(&other) => return (records, Err(DecodeError::BadLength(other))),
-            }
-            let text = core::str::from_utf8(&stream[..digits]).unwrap();
-            let len = text.parse::<u128>().unwrap().min(u128::from(u64::MAX)) as u64;
-            if len > limit as u64 {
-                return (records, Err(DecodeError::TooLarge { len, limit }));
-            }
-            stream = &stream[digits + 1..];
-            if stream.len() < len as usize {
-                return (records, Err(DecodeError::Truncated));
-            }
-            let (data, rest) = stream.split_at(len as usize);
-            records.push(Bytes::copy_from_slice(data));
-            stream = rest;
-        }
-        (records, Ok(()))
-    }
 
     fn pieces<'a>(stream: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (stream.len() + 1)).collect();
@@ -384,8 +336,7 @@ mod tests {
     fn an_announced_length_takes_no_memory_by_itself() {
         let mut decoder = Decoder::new(usize::MAX);
         decoder.push(b"1000000000000\nx");
-        let State::Data(data, _) = &decoder.state else { panic!("within the data") };
-        assert!(data.capacity() <= AHEAD);
+        assert!((1..=AHEAD).contains(&decoder.held()));
     }
 
     proptest! {

@@ -318,15 +318,16 @@ impl Client {
         }
     }
 
-    /// Does what is due; each round leaves one deadline less.
+    /// Does what is due. Each round leaves one deadline less, and a new attempt ends it: nothing of that can be due in
+    /// the moment of its beginning, unless time is at the end of its range and stands still.
     fn on_timeout(&mut self) {
         while let Some(Deadline { what, .. }) = self.deadline().filter(|d| d.at <= self.now) {
             debug!(what, "timer");
             match &mut self.state {
-                State::Idle | State::Ended => return,
+                State::Idle | State::Ended | State::Waiting(Waiting { until: None, .. }) => return,
                 State::Waiting(waiting) => {
                     let redirect = waiting.redirect.take();
-                    self.subscribe(redirect);
+                    return self.subscribe(redirect);
                 }
                 State::Session(s) => match what {
                     "call" => self.on_call_timeout(),

@@ -200,6 +200,31 @@ fn unauthorized_is_final_unless_credentials_can_be_renewed() {
     assert_eq!(header(&request, "Authorization"), Some("token=x"));
 }
 
+// Whatever a driver takes for the time, an input is dealt with in a bounded number of steps.
+#[test]
+fn the_end_of_time() {
+    let end = Instant::from_origin(Duration::MAX);
+    let mut s = Script::new(config().renewable_authorization());
+    s.tick();
+    let (request, _) = s.subscribe();
+    s.answer(request.id(), 401, "no");
+    s.event();
+    let waits = s.drain();
+    s.now = end;
+    s.tick();
+    assert_eq!((s.requests.len(), s.drain()), (0, waits), "new credentials are all that it waits for");
+
+    let mut s = Script::new(config());
+    s.tick();
+    let (request, _) = s.subscribe();
+    s.now = end;
+    s.tick();
+    assert_eq!(s.aborts, [request.id()]);
+    assert_ne!(s.subscribe().0.id(), request.id());
+    assert!(matches!(s.disconnected(), DisconnectReason::Silent { .. }));
+    s.quiet();
+}
+
 // S150
 #[test]
 fn every_failure_of_the_network_is_retried() {
