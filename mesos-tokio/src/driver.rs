@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use mesos_core::Machine;
+use mesos_core::{Machine, Store};
 
 use crate::Http;
 use crate::core_loop::Core;
 use crate::spawned::{Events, Handle, spawn};
+use crate::store::Writer;
 
 /// Runs one machine: makes its connections, feeds it what arrives and keeps its time.
 ///
@@ -29,6 +30,26 @@ impl<M: Machine> Driver<M> {
         Self { core: Core::new(machine, http) }
     }
 
+    /// Keeps in this store what the machine wants kept. Without one, its batches are confirmed at once and nothing
+    /// outlives the process.
+    ///
+    /// The store has a thread of its own, named `mesos-store`, which the first batch starts. It may block there, and
+    /// it may use the runtime that the driver works on, timers and sockets included. Commands, events and timers go
+    /// on meanwhile, and its answers reach the machine even if events wait unread.
+    ///
+    /// The end of the events is also the store's: before `None` comes, a batch under way is written and the store
+    /// dropped, so that another instance can open it. Dropping the driver waits for nothing; a batch under way is
+    /// still written, then the store is dropped, both on its own thread.
+    ///
+    /// A store that panics is dropped. Its batch, and each later one, counts as
+    /// [`Refused`](mesos_core::StoreFailure::Refused): its fate is unknown and nobody is left to be asked again, so
+    /// the machine ends in its own way, with its own last event, rather than wait for ever.
+    #[must_use]
+    pub fn store<S: Store + 'static>(mut self, store: S) -> Self {
+        self.core.store = Some(Writer::new(store));
+        self
+    }
+
     /// The next event; `None` after the last one.
     ///
     /// Cancel-safe: an event is either returned or kept for the next call. The machine's time only moves within this
@@ -42,10 +63,12 @@ impl<M: Machine> Driver<M> {
     pub async fn next_event(&mut self) -> Option<M::Event> {
         self.core.start();
         loop {
+            self.core.catch_up_with_store();
             if let Some(event) = self.core.held.pop_front() {
                 return Some(event);
             }
             if self.core.is_finished() {
+                self.core.close().await;
                 return None;
             }
             self.core.turn().await;

@@ -6,6 +6,7 @@ mod driver;
 mod http;
 mod net;
 mod spawned;
+mod store;
 mod tls;
 
 pub use driver::Driver;

@@ -154,7 +154,10 @@ async fn run<M: Machine>(mut core: Core<M>, mut commands: mpsc::Receiver<Command
     let mut handles = true;
     loop {
         deliver(&mut core, &events);
-        if core.held.is_empty() && core.is_finished() || !handles && events.is_closed() {
+        if core.held.is_empty() && core.is_finished() {
+            return core.close().await;
+        }
+        if !handles && events.is_closed() {
             return;
         }
         tokio::select! {

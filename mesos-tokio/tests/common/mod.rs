@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mesos_core::{
-    Deadline, Endpoint, ExchangeId, Failure, Head, Header, Input, Instant, Lane, Machine, Method, Output, Request,
+    Deadline, Endpoint, ExchangeId, Failure, Head, Header, Input, Instant, Key, Lane, Machine, Method, Output, Persist,
+    Request, StoreFailure, StoreOp, Ticket, UnixTime,
 };
 use mesos_tokio::{Driver, Http};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,6 +24,8 @@ pub enum Seen {
     Body(u64, Vec<u8>),
     End(u64),
     Failed(u64, Failure),
+    Persisted(u64),
+    PersistFailed(u64, StoreFailure),
     /// The silence timer ran out.
     Silent,
     Note(&'static str),
@@ -37,6 +40,12 @@ pub struct Puppet {
     ended: bool,
     silence: Option<Duration>,
     heard: Instant,
+    wall: Option<UnixTime>,
+    told: bool,
+    /// Batches asked for so far.
+    batches: u64,
+    /// Up to this one, each answer makes the next batch.
+    pub chain: u64,
     pub bodies: usize,
     pub bytes: usize,
     pub paused: usize,
@@ -65,6 +74,20 @@ impl Puppet {
 
     pub fn note(&mut self, note: &'static str) {
         self.outputs.push_back(Output::Event(Seen::Note(note)));
+    }
+
+    /// Wants the next batch written; tickets count from 1.
+    pub fn persist(&mut self) -> u64 {
+        self.batches += 1;
+        let (ticket, key) = (Ticket::new(self.batches), Key::new(["n"]));
+        let put = StoreOp::Put { key, value: self.batches.to_string().into() };
+        self.outputs.push_back(Output::Persist(Persist::new(ticket, vec![put])));
+        self.batches
+    }
+
+    /// What the wall clock was said to show last.
+    pub fn wall(&self) -> Option<UnixTime> {
+        self.wall
     }
 
     /// Reports silence once nothing has been fed for so long.
@@ -101,11 +124,24 @@ impl Machine for Puppet {
             }
             Input::End { id } => Seen::End(number(id)),
             Input::Failed { id, failure } => Seen::Failed(number(id), failure),
+            Input::Persisted { ticket } => {
+                if ticket.number() < self.chain {
+                    self.persist();
+                }
+                Seen::Persisted(ticket.number())
+            }
+            Input::PersistFailed { ticket, failure } => Seen::PersistFailed(ticket.number(), failure),
             Input::Paused { .. } => {
                 self.paused += 1;
                 return;
             }
+            Input::Wall(time) => {
+                self.wall = Some(time);
+                self.told = true;
+                return;
+            }
             _ => {
+                assert!(std::mem::take(&mut self.told), "the clock without the time of day");
                 if self.silence.is_some_and(|limit| now.saturating_duration_since(self.heard) >= limit) {
                     self.silence = None;
                     self.outputs.push_back(Output::Event(Seen::Silent));
