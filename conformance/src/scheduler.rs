@@ -23,13 +23,15 @@ pub struct Scheduler {
     pub seen: Seen,
     /// Whether it acknowledges by itself. Default: yes.
     pub acknowledges: bool,
+    /// How many calls it has made.
+    calls: usize,
 }
 
 impl Scheduler {
     /// One that isn't subscribed so far.
     #[must_use]
     pub fn new(cluster: &Cluster, config: Config) -> Self {
-        Self { driver: cluster.driver(config), seen: Seen::default(), acknowledges: true }
+        Self { driver: cluster.driver(config), seen: Seen::default(), acknowledges: true, calls: 0 }
     }
 
     /// A framework with the default capabilities, subscribed.
@@ -60,7 +62,7 @@ impl Scheduler {
         self.seen.record(&event);
         if let Event::Update(update) = &event {
             if self.acknowledges && update.uuid().is_some() {
-                self.driver.with(|client| client.calls().acknowledge(update)).expect("a good acknowledgement");
+                self.call(|calls| calls.acknowledge(update));
             }
         }
         true
@@ -109,7 +111,14 @@ impl Scheduler {
     ///
     /// If the client refuses it.
     pub fn call(&mut self, call: impl FnOnce(&mut Calls<'_>) -> Result<CallId, CallError>) -> CallId {
+        self.calls += 1;
         self.driver.with(|client| call(&mut client.calls())).expect("a good call")
+    }
+
+    /// Waits until each call made so far has its answer, those of acknowledgements too.
+    pub async fn settle(&mut self) {
+        let calls = self.calls;
+        self.until("all answers", |seen| (seen.answers.len() >= calls).then_some(())).await;
     }
 
     /// Makes a call, and waits until the master has taken it.
@@ -149,11 +158,15 @@ impl Scheduler {
         self.call(|calls| calls.accept(offers, [launch], at_once))
     }
 
-    /// Launches one shell command on the next offer, and waits until it runs.
+    /// Launches one shell command on the next offer, and waits until it runs and has been acknowledged.
     pub async fn run(&mut self, id: &str, command: &str) -> v1::Offer {
         let offer = self.offer().await;
         self.launch(&offer, [task(&offer, id, command)]);
-        self.state(id, TaskState::TaskRunning).await;
+        let running = |seen: &Seen| {
+            seen.updates.iter().any(|update| update.task_id() == id && update.state() == TaskState::TaskRunning)
+        };
+        self.until(&format!("TASK_RUNNING of {id}"), |seen| running(seen).then_some(())).await;
+        self.settle().await;
         offer
     }
 
@@ -192,7 +205,10 @@ impl Scheduler {
         };
         while !answered(&self.seen) {
             assert!(Instant::now() < limit, "{task} never was {}", state.as_str_name());
-            let _ = self.with(|client| client.calls().reconcile([(task, None::<&str>)]));
+            // Meanwhile the subscription may be lost again.
+            if self.with(|client| client.calls().reconcile([(task, None::<&str>)])).is_ok() {
+                self.calls += 1;
+            }
             self.stay(Duration::from_millis(100)).await;
         }
     }

@@ -24,7 +24,7 @@ impl Simulated {
             .allocation_interval(Duration::from_millis(200))
             .unreachable_after(Duration::from_secs(2))
             .election(Duration::from_millis(500))
-            .reregistration(Duration::from_millis(200))
+            .reregistration(Duration::from_millis(50))
             .launch_delay(Duration::from_millis(100));
         for (principal, secret) in options.credentials {
             made = made.credential(*principal, *secret);

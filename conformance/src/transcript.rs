@@ -155,7 +155,9 @@ impl Seen {
     fn status(&mut self, update: &Update) -> String {
         let source = update.source().map_or("nobody", |source| short(source.as_str_name(), "SOURCE_"));
         let mut text = format!("{} {source}", short(update.state().as_str_name(), "TASK_"));
-        if let Some(reason) = update.reason() {
+        // What an executor says of why is its own affair, and the real side's is an imitation.
+        let by_executor = update.source() == Some(Source::Executor);
+        if let Some(reason) = update.reason().filter(|_| !by_executor) {
             text += &format!(" {}", short(reason.as_str_name(), "REASON_"));
         }
         match update.uuid() {
@@ -182,7 +184,7 @@ impl Seen {
             Some(agent) => text += &self.agent(agent),
         }
         // What should always be so is shown only where it isn't.
-        let executor = (update.source() == Some(Source::Executor)).then_some(update.task_id());
+        let executor = by_executor.then_some(update.task_id());
         if update.executor_id() != executor && update.source() != Some(Source::Agent) {
             text += &format!(" by {:?}", update.executor_id());
         }
@@ -192,9 +194,9 @@ impl Seen {
         if update.unreachable_since().is_some() {
             text += " since";
         }
-        // An executor's words are its own; what is wrong with a call is said in sentences that need not be the same.
+        // What is wrong with a call is said in sentences that need not be the same.
         let invalid = [Some(v1::task_status::Reason::TaskInvalid), Some(v1::task_status::Reason::InvalidOffers)];
-        if let Some(message) = update.message().filter(|_| executor.is_none() && !invalid.contains(&update.reason())) {
+        if let Some(message) = update.message().filter(|_| !by_executor && !invalid.contains(&update.reason())) {
             text += &format!(": {message}");
         }
         text

@@ -1,6 +1,11 @@
 //! The protocol, scenario by scenario, each on both sides.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod acknowledgements;
+mod failures;
+mod load;
+mod offers;
+mod reconciliation;
 mod sessions;
 mod tasks;
 
@@ -12,18 +17,45 @@ fn masters(masters: usize) -> Options {
     Options { masters, ..Options::default() }
 }
 
+/// Three agents, with room for 60 tasks on them together.
+fn large() -> Options {
+    Options { agents: 3, ..Options::default() }
+}
+
 conformance::scenarios! {
     both {
         sessions::subscribes_in_protobuf: Options::default();
         sessions::subscribes_in_json: Options::default();
         sessions::is_redirected_to_the_leader: crate::masters(3);
         sessions::wants_the_right_credentials: Options { credentials: crate::CREDENTIALS, ..Options::default() };
+        sessions::fails_over: Options::default();
+        sessions::is_torn_down: Options::default();
+        sessions::is_removed_when_it_leaves: Options::default();
+        sessions::leaves_and_returns: Options::default();
         tasks::runs_and_finishes: Options::default();
         tasks::runs_and_fails: Options::default();
         tasks::is_killed: Options::default();
         tasks::is_killed_by_force: Options::default();
         tasks::is_killed_before_it_runs: Options::default();
+        acknowledgements::every_receipt_is_acknowledged: Options::default();
+        acknowledgements::what_is_acknowledged_stays_so: Options::default();
+        offers::declined_for_a_time: Options::default();
+        offers::declined_for_long_and_revived: Options::default();
+        offers::declined_but_then_there_is_more: Options::default();
+        offers::suppressed_and_revived: Options::default();
+        offers::shared_by_two_frameworks: Options::default();
+        offers::misused: Options::default();
+        reconciliation::implicit: Options::default();
+        reconciliation::explicit: Options::default();
+        failures::master_killed_and_back: Options::default();
+        failures::leader_killed: crate::masters(3);
+        failures::agent_killed_and_back: Options::default();
+        failures::agent_stopped_and_continued: Options::default();
+        failures::launched_on_a_stopped_agent: Options::default();
+        load::sixty_tasks_at_once: crate::large();
+        load::slow_consumer: Options::default();
     }
     real {
+        sessions::speaks_tls: Options { tls: true, ..Options::default() };
     }
 }
