@@ -16,6 +16,8 @@ pub struct Options {
     pub agents: usize,
     /// The resources of each agent. Default: 4 cpus, 4096 MiB of memory, 10000 MiB of disk, 1001 ports.
     pub resources: &'static str,
+    /// The text attributes of each agent. Default: none.
+    pub attributes: &'static [(&'static str, &'static str)],
     /// Principals and secrets that are let in; nobody else is, if there are any. Default: none.
     pub credentials: &'static [(&'static str, &'static str)],
     /// Whether masters speak TLS, and nothing else. Real ones only. Default: no.
@@ -28,6 +30,7 @@ impl Default for Options {
             masters: 1,
             agents: 1,
             resources: "cpus:4;mem:4096;disk:10000;ports:[31000-32000]",
+            attributes: &[],
             credentials: &[],
             tls: false,
         }

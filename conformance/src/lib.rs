@@ -8,6 +8,8 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests, and what only tests use")]
 
 mod cluster;
+pub mod http;
+mod processes;
 mod real;
 mod scheduler;
 mod simulated;
@@ -17,7 +19,8 @@ pub use cluster::{Cluster, Options, Side, run};
 pub use mesos_tokio;
 pub use mesos_tokio::mesos_core;
 pub use mesos_tokio::mesos_core::v1;
-pub use scheduler::{LIMIT, Scheduler, kill_policy, offer_holds, task};
+pub use processes::{Gate, PidFile, process_ends};
+pub use scheduler::{LIMIT, Scheduler, kill_policy, offer_holds, task, without};
 pub use transcript::Seen;
 
 /// Makes the tests of a table of scenarios: `module::function: options;`, each run on both sides, or under `real` on a

@@ -55,6 +55,11 @@ impl Real {
         option("master-flag", "agent_ping_timeout=1secs".into());
         option("master-flag", "zk_session_timeout=2secs".into());
         option("agent-flag", "zk_session_timeout=2secs".into());
+        if !options.attributes.is_empty() {
+            let attributes: Vec<String> =
+                options.attributes.iter().map(|(name, value)| format!("{name}:{value}")).collect();
+            option("agent-flag", format!("attributes={}", attributes.join(";")));
+        }
         for (principal, secret) in options.credentials {
             option("credential", format!("{principal}:{secret}"));
         }

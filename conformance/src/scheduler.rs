@@ -197,7 +197,7 @@ impl Scheduler {
     /// # Panics
     ///
     /// If it isn't within the [`LIMIT`].
-    pub async fn ask_until(&mut self, task: &str, state: TaskState) {
+    pub async fn ask_until(&mut self, task: &str, agent: Option<&str>, state: TaskState) {
         let limit = Instant::now() + LIMIT;
         let from = self.seen.updates.len();
         let answered = |seen: &Seen| {
@@ -206,7 +206,7 @@ impl Scheduler {
         while !answered(&self.seen) {
             assert!(Instant::now() < limit, "{task} never was {}", state.as_str_name());
             // Meanwhile the subscription may be lost again.
-            if self.with(|client| client.calls().reconcile([(task, None::<&str>)])).is_ok() {
+            if self.with(|client| client.calls().reconcile([(task, agent)])).is_ok() {
                 self.calls += 1;
             }
             self.stay(Duration::from_millis(100)).await;
@@ -254,4 +254,15 @@ pub fn offer_holds(offer: &v1::Offer, name: &str) -> f64 {
 pub fn kill_policy(grace: Duration) -> v1::KillPolicy {
     let nanoseconds = i64::try_from(grace.as_nanos()).unwrap_or(i64::MAX);
     v1::KillPolicy { grace_period: Some(v1::DurationInfo { nanoseconds }), ..Default::default() }
+}
+
+/// A framework that lacks one of the default capabilities.
+#[must_use]
+pub fn without(capability: v1::framework_info::capability::Type) -> v1::FrameworkInfo {
+    let mut info = Framework::new("conformance").info().clone();
+    info.capabilities.retain(|other| other.r#type() != capability);
+    if capability == v1::framework_info::capability::Type::MultiRole {
+        info.roles.clear();
+    }
+    info
 }

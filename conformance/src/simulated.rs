@@ -16,7 +16,10 @@ pub(crate) struct Simulated {
 impl Simulated {
     pub(crate) async fn start(options: &Options) -> Self {
         assert!(!options.tls, "the simulated cluster has no TLS");
-        let agent = AgentOptions::default().resources(options.resources);
+        let mut agent = AgentOptions::default().resources(options.resources);
+        for (name, value) in options.attributes {
+            agent = agent.attribute(*name, *value);
+        }
         // Real times where they are short, and shorter ones where the real side waits for a ping or a ZooKeeper session.
         let mut made = mesos_sim::Options::default()
             .masters(options.masters)

@@ -23,6 +23,8 @@ pub struct Seen {
     pub heartbeats: usize,
     /// What became of each call.
     pub answers: BTreeMap<CallId, (CallKind, Outcome)>,
+    /// The id of each stream.
+    pub streams: Vec<String>,
     /// Each SUBSCRIBED.
     pub subscriptions: Vec<Subscribed>,
     /// The last event, and what it was.
@@ -49,7 +51,10 @@ enum Topic {
 impl Seen {
     pub(crate) fn record(&mut self, event: &Event) {
         let (topic, text) = match event {
-            Event::StreamOpened { .. } => (Topic::Session, "stream".into()),
+            Event::StreamOpened { stream_id, .. } => {
+                self.streams.push(stream_id.clone());
+                (Topic::Session, "stream".into())
+            }
             Event::Subscribed(subscribed) => {
                 self.subscribed = true;
                 self.offers.clear();
@@ -141,8 +146,10 @@ impl Seen {
 
     /// Everything in order, for people.
     pub(crate) fn print(&self) {
-        for (topic, text) in &self.lines {
-            println!("{topic:?}: {text}");
+        for same in self.lines.chunk_by(|a, b| a == b) {
+            if let Some((topic, text)) = same.first() {
+                println!("{} x {topic:?}: {text}", same.len());
+            }
         }
     }
 
@@ -171,7 +178,8 @@ impl Seen {
                 // Numbered for each task, so that tasks side by side don't mix.
                 let task = update.task_id();
                 let before = self.updates.iter().filter(|other| other.task_id() == task).filter_map(Update::uuid);
-                let mut mine: Vec<usize> = before.filter_map(|uuid| self.uuids.iter().position(|k| k == uuid)).collect();
+                let mut mine: Vec<usize> =
+                    before.filter_map(|uuid| self.uuids.iter().position(|k| k == uuid)).collect();
                 mine.push(number);
                 mine.sort_unstable();
                 mine.dedup();

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod acknowledgements;
+mod answers;
 mod failures;
 mod load;
 mod offers;
@@ -20,6 +21,15 @@ fn masters(masters: usize) -> Options {
 /// Three agents, with room for 60 tasks on them together.
 fn large() -> Options {
     Options { agents: 3, ..Options::default() }
+}
+
+/// An agent with a reservation and attributes.
+fn reserved() -> Options {
+    Options {
+        resources: "cpus:2;mem:512;disk:100;ports:[31000-31009,31020-31029];cpus(web):1;mem(web):64",
+        attributes: &[("rack", "a"), ("zone", "eu-1")],
+        ..Options::default()
+    }
 }
 
 conformance::scenarios! {
@@ -52,6 +62,21 @@ conformance::scenarios! {
         failures::agent_killed_and_back: Options::default();
         failures::agent_stopped_and_continued: Options::default();
         failures::launched_on_a_stopped_agent: Options::default();
+        answers::malformed_requests: Options::default();
+        answers::calls_out_of_place: Options::default();
+        answers::refused_subscriptions: Options::default();
+        tasks::is_killed_unawares: Options::default();
+        tasks::is_not_killed_elsewhere: Options::default();
+        tasks::has_its_environment: Options::default();
+        offers::as_they_are: crate::reserved();
+        offers::as_older_frameworks_see_them: crate::reserved();
+        offers::filters_outlive_a_failover: Options::default();
+        offers::follow_the_roles: Options::default();
+        failures::ended_on_a_stopped_agent: Options::default();
+        failures::killed_on_a_stopped_agent: Options::default();
+        failures::agent_stopped_unaware: Options::default();
+        failures::agent_killed_without_checkpoints: Options::default();
+        failures::killed_while_the_agent_is_away: Options::default();
         load::sixty_tasks_at_once: crate::large();
         load::slow_consumer: Options::default();
     }

@@ -1,10 +1,12 @@
 //! Offers: declined, suppressed, revived, misused.
+#![allow(deprecated, reason = "older frameworks see the older fields")]
 
 use std::time::Duration;
 
 use conformance::mesos_core::scheduler::Framework;
-use conformance::v1::{Filters, TaskState::*};
-use conformance::{Cluster, Scheduler, offer_holds, task};
+use conformance::v1::framework_info::capability::Type as Capability;
+use conformance::v1::{Filters, Offer, Resource, TaskState::*};
+use conformance::{Cluster, Scheduler, offer_holds, task, without};
 use tokio::time::Instant;
 
 /// Several allocations.
@@ -123,5 +125,111 @@ pub(crate) async fn misused(cluster: &Cluster) {
     // The ERROR carries the id of a task that lives.
     let seen = ["STARTING EXECUTOR u1 on a1", "RUNNING EXECUTOR u2 on a1", "ERROR MASTER TASK_INVALID no uuid on a1"];
     assert_eq!(scheduler.seen.task("live"), seen);
-    scheduler.ask_until("live", TaskRunning).await;
+    scheduler.ask_until("live", None, TaskRunning).await;
+}
+
+fn resource(resource: &Resource) -> String {
+    let Resource { name, scalar, ranges, set, role, reservations, allocation_info, .. } = resource;
+    let value = match (scalar, ranges, set) {
+        (Some(scalar), None, None) => scalar.value.to_string(),
+        (None, Some(ranges), None) => {
+            ranges.range.iter().map(|range| format!("[{}-{}]", range.begin, range.end)).collect()
+        }
+        other => format!("{other:?}"),
+    };
+    let reserved: String = reservations.iter().map(|r| format!(" {}:{}", r.r#type().as_str_name(), r.role())).collect();
+    let allocated = allocation_info.as_ref().map_or("nobody", |info| info.role());
+    let role = role.as_ref().map(|role| format!(" role {role}")).unwrap_or_default();
+    let kind = resource.r#type().as_str_name();
+    format!("{name} {kind} {value} for {allocated}{role}{reserved}")
+}
+
+fn resources(offer: &Offer) -> Vec<String> {
+    let mut lines: Vec<String> = offer.resources.iter().map(resource).collect();
+    lines.sort();
+    lines
+}
+
+/// All that is in an offer.
+pub(crate) async fn as_they_are(cluster: &Cluster) {
+    let roles = Framework::new("conformance").roles(["*", "web"]);
+    let mut scheduler = Scheduler::subscribed(cluster, cluster.config(roles)).await;
+    scheduler.until("an offer for each role", |seen| (seen.offers.len() == 2).then_some(())).await;
+    let mut offers = scheduler.seen.offers.clone();
+    offers.sort_by_key(|offer| offer.allocation_info.as_ref().map(|info| info.role().to_owned()));
+    let [all, web] = <[Offer; 2]>::try_from(offers).unwrap();
+    let unreserved = [
+        "cpus SCALAR 2 for *",
+        "disk SCALAR 100 for *",
+        "mem SCALAR 512 for *",
+        "ports RANGES [31000-31009][31020-31029] for *",
+    ];
+    assert_eq!(resources(&all), unreserved);
+    assert_eq!(resources(&web), ["cpus SCALAR 1 for web STATIC:web", "mem SCALAR 64 for web STATIC:web"]);
+    for offer in [&all, &web] {
+        assert_eq!(offer.framework_id.value, scheduler.id());
+        assert_eq!(offer.hostname, "127.0.0.1");
+        let attributes: Vec<_> = offer
+            .attributes
+            .iter()
+            .map(|a| (a.name.as_str(), a.r#type().as_str_name(), a.text.as_ref().unwrap().value.as_str()))
+            .collect();
+        assert_eq!(attributes, [("rack", "TEXT", "a"), ("zone", "TEXT", "eu-1")]);
+        let url = offer.url.as_ref().unwrap();
+        assert_eq!((url.scheme.as_str(), url.path()), ("http", "/slave(1)"));
+        assert_eq!((url.address.hostname(), url.address.ip()), ("127.0.0.1", "127.0.0.1"));
+        assert!(url.query.is_empty() && url.fragment.is_none());
+        assert_eq!(offer.executor_ids, []);
+        assert_eq!(offer.unavailability, None);
+        assert_eq!(offer.domain, None);
+    }
+}
+
+/// What frameworks see that lack a capability: the older fields.
+pub(crate) async fn as_older_frameworks_see_them(cluster: &Cluster) {
+    let single = without(Capability::MultiRole);
+    let mut scheduler = Scheduler::subscribed(cluster, cluster.config(single)).await;
+    let offer = scheduler.offer().await;
+    assert_eq!(offer.allocation_info, None);
+    assert_eq!(resources(&offer)[0], "cpus SCALAR 2 for nobody");
+    scheduler.launch(&offer, [task(&offer, "t", "exit 0")]);
+    scheduler.state("t", TaskFinished).await;
+    scheduler.with(|client| client.teardown());
+    assert_eq!(scheduler.end().await, "removed");
+
+    let mut unrefined = without(Capability::ReservationRefinement);
+    unrefined.roles = vec!["web".into()];
+    let mut scheduler = Scheduler::subscribed(cluster, cluster.config(unrefined)).await;
+    let offer = scheduler.offer().await;
+    let lines = resources(&offer);
+    assert_eq!(lines[..2], ["cpus SCALAR 1 for web role web", "cpus SCALAR 2 for web role *"]);
+}
+
+/// A new SUBSCRIBE over an open stream keeps the old filters; REVIVE lifts them.
+pub(crate) async fn filters_outlive_a_failover(cluster: &Cluster) {
+    let mut first = Scheduler::start(cluster).await;
+    let offer = first.offer().await;
+    first.accepted(|calls| calls.decline([&offer.id.value], filters(3600.0))).await;
+    let config = cluster.config(Framework::new("conformance")).framework_id(first.id()).unwrap();
+    let mut second = Scheduler::subscribed(cluster, config).await;
+    second.stay(QUIET).await;
+    assert_eq!(second.seen.offering(), [""; 0]);
+    second.accepted(|calls| calls.revive::<&str>([])).await;
+    second.offer().await;
+}
+
+/// UPDATE_FRAMEWORK: a role that goes takes its offers along, a new one gets some.
+pub(crate) async fn follow_the_roles(cluster: &Cluster) {
+    let old = Framework::new("conformance").roles(["a"]);
+    let mut scheduler = Scheduler::subscribed(cluster, cluster.config(old)).await;
+    let first = scheduler.until("an offer", |seen| seen.offers.first().cloned()).await;
+    assert_eq!(first.allocation_info.unwrap().role(), "a");
+    let new = Framework::new("conformance").roles(["b"]).info().clone();
+    scheduler.accepted(|calls| calls.update_framework(new, [""; 0], None)).await;
+    let role = |offer: &Offer| offer.allocation_info.as_ref().map(|info| info.role().to_owned());
+    scheduler
+        .until("an offer for b", |seen| seen.offers.iter().any(|o| role(o).as_deref() == Some("b")).then_some(()))
+        .await;
+    assert_eq!(scheduler.seen.offering()[..3], ["offers", "rescind", "offers"]);
+    assert_eq!(scheduler.seen.offers.len(), 1);
 }

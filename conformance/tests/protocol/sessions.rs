@@ -1,14 +1,12 @@
 //! Subscriptions: how they begin and end.
 
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use conformance::mesos_core::scheduler::{Client, Config, DisconnectReason, Event, Framework};
 use conformance::mesos_core::{Authorization, Codec, FailureKind};
 use conformance::mesos_tokio::{Driver, Http};
 use conformance::v1::TaskState::*;
-use conformance::{Cluster, Scheduler, task};
+use conformance::{Cluster, PidFile, Scheduler, process_ends, task};
 
 /// S42, S134, S135: the first events come in this order, with what the master promises about itself.
 async fn subscribes(cluster: &Cluster, codec: Codec) {
@@ -104,7 +102,7 @@ pub(crate) async fn is_torn_down(cluster: &Cluster) {
     assert_eq!(scheduler.end().await, "removed");
     let seen = ["STARTING EXECUTOR u1 on a1", "RUNNING EXECUTOR u2 on a1"];
     assert_eq!(scheduler.seen.task("t"), seen);
-    process_ends(&process).await;
+    process_ends(process).await;
 
     let config = cluster.config(Framework::new("conformance")).framework_id(scheduler.id()).unwrap();
     let mut late = Scheduler::new(cluster, config);
@@ -121,7 +119,7 @@ pub(crate) async fn is_removed_when_it_leaves(cluster: &Cluster) {
     let process = pid.read().await;
     scheduler.with(|client| client.disconnect());
     assert_eq!(scheduler.end().await, "left");
-    process_ends(&process).await;
+    process_ends(process).await;
     let config = cluster.config(framework()).framework_id(scheduler.id()).unwrap();
     assert_eq!(Scheduler::new(cluster, config).end().await, "fatal: removed");
 }
@@ -158,46 +156,4 @@ pub(crate) async fn speaks_tls(cluster: &Cluster) {
     let event = driver.next_event().await.unwrap();
     let Event::Disconnected { reason: DisconnectReason::Failed(failure), .. } = event else { panic!("{event:?}") };
     assert_eq!(failure.kind, FailureKind::Tls);
-}
-
-/// A file that a task writes its process id to.
-struct PidFile(PathBuf);
-
-impl PidFile {
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("conformance-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        Self(std::env::temp_dir().join(name))
-    }
-
-    fn command(&self) -> String {
-        format!("echo $$ > {0}.new; mv {0}.new {0}; exec sleep 1000", self.0.display())
-    }
-
-    async fn read(&self) -> String {
-        for _ in 0..6000 {
-            if let Ok(pid) = std::fs::read_to_string(&self.0) {
-                return pid.trim().to_owned();
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("the task has not written {}", self.0.display());
-    }
-}
-
-impl Drop for PidFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-/// Waits until a process has ended; one that nobody has waited for counts as ended.
-async fn process_ends(pid: &str) {
-    for _ in 0..6000 {
-        match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
-            Ok(stat) if !stat.contains(") Z ") => tokio::time::sleep(Duration::from_millis(10)).await,
-            _ => return,
-        }
-    }
-    panic!("process {pid} lives on");
 }
