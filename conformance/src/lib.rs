@@ -1,1 +1,52 @@
-//! conformance
+//! The same scenarios on a simulated cluster and on a real Mesos 1.11.0, so that neither the library nor the simulator
+//! can believe anything about Mesos that isn't so.
+//!
+//! A scenario is a function of a [`Cluster`]; the table in `tests/*/main.rs` names it once, and [`scenarios!`] makes two
+//! tests of it: `simulated::NAME`, and `real::NAME`, which is ignored unless asked for (`cargo xtask test --only
+//! real-setup --only real`). What a scenario's [`Scheduler`] sees is written down in words that are the same on both
+//! sides, ids masked, and compared with what the scenario says.
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests, and what only tests use")]
+
+mod cluster;
+pub mod http;
+mod processes;
+mod real;
+mod scheduler;
+mod simulated;
+mod transcript;
+
+pub use cluster::{Cluster, Options, Side, run};
+pub use mesos_tokio;
+pub use mesos_tokio::mesos_core;
+pub use mesos_tokio::mesos_core::v1;
+pub use processes::{Gate, PidFile, process_ends};
+pub use scheduler::{LIMIT, Scheduler, kill_policy, offer_holds, task, without};
+pub use transcript::Seen;
+
+/// Makes the tests of a table of scenarios: `module::function: options;`, each run on both sides, or under `real` on a
+/// real Mesos only.
+#[macro_export]
+macro_rules! scenarios {
+    (both { $($module:ident :: $name:ident : $options:expr;)* } real { $($real_module:ident :: $real:ident : $real_options:expr;)* }) => {
+        mod simulated {
+            use $crate::{Options, Side, run};
+            $(#[test]
+            fn $name() {
+                run(Side::Simulated, $options, super::$module::$name);
+            })*
+        }
+        mod real {
+            use $crate::{Options, Side, run};
+            $(#[test]
+            #[ignore = "needs a real Mesos: cargo xtask test --only real-setup --only real"]
+            fn $name() {
+                run(Side::Real, $options, super::$module::$name);
+            })*
+            $(#[test]
+            #[ignore = "needs a real Mesos: cargo xtask test --only real-setup --only real"]
+            fn $real() {
+                run(Side::Real, $real_options, super::$real_module::$real);
+            })*
+        }
+    };
+}

@@ -1,0 +1,191 @@
+//! A cluster, simulated or real, as scenarios see it.
+
+use mesos_tokio::mesos_core::scheduler::{Config, Framework};
+use mesos_tokio::{Driver, Http};
+
+use crate::real::Real;
+use crate::simulated::Simulated;
+
+/// How a cluster is made up. The same words for both sides.
+#[derive(Clone, Debug)]
+#[allow(clippy::exhaustive_structs, reason = "scenarios make it")]
+pub struct Options {
+    /// How many masters. Default: 1.
+    pub masters: usize,
+    /// How many agents. Default: 1.
+    pub agents: usize,
+    /// The resources of each agent. Default: 4 cpus, 4096 MiB of memory, 10000 MiB of disk, 1001 ports.
+    pub resources: &'static str,
+    /// The text attributes of each agent. Default: none.
+    pub attributes: &'static [(&'static str, &'static str)],
+    /// Principals and secrets that are let in; nobody else is, if there are any. Default: none.
+    pub credentials: &'static [(&'static str, &'static str)],
+    /// Whether masters speak TLS, and nothing else. Real ones only. Default: no.
+    pub tls: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            masters: 1,
+            agents: 1,
+            resources: "cpus:4;mem:4096;disk:10000;ports:[31000-32000]",
+            attributes: &[],
+            credentials: &[],
+            tls: false,
+        }
+    }
+}
+
+/// Which kind of cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "there are two")]
+pub enum Side {
+    /// `mesos-sim` behind real HTTP, tasks as real processes.
+    Simulated,
+    /// Mesos 1.11.0, by `real-mesos/cluster`.
+    Real,
+}
+
+/// A running cluster. It ends when this is dropped, a panic included.
+#[derive(Debug)]
+pub struct Cluster {
+    inner: Inner,
+}
+
+#[derive(Debug)]
+enum Inner {
+    Simulated(Simulated),
+    Real(Real),
+}
+
+/// Starts a cluster, plays a scenario on it, and ends it.
+///
+/// # Panics
+///
+/// If the scenario does, or the cluster doesn't start.
+pub fn run(side: Side, options: Options, scenario: impl AsyncFnOnce(&Cluster)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let cluster = Cluster::start(side, options).await;
+        scenario(&cluster).await;
+        cluster.stop().await;
+    });
+}
+
+impl Cluster {
+    async fn start(side: Side, options: Options) -> Self {
+        let inner = match side {
+            Side::Simulated => Inner::Simulated(Simulated::start(&options).await),
+            Side::Real => Inner::Real(Real::start(&options).await),
+        };
+        Self { inner }
+    }
+
+    async fn stop(self) {
+        match self.inner {
+            Inner::Simulated(simulated) => simulated.stop().await,
+            Inner::Real(real) => drop(real),
+        }
+    }
+
+    /// Which kind it is: for what cannot be the same, such as how long something may take.
+    #[must_use]
+    pub const fn side(&self) -> Side {
+        match self.inner {
+            Inner::Simulated(_) => Side::Simulated,
+            Inner::Real(_) => Side::Real,
+        }
+    }
+
+    /// The masters' addresses, as a configuration takes them.
+    #[must_use]
+    pub fn masters(&self) -> &[String] {
+        match &self.inner {
+            Inner::Simulated(simulated) => simulated.masters(),
+            Inner::Real(real) => real.masters(),
+        }
+    }
+
+    /// What trusts the cluster's certificates, if it has any.
+    #[must_use]
+    pub fn http(&self) -> Http {
+        match &self.inner {
+            Inner::Simulated(_) => Http::default(),
+            Inner::Real(real) => real.http(),
+        }
+    }
+
+    /// A scheduler's configuration with all masters, and without credentials.
+    ///
+    /// # Panics
+    ///
+    /// If the framework is at fault.
+    #[must_use]
+    pub fn config(&self, framework: impl Into<Framework>) -> Config {
+        Config::new(framework, self.masters()).expect("a good configuration")
+    }
+
+    /// A driver for a client of this configuration.
+    #[must_use]
+    pub fn driver(&self, config: Config) -> Driver<mesos_tokio::mesos_core::scheduler::Client> {
+        let seed = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64);
+        Driver::new(mesos_tokio::mesos_core::scheduler::Client::new(config, seed), self.http())
+    }
+
+    /// Which master leads.
+    pub async fn leader(&self) -> usize {
+        match &self.inner {
+            Inner::Simulated(simulated) => simulated.leader().await,
+            Inner::Real(real) => real.leader().await,
+        }
+    }
+
+    /// `kill -9` for a master.
+    pub async fn kill_master(&self, master: usize) {
+        match &self.inner {
+            Inner::Simulated(simulated) => simulated.control(move |cluster| cluster.kill_master(master)).await,
+            Inner::Real(real) => real.kill("master", master, 9).await,
+        }
+    }
+
+    /// Starts a killed master again, at its old address, with its old files.
+    pub async fn restart_master(&self, master: usize) {
+        match &self.inner {
+            Inner::Simulated(simulated) => simulated.restart_master(master).await,
+            Inner::Real(real) => real.resume("master", master).await,
+        }
+    }
+
+    /// `kill -9` for an agent.
+    pub async fn kill_agent(&self, agent: usize) {
+        match &self.inner {
+            Inner::Simulated(simulated) => simulated.control(move |cluster| cluster.kill_agent(agent)).await,
+            Inner::Real(real) => real.kill("agent", agent, 9).await,
+        }
+    }
+
+    /// Starts a killed agent again, with its old files.
+    pub async fn restart_agent(&self, agent: usize) {
+        match &self.inner {
+            Inner::Simulated(simulated) => simulated.control(move |cluster| cluster.restart_agent(agent)).await,
+            Inner::Real(real) => real.resume("agent", agent).await,
+        }
+    }
+
+    /// Stops an agent without ending it (SIGSTOP): to the master it looks like a partition.
+    pub async fn stop_agent(&self, agent: usize) {
+        match &self.inner {
+            Inner::Simulated(simulated) => simulated.control(move |cluster| cluster.partition_agent(agent)).await,
+            Inner::Real(real) => real.kill("agent", agent, 19).await,
+        }
+    }
+
+    /// Lets a stopped agent go on.
+    pub async fn continue_agent(&self, agent: usize) {
+        match &self.inner {
+            Inner::Simulated(simulated) => simulated.control(move |cluster| cluster.heal_agent(agent)).await,
+            Inner::Real(real) => real.resume("agent", agent).await,
+        }
+    }
+}

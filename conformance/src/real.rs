@@ -1,0 +1,168 @@
+//! The real side: Mesos 1.11.0, run by `real-mesos/cluster`.
+//!
+//! `MESOS_CONFORMANCE_REAL` says where `real-mesos/setup` has put it, `MESOS_CONFORMANCE_RUN` under which folder each
+//! cluster gets a folder of its own (default: the temporary one).
+
+use std::ffi::OsStr;
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use mesos_tokio::Http;
+
+use crate::Options;
+
+/// Stops the cluster once its input ends: when this process closes it, or dies, even by SIGKILL.
+const WATCHDOG: &str = r#"cat; "$0" stop; rm -rf "${REAL_MESOS_RUN:?}""#;
+
+#[derive(Debug)]
+pub(crate) struct Real {
+    home: PathBuf,
+    run: PathBuf,
+    masters: Vec<String>,
+    tls: bool,
+    watchdog: Child,
+    /// Keeps other clusters of this suite off the ports.
+    _ports: TcpListener,
+}
+
+fn tool() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("real-mesos/cluster")
+}
+
+impl Real {
+    pub(crate) async fn start(options: &Options) -> Self {
+        let home = std::env::var_os("MESOS_CONFORMANCE_REAL").filter(|home| !home.is_empty());
+        let home = PathBuf::from(home.expect("MESOS_CONFORMANCE_REAL says where real-mesos/setup has put things"));
+        let runs = std::env::var_os("MESOS_CONFORMANCE_RUN").filter(|runs| !runs.is_empty());
+        let runs = runs.map_or_else(|| std::env::temp_dir().join("mesos-conformance"), PathBuf::from);
+        let (ports, port) = free_ports(options);
+        let run = runs.join(format!("{port}-{}", std::process::id()));
+        fs::create_dir_all(&run).expect("a folder for the cluster");
+        let watchdog = watchdog(&home, &run);
+        let scheme = if options.tls { "https://" } else { "" };
+        let masters = (port..).take(options.masters).map(|port| format!("{scheme}127.0.0.1:{port}")).collect();
+        let real = Self { home, run, masters, tls: options.tls, watchdog, _ports: ports };
+
+        let mut words: Vec<String> = ["start", "--wait", "100"].map(Into::into).into();
+        let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
+        option("port", port.to_string());
+        option("masters", options.masters.to_string());
+        option("agents", options.agents.to_string());
+        option("resources", options.resources.into());
+        option("master-flag", "agent_ping_timeout=1secs".into());
+        option("master-flag", "zk_session_timeout=2secs".into());
+        option("agent-flag", "zk_session_timeout=2secs".into());
+        if !options.attributes.is_empty() {
+            let attributes: Vec<String> =
+                options.attributes.iter().map(|(name, value)| format!("{name}:{value}")).collect();
+            option("agent-flag", format!("attributes={}", attributes.join(";")));
+        }
+        for (principal, secret) in options.credentials {
+            option("credential", format!("{principal}:{secret}"));
+        }
+        if options.tls {
+            words.push("--tls-only".into());
+        }
+        real.cluster(words).await;
+        real
+    }
+
+    /// Runs `cluster` with these words, and hands back what it prints.
+    async fn cluster(&self, words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
+        let mut command = tokio::process::Command::new(tool());
+        command.args(words).env("REAL_MESOS_HOME", &self.home).env("REAL_MESOS_RUN", &self.run);
+        // What it starts has no more to do with its output than this.
+        let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
+        let output = tokio::time::timeout(Duration::from_secs(120), output).await.expect("no hang");
+        let output = output.expect("real-mesos/cluster runs");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{:?}: {}: {errors}", command.as_std(), output.status);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    pub(crate) fn masters(&self) -> &[String] {
+        &self.masters
+    }
+
+    pub(crate) fn http(&self) -> Http {
+        if !self.tls {
+            return Http::default();
+        }
+        let authority = fs::read(self.run.join("tls/ca.pem")).expect("the cluster's authority");
+        Http::builder().roots(authority).build().expect("a good authority")
+    }
+
+    pub(crate) async fn leader(&self) -> usize {
+        let said = self.cluster(["wait"]).await;
+        let number = said.strip_prefix("cluster: master").and_then(|rest| rest.split(' ').next()?.parse().ok());
+        number.map(|number: usize| number - 1).expect("`cluster wait` names the leader")
+    }
+
+    pub(crate) async fn kill(&self, kind: &str, index: usize, signal: u8) {
+        self.cluster(["kill".into(), format!("{kind}{}", index + 1), signal.to_string()]).await;
+    }
+
+    pub(crate) async fn resume(&self, kind: &str, index: usize) {
+        self.cluster(["resume".into(), format!("{kind}{}", index + 1)]).await;
+    }
+
+    /// The ends of the logs, for a test that fails.
+    fn print_logs(&self) {
+        for entry in fs::read_dir(self.run.join("logs")).into_iter().flatten().flatten() {
+            let text = fs::read(entry.path()).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
+            let lines: Vec<&str> = text.lines().collect();
+            println!("== {}", entry.path().display());
+            for line in &lines[lines.len().saturating_sub(60)..] {
+                println!("{line}");
+            }
+        }
+    }
+}
+
+impl Drop for Real {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.print_logs();
+        }
+        self.watchdog.stdin = None;
+        let _ = self.watchdog.wait();
+    }
+}
+
+/// In a group of its own, so that it outlives this process when that is ended from outside.
+fn watchdog(home: &Path, run: &Path) -> Child {
+    use std::os::unix::process::CommandExt as _;
+    Command::new("/bin/sh")
+        .args(["-c", WATCHDOG])
+        .arg(tool())
+        .env("REAL_MESOS_HOME", home)
+        .env("REAL_MESOS_RUN", run)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .expect("a shell")
+}
+
+/// A range of ports that nobody uses: masters from its start, agents from 101, ZooKeeper at 200. The range is the
+/// listener's holder's; below the ports that the system hands out by itself.
+fn free_ports(options: &Options) -> (TcpListener, u16) {
+    const RANGES: u16 = 66;
+    let listen = |port: u16| TcpListener::bind(("127.0.0.1", port)).ok();
+    let start = (std::process::id() % u32::from(RANGES)) as u16;
+    for range in (start..RANGES).chain(0..start) {
+        let port = 10_000 + 300 * range;
+        let Some(holder) = listen(port + 299) else { continue };
+        let masters = port..port + options.masters as u16;
+        let agents = port + 101..port + 101 + options.agents as u16;
+        if masters.chain(agents).chain([port + 200]).all(|port| listen(port).is_some()) {
+            return (holder, port);
+        }
+    }
+    panic!("no range of free ports");
+}

@@ -1,0 +1,62 @@
+//! RECONCILE, and what the master says when it is asked.
+
+use conformance::v1::TaskState::*;
+use conformance::{Cluster, Scheduler};
+
+const RUNNING: &str = "RUNNING MASTER RECONCILIATION no uuid on a1: Reconciliation: Latest task state";
+
+/// S52: asked for nothing, the master tells of all that it knows.
+pub(crate) async fn implicit(cluster: &Cluster) {
+    let mut scheduler = Scheduler::start(cluster).await;
+    for id in ["a", "b"] {
+        scheduler.run(id, "sleep 1000").await;
+    }
+    scheduler.run("ended", "exit 0").await;
+    scheduler.state("ended", TaskFinished).await;
+    // Acknowledged, and so forgotten, before the question.
+    scheduler.settle().await;
+    scheduler.accepted(|calls| calls.reconcile_all()).await;
+    scheduler.lines("a", 3).await;
+    scheduler.lines("b", 3).await;
+    // A question at the end proves that nothing else came before.
+    scheduler.ask("nobody", None);
+    scheduler.state("nobody", TaskUnknown).await;
+    for id in ["a", "b"] {
+        assert_eq!(scheduler.seen.task(id), ["STARTING EXECUTOR u1 on a1", "RUNNING EXECUTOR u2 on a1", RUNNING]);
+    }
+    assert_eq!(scheduler.seen.task("ended").len(), 3);
+}
+
+/// S52: each question has its answer, without uuid.
+pub(crate) async fn explicit(cluster: &Cluster) {
+    let mut scheduler = Scheduler::start(cluster).await;
+    let offer = scheduler.run("t", "sleep 1000").await;
+    let agent = offer.agent_id.value.as_str();
+    let asked = [
+        ("t", Some(agent)),
+        ("t", None),
+        // The master knows better.
+        ("t", Some("elsewhere")),
+        ("ghost", Some(agent)),
+        ("lost", Some("elsewhere")),
+        ("nobody", None),
+    ];
+    scheduler.accepted(|calls| calls.reconcile(asked)).await;
+    scheduler.state("nobody", TaskUnknown).await;
+    scheduler.state("lost", TaskUnknown).await;
+    scheduler.state("ghost", TaskGone).await;
+    scheduler.lines("t", 5).await;
+    assert_eq!(scheduler.seen.task("t")[2..], [RUNNING; 3]);
+    let text = "no uuid on a1: Reconciliation: Task is unknown to the agent";
+    assert_eq!(scheduler.seen.task("ghost"), [format!("GONE MASTER RECONCILIATION {text}")]);
+    let nowhere = "UNKNOWN MASTER RECONCILIATION no uuid nowhere: Reconciliation: Task is unknown";
+    assert_eq!(scheduler.seen.task("nobody"), [nowhere]);
+    let elsewhere = nowhere.replace("nowhere", "on elsewhere");
+    assert_eq!(scheduler.seen.task("lost"), [elsewhere]);
+
+    // KILL of what isn't there is answered like a question.
+    scheduler.call(|calls| calls.kill("ghost", Some(agent), None));
+    scheduler.call(|calls| calls.kill("nobody", None, None));
+    assert_eq!(scheduler.lines("ghost", 2).await[1], format!("GONE MASTER RECONCILIATION {text}"));
+    assert_eq!(scheduler.lines("nobody", 2).await[1], nowhere);
+}
