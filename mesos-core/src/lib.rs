@@ -139,6 +139,8 @@ mod location;
 mod log;
 mod machine;
 pub mod recordio;
+#[allow(dead_code, unused_imports, reason = "for the engine")]
+mod resources;
 mod rng;
 pub mod scheduler;
 mod store;
@@ -154,6 +156,7 @@ pub use location::RedirectError;
 pub use machine::{Deadline, Input, Machine, Output};
 pub use mesos_proto;
 pub use mesos_proto::v1;
+pub use resources::{ResourceProblem, Resources, Revocable};
 pub use store::{Key, MemoryStore, Persist, Store, StoreFailure, StoreOp, Ticket};
 pub use time::{Instant, UnixTime};
 pub use wire::{OfferRef, Offers, Ranges, ResourceRef, ResourceValue, SetItems, Update};
