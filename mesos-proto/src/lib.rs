@@ -6,6 +6,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod base64;
+mod build;
 mod check;
 mod cursor;
 pub mod descriptor;
