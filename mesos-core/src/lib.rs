@@ -131,6 +131,7 @@ mod authorization;
 mod backoff;
 mod codec;
 mod endpoint;
+pub mod engine;
 mod exchange;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

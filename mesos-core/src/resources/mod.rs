@@ -1,6 +1,7 @@
 //! What tasks need, what offers have, and the arithmetic between the two: whole thousandths and intervals, no floats.
 
 mod pool;
+mod record;
 #[cfg(test)]
 mod tests;
 

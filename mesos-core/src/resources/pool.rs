@@ -462,7 +462,7 @@ impl Bucket {
 
 impl Resources {
     /// How many ports there must be, even where fewer than the static ones are asked for.
-    fn port_count(&self) -> u32 {
+    pub(crate) fn port_count(&self) -> u32 {
         // At most 65536 static ones.
         self.ports.max(self.static_ports.len() as u32)
     }

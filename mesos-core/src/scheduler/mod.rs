@@ -1,7 +1,7 @@
 //! The scheduler API: one subscription, its events, and the calls.
 
 mod calls;
-mod checks;
+pub(crate) mod checks;
 mod client;
 mod config;
 mod error;

@@ -2563,7 +2563,7 @@ pub(crate) static MESOS__STORE__POLICY__DUPLICATES: Enum = Enum { name: "mesos.s
 pub(crate) static MESOS__STORE__POLICY__ONRETURN: Enum = Enum { name: "mesos.store.Policy.OnReturn", mask: 0x1e, values: &[("PREFER_READY", 1), ("OLDEST", 2), ("YOUNGEST", 3), ("PREFER_NEW", 4)] };
 pub(crate) static MESOS__STORE__POLICY__KILLSELECTION: Enum = Enum { name: "mesos.store.Policy.KillSelection", mask: 0xe, values: &[("HIGHEST_INDEX", 1), ("YOUNGEST_FIRST", 2), ("OLDEST_FIRST", 3)] };
 pub(crate) static MESOS__STORE__POLICY: Message = Message {
-    name: "mesos.store.Policy", map_entry: false, required: 0x1fffcf,
+    name: "mesos.store.Policy", map_entry: false, required: 0xfffcf,
     index: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22],
     by_name: &[6, 7, 21, 13, 12, 11, 1, 15, 0, 9, 5, 18, 19, 20, 14, 2, 16, 3, 4, 17, 8, 10],
     fields: &[
@@ -2587,7 +2587,7 @@ pub(crate) static MESOS__STORE__POLICY: Message = Message {
         Field { name: "scalable", number: 18, label: Label::Required, kind: Kind::Bool },
         Field { name: "max_surge", number: 19, label: Label::Required, kind: Kind::Message(&MESOS__STORE__AMOUNT) },
         Field { name: "max_unavailable", number: 20, label: Label::Required, kind: Kind::Message(&MESOS__STORE__AMOUNT) },
-        Field { name: "min_ready", number: 21, label: Label::Required, kind: Kind::Uint64 },
+        Field { name: "min_ready", number: 21, label: Label::Optional, kind: Kind::Uint64 },
         Field { name: "constraints", number: 22, label: Label::Repeated, kind: Kind::Message(&MESOS__STORE__CONSTRAINT) },
     ],
 };

@@ -144,9 +144,9 @@ pub struct Policy {
     pub max_surge: Amount,
     #[prost(message, required, tag = "20")]
     pub max_unavailable: Amount,
-    /// How long an instance has to run before it counts as ready.
-    #[prost(uint64, required, tag = "21")]
-    pub min_ready: u64,
+    /// How long an instance has to run before it counts as ready. Absent: 10 s without health check, 0 with.
+    #[prost(uint64, optional, tag = "21")]
+    pub min_ready: ::core::option::Option<u64>,
     #[prost(message, repeated, tag = "22")]
     pub constraints: ::prost::alloc::vec::Vec<Constraint>,
 }
