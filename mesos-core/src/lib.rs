@@ -127,6 +127,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod attribute;
 mod authorization;
 mod backoff;
 mod codec;
@@ -140,7 +141,6 @@ mod location;
 mod log;
 mod machine;
 pub mod recordio;
-#[allow(dead_code, unused_imports, reason = "for the engine")]
 mod resources;
 mod rng;
 pub mod scheduler;

@@ -1,13 +1,81 @@
-//! Declared tasks, kept running.
+//! Declared tasks, kept running: say which tasks you want, and the engine matches offers, launches, restarts, scales,
+//! reconciles, and keeps what must not be lost in a store.
+//!
+//! ```
+//! use mesos_core::Resources;
+//! use mesos_core::engine::{Config, Engine, TaskSpec};
+//! use mesos_core::scheduler::{self, Framework};
+//!
+//! let web = TaskSpec::new("web")
+//!     .command("exec ./serve --port $PORT0")
+//!     .resources(Resources::new().cpus(0.5).mem(64.0).ports(1))
+//!     .instances(3);
+//! let client = scheduler::Config::new(Framework::new("shop"), ["10.0.0.1:5050"])?;
+//! let engine = Engine::new(Config::new(client), [web], [], 42)?;
+//! assert_eq!(engine.specs().count(), 0); // It starts with its first input.
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The life of a task
+//!
+//! ```text
+//!               an offer fits         the intent is durable       a status           TASK_RUNNING
+//!  [ waiting ] ----------------> Prepared ------------> Launching ----------> Staged ------------> Running
+//!      ^  ^                         |                       |                   |                   |   |
+//!      |  +--- offer rescinded, ----+                       |                   |                   |   +--> ready
+//!      |       session lost                                 +-- TASK_UNREACHABLE, TASK_UNKNOWN -----+
+//!      |                                                    |                                       |
+//!      |                                                    v                                       v
+//!      |                                       Unreachable / Doubtful                      Killing (why)
+//!      |   back-off by the class of the end                 |                                       |
+//!      +------------------- ended <-------------------------+---------------------------------------+
+//!      |                      |            replaced meanwhile: a ghost, killed if it comes back
+//!      |                      +--> finished (a job, or what the restart policy accepts)
+//!      +-- retry, revision ---+--> held (failed too often, or refused three times)
+//! ```
+//!
+//! # What is durable when
+//!
+//! Records are written before what depends on them happens: the framework's id before any other call; the intent of
+//! every task of an ACCEPT before that ACCEPT; why a task is killed before its first KILL; what a status changes before
+//! the status is acknowledged and told. After a crash, an intent without status is asked for: it is neither launched
+//! again blindly nor forgotten blindly. A store that does not answer holds up launches and acknowledgements, and
+//! nothing that runs.
+#![allow(clippy::module_inception, reason = "the engine is what the module is about")]
 
-#[allow(dead_code, reason = "for the engine")]
+mod attempt;
+mod book;
+mod commands;
+mod config;
+mod demand;
+mod engine;
+mod event;
+mod ghost;
 mod id;
-#[allow(dead_code, reason = "for the engine")]
+mod kills;
 mod launch;
-#[allow(dead_code, reason = "for the engine")]
+mod life;
+mod offers;
+mod placement;
+mod reconcile;
+mod record;
+mod recover;
+mod rollout;
 mod spec;
+mod status;
+mod table;
+#[cfg(test)]
+mod tests;
+mod uninstall;
+mod writer;
 
+pub use attempt::{KillReason, State};
+pub use commands::{CommandError, SpecStatus};
+pub use config::{Config, OnRemoved, Order, Removal, UnknownTasks};
+pub use engine::Engine;
+pub use event::{EndClass, Event, GhostReason, Held, Task};
 pub use launch::Revision;
+pub use recover::{Quarantined, RecoverError};
 pub use spec::{
     Amount, CheckProblem, Duplicates, Field, KillSelection, OnReturn, RestartPolicy, SpecError, SpecProblem, TaskSpec,
 };

@@ -450,6 +450,19 @@ impl TaskSpec {
 }
 
 impl TaskSpec {
+    /// What is wrong with it, in a framework with these roles.
+    pub(crate) fn check(&self, framework_roles: &[impl AsRef<str>]) -> Result<(), SpecError> {
+        match SpecError::from_problems(&self.name, self.problems(framework_roles)) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    /// To which role its resources are offered.
+    pub(crate) fn role(&self) -> &str {
+        &self.launch.role
+    }
+
     /// Takes this role if none was given.
     pub(crate) fn settle_role(&mut self, role: &str) {
         if self.launch.role.is_empty() {

@@ -222,6 +222,12 @@ impl Config {
         }
     }
 
+    /// The same for a framework that is made anew.
+    pub(crate) fn without_framework_id(mut self) -> Self {
+        self.profile.info.id = None;
+        self
+    }
+
     /// Starts without offers for these roles, until they are revived.
     ///
     /// # Errors

@@ -11,15 +11,14 @@ mod outgoing;
 mod profile;
 mod subscription;
 
-#[allow(unused_imports, reason = "the engine's way in")]
 pub(crate) use calls::CallSink;
 pub use calls::Calls;
 pub use client::{Client, Session, SessionState};
 pub use config::{Config, Framework};
 pub use error::{CallError, ConfigError, ConfigProblem, IdError, RoleFault};
 pub use event::{DisconnectReason, Event, FatalReason, Outcome, Subscribed};
-#[allow(unused_imports, reason = "the engine's way in")]
 pub(crate) use outgoing::Outgoing;
+pub(crate) use outgoing::acknowledge;
 pub use outgoing::{CallId, CallKind};
 
 #[cfg(test)]

@@ -19,6 +19,13 @@ use v1::scheduler::call::{self, Type};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub(super) u64);
 
+#[cfg(test)]
+impl CallId {
+    pub(crate) const fn for_tests(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -208,13 +215,11 @@ impl Outgoing {
     }
 
     /// Which call it is.
-    #[allow(dead_code, reason = "for the engine")]
     pub(crate) const fn kind(&self) -> CallKind {
         self.kind
     }
 
     /// The offers that this call uses up: those of ACCEPT and DECLINE, none for all other kinds.
-    #[allow(dead_code, reason = "for the engine")]
     pub(crate) fn offer_ids(&self) -> impl Iterator<Item = &str> {
         let body = match self.kind {
             CallKind::Accept | CallKind::Decline => field(&self.encoded, self.kind.body_tag()).next(),
@@ -232,7 +237,6 @@ fn encode_type(kind: CallKind, buf: &mut Vec<u8>) {
 }
 
 /// The fields of this number that hold bytes.
-#[allow(dead_code, reason = "for the engine")]
 fn field(message: &[u8], wanted: u32) -> impl Iterator<Item = &[u8]> {
     Fields::new(message).filter_map(move |(number, value)| match value {
         Value::Bytes(bytes) if number == wanted => Some(bytes),

@@ -2523,6 +2523,14 @@ pub(crate) static MESOS__STORE__STAMP: Message = Message {
         Field { name: "incarnation", number: 2, label: Label::Required, kind: Kind::Uint64 },
     ],
 };
+pub(crate) static MESOS__STORE__STAMPED: Message = Message {
+    name: "mesos.store.Stamped", map_entry: false, required: 0x1,
+    index: &[0, 1],
+    by_name: &[0],
+    fields: &[
+        Field { name: "stamp", number: 1, label: Label::Required, kind: Kind::Message(&MESOS__STORE__STAMP) },
+    ],
+};
 pub(crate) static MESOS__STORE__ENGINE__MARKER: Enum = Enum { name: "mesos.store.Engine.Marker", mask: 0x1e, values: &[("RUNNING", 1), ("UNINSTALLING", 2), ("TEARING_DOWN", 3), ("REMOVED", 4)] };
 pub(crate) static MESOS__STORE__ENGINE: Message = Message {
     name: "mesos.store.Engine", map_entry: false, required: 0x3,
@@ -2773,6 +2781,7 @@ pub(crate) static MESSAGES: &[&Message] = &[
     &MESOS__STORE__SLOT,
     &MESOS__STORE__SPEC,
     &MESOS__STORE__STAMP,
+    &MESOS__STORE__STAMPED,
     &MESOS__STORE__VALUE,
     &MESOS__V1__ADDRESS,
     &MESOS__V1__AGENTID,
@@ -4193,6 +4202,11 @@ impl Described for crate::v1::executor::Event {
 impl Described for crate::store::Stamp {
     fn descriptor() -> &'static Message {
         &MESOS__STORE__STAMP
+    }
+}
+impl Described for crate::store::Stamped {
+    fn descriptor() -> &'static Message {
+        &MESOS__STORE__STAMPED
     }
 }
 impl Described for crate::store::Engine {

@@ -9,6 +9,12 @@ pub struct Stamp {
     #[prost(uint64, required, tag = "2")]
     pub incarnation: u64,
 }
+/// Any record, as far as all are alike.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Stamped {
+    #[prost(message, required, tag = "1")]
+    pub stamp: Stamp,
+}
 /// `engine`
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Engine {

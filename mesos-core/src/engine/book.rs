@@ -1,0 +1,382 @@
+//! The book of specs, slots and attempts, with the sums and orders that keep each step independent of their number.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::attempt::{Attempt, AttemptId, SlotId, SpecId, State};
+use super::event::EndClass;
+use super::launch::Revision;
+use super::spec::TaskSpec;
+use crate::{Instant, v1};
+
+/// A declared task type and its slots.
+#[derive(Debug)]
+pub(super) struct Spec {
+    pub(super) spec: TaskSpec,
+    pub(super) revision: Revision,
+    /// Newest first, without the present one.
+    pub(super) history: Vec<Revision>,
+    pub(super) paused: bool,
+    /// Goes with its last attempt.
+    pub(super) removed: bool,
+    pub(super) slots: BTreeMap<u32, Slot>,
+    pub(super) sums: Sums,
+    /// What the role knows as the earliest moment of `sums.waiting`.
+    pub(super) first_waiting: Option<Instant>,
+    /// Which of satisfied and degraded was told last.
+    pub(super) told: Option<Standing>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Progressing,
+    Satisfied,
+    Degraded,
+}
+
+/// What is summed over the slots of a spec.
+#[derive(Debug, Default)]
+pub(super) struct Sums {
+    /// Slots that wait, by the moment they may go on.
+    pub(super) waiting: BTreeSet<(Instant, u32)>,
+    /// Attempts that count.
+    pub(super) live: u32,
+    pub(super) wanted: u32,
+    /// Wanted slots with an instance that is ready.
+    pub(super) ready: u32,
+    pub(super) finished: u32,
+    pub(super) held: u32,
+    /// Slots with two instances, as the surge counts them.
+    pub(super) doubles: u32,
+    /// Wanted slots whose current attempt is of another revision, those that aren't ready first, and not counting
+    /// those that are being replaced.
+    pub(super) outdated: BTreeSet<(bool, u32)>,
+    /// Slots whose successor is ready while the predecessor still stands.
+    pub(super) superseded: BTreeSet<u32>,
+}
+
+/// One of a spec's instances, over all its attempts.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) wanted: bool,
+    pub(super) mark: Mark,
+    /// The last one that was burnt.
+    pub(super) generation: u64,
+    pub(super) faults: u32,
+    pub(super) invalids: u32,
+    pub(super) losses: u32,
+    /// What `max_failures` limits.
+    pub(super) failures: u32,
+    pub(super) last_end: Option<End>,
+    pub(super) current: Option<Attempt>,
+    pub(super) successor: Option<Attempt>,
+    pub(super) waiting: Option<Waiting>,
+    /// A record that can't be read blocks the slot until a user decides.
+    pub(super) blocked: bool,
+    /// The revision of a finished or held slot.
+    pub(super) marked_revision: Option<Revision>,
+    /// The batch that holds its last change.
+    pub(super) written_in: u64,
+    contribution: Contribution,
+}
+
+/// Why a slot has no attempt and wants none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Mark {
+    #[default]
+    None,
+    Finished,
+    Exhausted,
+    Invalid,
+}
+
+/// A slot's demand for an attempt: in the current place, or, where that is taken, as a successor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Waiting {
+    pub(super) since: Instant,
+    /// Not to be launched before.
+    pub(super) eligible_at: Instant,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct End {
+    pub(super) class: EndClass,
+    pub(super) state: Option<v1::TaskState>,
+    pub(super) reason: Option<v1::task_status::Reason>,
+    pub(super) message: Option<String>,
+    pub(super) at: crate::UnixTime,
+    pub(super) ran_for: Option<core::time::Duration>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Contribution {
+    waiting: Option<Instant>,
+    live: u32,
+    wanted: bool,
+    ready: bool,
+    finished: bool,
+    held: bool,
+    double: bool,
+    outdated: Option<bool>,
+    superseded: bool,
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self {
+            wanted: true,
+            mark: Mark::None,
+            generation: 0,
+            faults: 0,
+            invalids: 0,
+            losses: 0,
+            failures: 0,
+            last_end: None,
+            current: None,
+            successor: None,
+            waiting: None,
+            blocked: false,
+            marked_revision: None,
+            written_in: 0,
+            contribution: Contribution::default(),
+        }
+    }
+}
+
+impl Slot {
+    pub(super) fn attempts(&self) -> impl Iterator<Item = &Attempt> {
+        self.current.iter().chain(&self.successor)
+    }
+
+    pub(super) fn attempts_mut(&mut self) -> impl Iterator<Item = &mut Attempt> {
+        self.current.iter_mut().chain(&mut self.successor)
+    }
+
+    pub(super) fn attempt(&self, generation: u64) -> Option<&Attempt> {
+        self.attempts().find(|attempt| attempt.id.generation == generation)
+    }
+
+    pub(super) fn attempt_mut(&mut self, generation: u64) -> Option<&mut Attempt> {
+        self.attempts_mut().find(|attempt| attempt.id.generation == generation)
+    }
+
+    /// Takes an attempt out; a successor moves up into an empty place.
+    pub(super) fn remove(&mut self, generation: u64) -> Option<Attempt> {
+        let matches = |attempt: &Option<Attempt>| attempt.as_ref().is_some_and(|a| a.id.generation == generation);
+        if matches(&self.successor) {
+            return self.successor.take();
+        }
+        if matches(&self.current) {
+            let gone = self.current.take();
+            self.current = self.successor.take();
+            return gone;
+        }
+        None
+    }
+
+    /// Whether it is over and done with: nothing to wait for and nothing there.
+    pub(super) fn is_spent(&self) -> bool {
+        !self.wanted && self.current.is_none() && self.successor.is_none()
+    }
+
+    fn contribution(&self, revision: &Revision) -> Contribution {
+        let replaced = |a: &Attempt| matches!(a.state, State::Killing(_));
+        let double = |a: &Attempt| {
+            a.counts() && a.state != State::Killing(super::attempt::KillReason::Duplicate)
+        };
+        let outdated = self.current.as_ref().filter(|a| {
+            self.wanted
+                && a.revision != *revision
+                && !replaced(a)
+                && self.successor.is_none()
+                && self.waiting.is_none()
+                && a.counts()
+        });
+        let beside = u32::from(self.waiting.is_some());
+        Contribution {
+            waiting: self.waiting.filter(|_| !self.blocked).map(|waiting| waiting.eligible_at),
+            live: self.attempts().filter(|a| a.counts()).count() as u32,
+            wanted: self.wanted,
+            ready: self.wanted && self.attempts().any(|a| a.ready && a.state == State::Running),
+            finished: self.wanted && self.mark == Mark::Finished,
+            held: self.wanted && (matches!(self.mark, Mark::Exhausted | Mark::Invalid) || self.blocked),
+            double: self.attempts().filter(|a| double(a)).count() as u32 + beside > 1,
+            outdated: outdated.map(|a| a.ready),
+            superseded: match (&self.current, &self.successor) {
+                (Some(old), Some(new)) => new.ready && !replaced(old),
+                _ => false,
+            },
+        }
+    }
+}
+
+impl Spec {
+    pub(super) fn new(spec: TaskSpec) -> Self {
+        let revision = spec.revision();
+        Self {
+            spec,
+            revision,
+            history: Vec::new(),
+            paused: false,
+            removed: false,
+            slots: BTreeMap::new(),
+            sums: Sums::default(),
+            first_waiting: None,
+            told: None,
+        }
+    }
+
+    /// Brings the sums up to date after a change of a slot, or of the revision. Call it for each slot that changed.
+    pub(super) fn refresh(&mut self, index: u32) {
+        let Some(slot) = self.slots.get_mut(&index) else { return };
+        let new = slot.contribution(&self.revision);
+        let old = core::mem::replace(&mut slot.contribution, new);
+        self.apply(index, old, new);
+    }
+
+    /// Takes a slot out.
+    pub(super) fn remove_slot(&mut self, index: u32) -> Option<Slot> {
+        let slot = self.slots.remove(&index)?;
+        self.apply(index, slot.contribution, Contribution::default());
+        Some(slot)
+    }
+
+    fn apply(&mut self, index: u32, old: Contribution, new: Contribution) {
+        if old == new {
+            return;
+        }
+        let sums = &mut self.sums;
+        if let Some(at) = old.waiting {
+            sums.waiting.remove(&(at, index));
+        }
+        if let Some(at) = new.waiting {
+            sums.waiting.insert((at, index));
+        }
+        if let Some(ready) = old.outdated {
+            sums.outdated.remove(&(ready, index));
+        }
+        if let Some(ready) = new.outdated {
+            sums.outdated.insert((ready, index));
+        }
+        if old.superseded {
+            sums.superseded.remove(&index);
+        }
+        if new.superseded {
+            sums.superseded.insert(index);
+        }
+        let change = |sum: &mut u32, old: u32, new: u32| *sum = (*sum + new).saturating_sub(old);
+        change(&mut sums.live, old.live, new.live);
+        for (sum, old, new) in [
+            (&mut sums.wanted, old.wanted, new.wanted),
+            (&mut sums.ready, old.ready, new.ready),
+            (&mut sums.finished, old.finished, new.finished),
+            (&mut sums.held, old.held, new.held),
+            (&mut sums.doubles, old.double, new.double),
+        ] {
+            change(sum, old.into(), new.into());
+        }
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        if self.sums.held > 0 {
+            Standing::Degraded
+        } else if self.sums.ready + self.sums.finished >= self.sums.wanted && self.sums.outdated.is_empty() {
+            Standing::Satisfied
+        } else {
+            Standing::Progressing
+        }
+    }
+
+    /// The lowest index that is free.
+    pub(super) fn free_index(&self) -> u32 {
+        // Dense but for what is being removed, so the walk ends early or is about to be needed anyway.
+        let used = self.slots.len() as u32;
+        if self.slots.last_key_value().is_none_or(|(last, _)| last + 1 == used) {
+            return used;
+        }
+        let mut free = 0;
+        for index in self.slots.keys() {
+            if *index != free {
+                break;
+            }
+            free += 1;
+        }
+        free
+    }
+}
+
+/// All specs, and the way from a task id to its attempt.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    pub(super) specs: BTreeMap<SpecId, Spec>,
+    names: BTreeMap<Arc<str>, SpecId>,
+    tasks: BTreeMap<Arc<str>, AttemptId>,
+    next: u32,
+}
+
+impl Book {
+    pub(super) fn id(&self, name: &str) -> Option<SpecId> {
+        self.names.get(name).copied()
+    }
+
+    pub(super) fn named(&self, name: &str) -> Option<(SpecId, &Spec)> {
+        let id = self.id(name)?;
+        self.specs.get(&id).map(|spec| (id, spec))
+    }
+
+    pub(super) fn insert(&mut self, spec: Spec) -> SpecId {
+        self.next += 1;
+        let id = SpecId(self.next);
+        self.names.insert(spec.spec.name().into(), id);
+        self.specs.insert(id, spec);
+        id
+    }
+
+    pub(super) fn remove(&mut self, id: SpecId) -> Option<Spec> {
+        let spec = self.specs.remove(&id)?;
+        self.names.remove(spec.spec.name());
+        Some(spec)
+    }
+
+    pub(super) fn slot(&self, id: SlotId) -> Option<&Slot> {
+        self.specs.get(&id.spec)?.slots.get(&id.index)
+    }
+
+    pub(super) fn slot_mut(&mut self, id: SlotId) -> Option<&mut Slot> {
+        self.specs.get_mut(&id.spec)?.slots.get_mut(&id.index)
+    }
+
+    pub(super) fn attempt(&self, id: AttemptId) -> Option<&Attempt> {
+        self.slot(id.slot)?.attempt(id.generation)
+    }
+
+    pub(super) fn attempt_mut(&mut self, id: AttemptId) -> Option<&mut Attempt> {
+        self.slot_mut(id.slot)?.attempt_mut(id.generation)
+    }
+
+    /// Puts an attempt into its slot: as the current one if that place is free, else as the successor.
+    pub(super) fn place(&mut self, attempt: Attempt) {
+        self.tasks.insert(attempt.task_id.clone(), attempt.id);
+        let Some(slot) = self.slot_mut(attempt.id.slot) else { return };
+        let place = if slot.current.is_none() { &mut slot.current } else { &mut slot.successor };
+        *place = Some(attempt);
+    }
+
+    /// Takes an attempt out of its slot.
+    pub(super) fn take(&mut self, id: AttemptId) -> Option<Attempt> {
+        let attempt = self.slot_mut(id.slot)?.remove(id.generation)?;
+        self.tasks.remove(&attempt.task_id);
+        Some(attempt)
+    }
+
+    pub(super) fn find(&self, task_id: &str) -> Option<AttemptId> {
+        self.tasks.get(task_id).copied()
+    }
+
+    pub(super) fn attempts(&self) -> impl Iterator<Item = &Attempt> {
+        self.specs.values().flat_map(|spec| spec.slots.values()).flat_map(Slot::attempts)
+    }
+}

@@ -1,0 +1,529 @@
+//! What a user may say to the engine, and ask of it.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+
+use mesos_proto::store::engine::Marker;
+
+use super::attempt::{SlotId, SpecId, State};
+use super::book::{Mark, Slot, Spec, Standing};
+use super::engine::Engine;
+use super::event::{Event, Task};
+use super::record;
+use super::launch::Revision;
+use super::spec::{KillSelection, SpecError, TaskSpec};
+
+/// So many former revisions of a spec are remembered.
+const HISTORY: usize = 10;
+
+/// What is wrong with a command.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// There is no spec of this name.
+    #[error("there is no spec {0:?}")]
+    NoSpec(String),
+    /// The spec has no such instance.
+    #[error("spec {spec:?} has no instance {index}")]
+    NoInstance {
+        /// The spec.
+        spec: String,
+        /// The instance.
+        index: u32,
+    },
+    /// There is no task of this id.
+    #[error("there is no task {0:?}")]
+    NoTask(String),
+    /// The spec is at fault.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The spec says that its number of instances is fixed (S33).
+    #[error("spec {0:?} isn't scalable")]
+    NotScalable(String),
+    /// The engine is being uninstalled, or has ended.
+    #[error("the engine is coming to its end")]
+    Ending,
+}
+
+/// A spec and how it fares (S38).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct SpecStatus {
+    /// Its name.
+    pub name: String,
+    /// What its instances are to have.
+    pub revision: Revision,
+    /// How many are wanted.
+    pub wanted: u32,
+    /// How many have a task, or are about to have one.
+    pub live: u32,
+    /// How many are ready.
+    pub ready: u32,
+    /// How many wait for an offer or for their back-off.
+    pub waiting: u32,
+    /// How many have finished for good.
+    pub finished: u32,
+    /// How many are given up.
+    pub held: u32,
+    /// How many still have another revision and aren't being replaced so far.
+    pub outdated: u32,
+    /// Whether every wanted instance is ready or finished.
+    pub satisfied: bool,
+    /// Whether its rollout is paused.
+    pub paused: bool,
+    /// Whether it goes with its last task.
+    pub removed: bool,
+    /// Who goes first: lower numbers.
+    pub priority: i32,
+}
+
+impl Engine {
+    /// Declares a spec, or changes one of the same name. A change of policy takes effect at once; a change of what goes
+    /// into a task replaces the instances one after another.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it; nothing has changed then.
+    pub fn apply(&mut self, mut spec: TaskSpec) -> Result<Revision, CommandError> {
+        if self.is_ending() {
+            return Err(CommandError::Ending);
+        }
+        let roles = self.client.framework().roles.clone();
+        spec.settle_role(roles.first().map_or("*", String::as_str));
+        spec.check(&roles)?;
+        let revision = spec.revision();
+        self.put(spec);
+        Ok(revision)
+    }
+
+    /// Removes a spec: its tasks are killed, and then it is gone.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn remove(&mut self, spec: &str) -> Result<(), CommandError> {
+        let id = self.spec_id(spec)?;
+        self.remove_spec(id);
+        Ok(())
+    }
+
+    /// Wants so many instances of a spec; zero is fine.
+    ///
+    /// # Errors
+    /// There is none of this name, or it isn't [scalable](TaskSpec::scalable).
+    pub fn scale(&mut self, spec: &str, instances: u32) -> Result<(), CommandError> {
+        let id = self.spec_id(spec)?;
+        let Some(entry) = self.book.specs.get_mut(&id) else { return Err(CommandError::NoSpec(spec.to_string())) };
+        if !entry.spec.policy.scalable {
+            return Err(CommandError::NotScalable(spec.to_string()));
+        }
+        let mut changed = entry.spec.clone();
+        changed.policy.instances = instances;
+        changed.check(&self.client.framework().roles)?;
+        entry.spec = changed;
+        self.write_spec(id, false);
+        self.fit(id);
+        Ok(())
+    }
+
+    /// Replaces all instances of a spec by new ones of the same kind, one after another.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn restart(&mut self, spec: &str) -> Result<Revision, CommandError> {
+        let id = self.spec_id(spec)?;
+        let Some(entry) = self.book.specs.get(&id) else { return Err(CommandError::NoSpec(spec.to_string())) };
+        let mut again = entry.spec.clone();
+        again.launch.force = again.launch.force.wrapping_add(1);
+        let revision = again.revision();
+        self.put(again);
+        Ok(revision)
+    }
+
+    /// Ends the task of one instance, which gets another one at once; also lifts a back-off, and sets one that was
+    /// given up or has finished going again.
+    ///
+    /// # Errors
+    /// There is no such spec or instance.
+    pub fn restart_instance(&mut self, spec: &str, index: u32) -> Result<(), CommandError> {
+        let id = self.slot_id(spec, index)?;
+        self.restart_slot(id);
+        Ok(())
+    }
+
+    /// Kills a task. If its instance is wanted, another one takes its place.
+    ///
+    /// # Errors
+    /// There is no task of this id.
+    pub fn kill(&mut self, task_id: &str) -> Result<(), CommandError> {
+        let id = self.book.find(task_id).ok_or_else(|| CommandError::NoTask(task_id.to_string()))?;
+        match self.book.attempt(id).map(|attempt| attempt.state) {
+            Some(State::Unreachable | State::Doubtful) => self.abandon(id),
+            _ => self.begin_kill(id, super::attempt::KillReason::User),
+        }
+        Ok(())
+    }
+
+    /// Halts the rollout of a spec: nothing is replaced by our own doing. What ends by itself is still replaced.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn pause(&mut self, spec: &str) -> Result<(), CommandError> {
+        self.set_paused(spec, true)
+    }
+
+    /// Lets a rollout go on.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn resume(&mut self, spec: &str) -> Result<(), CommandError> {
+        self.set_paused(spec, false)
+    }
+
+    fn set_paused(&mut self, spec: &str, paused: bool) -> Result<(), CommandError> {
+        let id = self.spec_id(spec)?;
+        if let Some(entry) = self.book.specs.get_mut(&id) {
+            entry.paused = paused;
+            let indices: Vec<u32> = entry.sums.outdated.iter().map(|(_, index)| *index).take(1).collect();
+            indices.into_iter().for_each(|index| self.touch_dirty(SlotId { spec: id, index }));
+        }
+        self.write_spec(id, false);
+        Ok(())
+    }
+
+    /// Tries the instances of a spec again that were given up, and starts their counts anew.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn retry(&mut self, spec: &str) -> Result<(), CommandError> {
+        let id = self.spec_id(spec)?;
+        let held = |slot: &Slot| matches!(slot.mark, Mark::Exhausted | Mark::Invalid) || slot.blocked;
+        for index in self.indices(id, held) {
+            let slot_id = SlotId { spec: id, index };
+            if let Some(slot) = self.book.slot_mut(slot_id) {
+                slot.mark = Mark::None;
+                slot.blocked = false;
+                slot.faults = 0;
+                slot.invalids = 0;
+                slot.failures = 0;
+            }
+            self.touch_slot(slot_id);
+            self.reconsider(slot_id);
+        }
+        Ok(())
+    }
+
+    /// Lets all instances of a spec go on at once that are held back after faults.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn reset_delay(&mut self, spec: &str) -> Result<(), CommandError> {
+        let id = self.spec_id(spec)?;
+        let now = self.now;
+        for index in self.indices(id, |slot| slot.waiting.is_some() || slot.faults > 0) {
+            let slot_id = SlotId { spec: id, index };
+            if let Some(slot) = self.book.slot_mut(slot_id) {
+                slot.faults = 0;
+                if let Some(waiting) = &mut slot.waiting {
+                    waiting.eligible_at = waiting.eligible_at.min(now);
+                }
+            }
+            self.touch_slot(slot_id);
+        }
+        self.demand(id);
+        Ok(())
+    }
+
+    /// Takes an operator's word that the task of an instance is dead which nobody can reach.
+    ///
+    /// # Errors
+    /// There is no such spec or instance.
+    pub fn declare_dead(&mut self, spec: &str, index: u32) -> Result<(), CommandError> {
+        let id = self.slot_id(spec, index)?;
+        let lost: Vec<_> = self
+            .book
+            .slot(id)
+            .into_iter()
+            .flat_map(Slot::attempts)
+            .filter(|attempt| match attempt.state {
+                State::Unreachable | State::Doubtful => true,
+                State::Killing(_) => attempt.unreachable_since_kill,
+                _ => false,
+            })
+            .map(|attempt| attempt.id)
+            .collect();
+        for attempt in lost {
+            self.give_up(attempt, super::event::GhostReason::Expired);
+        }
+        self.reconsider(id);
+        Ok(())
+    }
+
+    /// Leaves: the framework and its tasks stay for the failover timeout, for the next start to take over. Ends at once
+    /// with [`Event::Stopped`].
+    pub fn disconnect(&mut self) {
+        self.client.disconnect();
+    }
+
+    /// Ends all tasks, then removes the framework and all records. It can't be taken back: a crash in between goes on
+    /// with it at the next start. Tasks that don't end within ten minutes go with the framework.
+    pub fn uninstall(&mut self) {
+        if !self.is_ending() {
+            self.marker = Marker::Uninstalling;
+            self.write_engine();
+            let ids: Vec<SpecId> = self.book.specs.keys().copied().collect();
+            ids.into_iter().for_each(|id| self.remove_spec(id));
+            self.resume_uninstall();
+        }
+    }
+
+    /// Removes the framework with all its tasks at once, and then all records.
+    pub fn teardown(&mut self) {
+        if self.marker != Marker::TearingDown {
+            self.begin_teardown();
+        }
+    }
+
+    /// All tasks, by spec and instance (S39, S40).
+    pub fn tasks(&self) -> impl Iterator<Item = Task> + '_ {
+        self.book.attempts().filter_map(|attempt| self.task(attempt.id))
+    }
+
+    /// The task of this id.
+    #[must_use]
+    pub fn find_task(&self, task_id: &str) -> Option<Task> {
+        self.book.find(task_id).and_then(|id| self.task(id))
+    }
+
+    /// All specs, in the order of their declaration.
+    pub fn specs(&self) -> impl Iterator<Item = SpecStatus> + '_ {
+        self.book.specs.values().map(status)
+    }
+
+    /// The spec of this name.
+    #[must_use]
+    pub fn spec(&self, name: &str) -> Option<SpecStatus> {
+        self.book.named(name).map(|(_, spec)| status(spec))
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        !matches!(self.marker, Marker::Running | Marker::Removed)
+    }
+
+    fn spec_id(&self, name: &str) -> Result<SpecId, CommandError> {
+        let found = self.book.named(name).filter(|(_, spec)| !spec.removed);
+        found.map(|(id, _)| id).ok_or_else(|| CommandError::NoSpec(name.to_string()))
+    }
+
+    fn slot_id(&self, spec: &str, index: u32) -> Result<SlotId, CommandError> {
+        let id = SlotId { spec: self.spec_id(spec)?, index };
+        let found = self.book.slot(id).filter(|slot| slot.wanted);
+        found.map(|_| id).ok_or_else(|| CommandError::NoInstance { spec: spec.to_string(), index })
+    }
+
+    fn indices(&self, id: SpecId, wanted: impl Fn(&Slot) -> bool) -> Vec<u32> {
+        let slots = self.book.specs.get(&id).map(|spec| &spec.slots);
+        slots.into_iter().flatten().filter(|(_, slot)| slot.wanted && wanted(slot)).map(|(index, _)| *index).collect()
+    }
+
+    /// Puts a spec in force that has been checked.
+    pub(super) fn put(&mut self, spec: TaskSpec) {
+        let name = spec.name().to_string();
+        let revision = spec.revision();
+        let id = match self.book.id(&name) {
+            None => {
+                let id = self.book.insert(Spec::new(spec));
+                self.write_spec(id, true);
+                id
+            }
+            Some(id) => {
+                let Some(entry) = self.book.specs.get_mut(&id) else { return };
+                let old = core::mem::replace(&mut entry.revision, revision);
+                let same = entry.spec == spec && !entry.removed;
+                if same {
+                    self.fit(id);
+                    return;
+                }
+                let moved = entry.spec.role() != spec.role();
+                let (first, role) = (entry.first_waiting, entry.spec.role().to_string());
+                entry.spec = spec;
+                entry.removed = false;
+                entry.told = None;
+                if moved {
+                    entry.first_waiting = None;
+                    if let (Some(first), Some(role)) = (first, self.roles.get_mut(role.as_str())) {
+                        role.waiting.remove(&(first, id));
+                    }
+                }
+                if old != revision {
+                    self.revise(id, old);
+                }
+                self.write_spec(id, old != revision);
+                id
+            }
+        };
+        self.fit(id);
+        self.tell(None, Event::SpecApplied { spec: name, revision });
+    }
+
+    /// A9: what a new revision means for each instance.
+    fn revise(&mut self, id: SpecId, old: Revision) {
+        let Some(spec) = self.book.specs.get_mut(&id) else { return };
+        spec.history.retain(|revision| *revision != spec.revision && *revision != old);
+        spec.history.insert(0, old);
+        let rerun = spec.spec.policy.rerun_on_change;
+        let (name, dropped) = (spec.spec.name().to_string(), spec.history.split_off(HISTORY.min(spec.history.len())));
+        let in_use = |revision: &Revision| {
+            spec.slots.values().flat_map(Slot::attempts).any(|attempt| attempt.revision == *revision)
+        };
+        let gone: Vec<_> = dropped.into_iter().filter(|revision| !in_use(revision)).collect();
+        let indices: Vec<u32> = spec.slots.keys().copied().collect();
+        let ops = gone.into_iter().map(|revision| (record::revision_key(&name, revision), None)).collect();
+        self.writer.write(self.now, ops);
+        let now = self.now;
+        for index in indices {
+            let slot_id = SlotId { spec: id, index };
+            let Some(slot) = self.book.slot_mut(slot_id) else { continue };
+            let again = match slot.mark {
+                Mark::Finished => rerun,
+                Mark::Exhausted | Mark::Invalid => true,
+                Mark::None => false,
+            };
+            let waits = slot.waiting.is_some();
+            if again {
+                slot.mark = Mark::None;
+            }
+            if again || waits {
+                slot.faults = 0;
+                slot.invalids = 0;
+                slot.losses = 0;
+                if let Some(waiting) = &mut slot.waiting {
+                    waiting.eligible_at = waiting.eligible_at.min(now);
+                }
+                self.touch_slot(slot_id);
+            }
+            if let Some(slot) = self.book.slot_mut(slot_id) {
+                slot.failures = 0;
+            }
+            let prepared = self.book.slot(slot_id).into_iter().flat_map(Slot::attempts);
+            let prepared: Vec<_> = prepared.filter(|a| a.state == State::Prepared).map(|a| a.id).collect();
+            prepared.into_iter().for_each(|attempt| self.cancel_of(attempt));
+            self.touch_dirty(slot_id);
+            self.reconsider(slot_id);
+        }
+        self.demand(id);
+    }
+
+    /// A10 for all of a spec.
+    pub(super) fn remove_spec(&mut self, id: SpecId) {
+        if let Some(spec) = self.book.specs.get_mut(&id) {
+            spec.removed = true;
+        }
+        self.write_spec(id, false);
+        for index in self.indices(id, |_| true) {
+            self.unwant(SlotId { spec: id, index });
+        }
+        // Without any slot there is nothing that would notice.
+        if self.book.specs.get(&id).is_some_and(|spec| spec.slots.is_empty()) {
+            self.touch_dirty(SlotId { spec: id, index: 0 });
+        }
+    }
+
+    /// Makes as many slots as are wanted (ENGINE 4.4).
+    pub(super) fn fit(&mut self, id: SpecId) {
+        let now = self.now;
+        let Some(spec) = self.book.specs.get(&id) else { return };
+        let wanted = spec.spec.instance_count();
+        let mut there = spec.slots.values().filter(|slot| slot.wanted).count() as u32;
+        if there > wanted {
+            for index in self.to_remove(id, (there - wanted) as usize) {
+                self.unwant(SlotId { spec: id, index });
+            }
+        }
+        // Those on their way out come back first: their numbers are the lowest ones free.
+        let leaving: Vec<u32> = self
+            .book
+            .specs
+            .get(&id)
+            .map(|spec| spec.slots.iter().filter(|(_, slot)| !slot.wanted).map(|(index, _)| *index).collect())
+            .unwrap_or_default();
+        for index in leaving {
+            if there >= wanted {
+                break;
+            }
+            there += 1;
+            let slot_id = SlotId { spec: id, index };
+            if let Some(slot) = self.book.slot_mut(slot_id) {
+                slot.wanted = true;
+            }
+            self.touch_slot(slot_id);
+            self.reconsider(slot_id);
+        }
+        while there < wanted {
+            there += 1;
+            let Some(spec) = self.book.specs.get_mut(&id) else { return };
+            let index = spec.free_index();
+            spec.slots.insert(index, Slot::default());
+            self.wait(SlotId { spec: id, index }, now, now);
+        }
+        // Slots that were recovered without anything.
+        for index in self.indices(id, |slot| slot.current.is_none() && slot.waiting.is_none() && slot.mark == Mark::None) {
+            self.reconsider(SlotId { spec: id, index });
+        }
+        self.touch_dirty(SlotId { spec: id, index: 0 });
+    }
+
+    /// Which slots go first.
+    fn to_remove(&self, id: SpecId, count: usize) -> Vec<u32> {
+        let Some(spec) = self.book.specs.get(&id) else { return Vec::new() };
+        let selection = spec.spec.policy.kill_selection;
+        let mut slots: Vec<_> = spec
+            .slots
+            .iter()
+            .filter(|(_, slot)| slot.wanted)
+            .map(|(index, slot)| {
+                let condition = match &slot.current {
+                    None => 0,
+                    Some(current) => match current.state {
+                        State::Killing(_) | State::Prepared => 0,
+                        State::Doubtful => 1,
+                        State::Unreachable => 2,
+                        State::Launching => 3,
+                        State::Staged => 4,
+                        State::Running if !current.ready => 5,
+                        State::Running if current.revision != spec.revision => 6,
+                        State::Running => 7,
+                    },
+                };
+                let age = slot.current.as_ref().and_then(|a| a.running).map(|since| since.elapsed(self.now));
+                let age = age.unwrap_or_default();
+                let order = match selection {
+                    KillSelection::HighestIndex => (Reverse(core::time::Duration::ZERO), core::time::Duration::ZERO),
+                    KillSelection::Oldest => (Reverse(age), core::time::Duration::ZERO),
+                    KillSelection::Youngest => (Reverse(core::time::Duration::ZERO), age),
+                };
+                (condition, order, Reverse(*index))
+            })
+            .collect();
+        slots.sort_unstable();
+        slots.into_iter().take(count).map(|(_, _, Reverse(index))| index).collect()
+    }
+}
+
+fn status(spec: &Spec) -> SpecStatus {
+    let sums = &spec.sums;
+    SpecStatus {
+        name: spec.spec.name().to_string(),
+        revision: spec.revision,
+        wanted: sums.wanted,
+        live: sums.live,
+        ready: sums.ready,
+        waiting: sums.waiting.len() as u32,
+        finished: sums.finished,
+        held: sums.held,
+        outdated: sums.outdated.len() as u32,
+        satisfied: spec.standing() == Standing::Satisfied,
+        paused: spec.paused,
+        removed: spec.removed,
+        priority: spec.spec.policy.priority,
+    }
+}

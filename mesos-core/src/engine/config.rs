@@ -1,0 +1,140 @@
+//! What an engine is made of besides its specs.
+
+use core::time::Duration;
+
+use crate::scheduler;
+
+/// All that an [`Engine`](super::Engine) needs to know besides its specs. Each default is what most frameworks want.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(super) client: scheduler::Config,
+    pub(super) unknown_tasks: UnknownTasks,
+    pub(super) on_removed: OnRemoved,
+    pub(super) removal: Removal,
+    pub(super) order: Order,
+    pub(super) protocol_events: bool,
+    pub(super) reconcile_every: Duration,
+    pub(super) implicit_every: Duration,
+    pub(super) max_launching_per_agent: u32,
+    pub(super) max_kills: u32,
+}
+
+/// What to do about a task of this framework that the engine does not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UnknownTasks {
+    /// Kill it, provided that the store knew this framework: an empty store must not wipe a running framework.
+    #[default]
+    Kill,
+    /// Acknowledge and tell, no more; what the original does unless told otherwise (S22).
+    Ignore,
+}
+
+/// What to do when the master says that the framework has been removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OnRemoved {
+    /// Stop, with the event [`Fatal`](super::Event::Fatal): its tasks are dead, and somebody wanted that.
+    #[default]
+    Stop,
+    /// Make a new framework and launch everything again; at most once an hour.
+    FreshId,
+}
+
+/// What becomes of a stored spec that the program no longer gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Removal {
+    /// It is kept running, with the event [`SpecKept`](super::Event::SpecKept).
+    #[default]
+    Keep,
+    /// It is removed.
+    Auto,
+}
+
+/// In which order instances of equal priority are placed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Order {
+    /// One instance of a spec in turns, first of the spec that has the smallest share of its instances.
+    #[default]
+    Fair,
+    /// All of one spec before the next, by name and number, as the original does (S31).
+    InSpecOrder,
+}
+
+impl Config {
+    /// The defaults, for this protocol client.
+    #[must_use]
+    pub const fn new(client: scheduler::Config) -> Self {
+        Self {
+            client,
+            unknown_tasks: UnknownTasks::Kill,
+            on_removed: OnRemoved::Stop,
+            removal: Removal::Keep,
+            order: Order::Fair,
+            protocol_events: false,
+            reconcile_every: Duration::from_secs(15 * 60),
+            implicit_every: Duration::from_secs(60 * 60),
+            max_launching_per_agent: 32,
+            max_kills: 100,
+        }
+    }
+
+    /// What to do about unknown tasks; by default they are killed.
+    #[must_use]
+    pub const fn unknown_tasks(mut self, unknown: UnknownTasks) -> Self {
+        self.unknown_tasks = unknown;
+        self
+    }
+
+    /// What to do when the framework has been removed; by default the engine stops.
+    #[must_use]
+    pub const fn on_removed(mut self, on_removed: OnRemoved) -> Self {
+        self.on_removed = on_removed;
+        self
+    }
+
+    /// What becomes of stored specs that the program no longer gives; by default they are kept.
+    #[must_use]
+    pub const fn removal(mut self, removal: Removal) -> Self {
+        self.removal = removal;
+        self
+    }
+
+    /// In which order instances of equal priority are placed; by default in turns.
+    #[must_use]
+    pub const fn order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// Whether every event of the protocol is told too, as [`Event::Protocol`](super::Event::Protocol); not by
+    /// default.
+    #[must_use]
+    pub const fn protocol_events(mut self, tell: bool) -> Self {
+        self.protocol_events = tell;
+        self
+    }
+
+    /// How often the state of all tasks is asked for; every 15 min by default, at least every minute apart.
+    #[must_use]
+    pub fn reconcile_every(mut self, interval: Duration) -> Self {
+        self.reconcile_every = interval.max(Duration::from_secs(60));
+        self
+    }
+
+    /// How many tasks of this framework may be starting on one agent; 32 by default, at least 1.
+    #[must_use]
+    pub fn max_launching_per_agent(mut self, tasks: u32) -> Self {
+        self.max_launching_per_agent = tasks.max(1);
+        self
+    }
+
+    /// How many tasks may be in the course of being killed; 100 by default, at least 1. The others wait.
+    #[must_use]
+    pub fn max_kills(mut self, tasks: u32) -> Self {
+        self.max_kills = tasks.max(1);
+        self
+    }
+}

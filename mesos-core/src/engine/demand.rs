@@ -1,0 +1,231 @@
+//! Whether offers are wanted: SUPPRESS and REVIVE for each role.
+
+use alloc::collections::BTreeSet;
+use core::time::Duration;
+
+use super::attempt::SpecId;
+use crate::Instant;
+use crate::scheduler::CallId;
+
+/// Offers are wanted this long before they can be used, and unwanted only after as long.
+const EARLY: Duration = Duration::from_secs(5);
+const QUIET: Duration = Duration::from_secs(5);
+/// Changes are gathered.
+const GATHER: Duration = Duration::from_secs(1);
+/// No role is revived, or suppressed, more often.
+const RATE: Duration = Duration::from_secs(5);
+/// Without an offer for so long, the REVIVE may have been lost.
+const LOST: Duration = Duration::from_secs(30);
+const LONGEST: Duration = Duration::from_secs(300);
+/// Offers made before a REVIVE may still come this long after its answer.
+const STRAGGLERS: Duration = Duration::from_secs(2);
+
+/// One role of the framework.
+#[derive(Debug, Default)]
+pub(super) struct Role {
+    /// Specs with instances that wait, by the earliest moment of each.
+    pub(super) waiting: BTreeSet<(Instant, SpecId)>,
+    /// Whether the master is believed to offer nothing.
+    pub(super) suppressed: bool,
+    unwanted_since: Option<Instant>,
+    /// There is something to say, since this moment.
+    pending_since: Option<Instant>,
+    last_change: Option<Instant>,
+    last_revive: Option<Instant>,
+    revive: Option<CallId>,
+    answered: Option<Instant>,
+    /// How often REVIVE went without an offer following it.
+    silent: u32,
+    /// A decline of ours may hide offers until this moment.
+    hidden_until: Option<Instant>,
+    /// Something waits that did not when those filters were set.
+    fresh: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Suppress,
+    Revive,
+}
+
+impl Role {
+    fn is_wanted(&self, now: Instant) -> bool {
+        self.waiting.first().is_some_and(|(at, _)| *at <= now + EARLY)
+    }
+
+    /// An instance waits that did not before.
+    pub(super) const fn demand(&mut self) {
+        self.fresh = true;
+    }
+
+    /// A new session: filters of earlier ones may still be in force.
+    pub(super) fn subscribed(&mut self, now: Instant, first: bool) {
+        self.revive = None;
+        self.last_change = None;
+        self.last_revive = first.then_some(now);
+        self.silent = 0;
+        if !first {
+            self.hidden_until = Some(now + Duration::from_secs(3600));
+            self.fresh = true;
+        }
+    }
+
+    pub(super) fn offered(&mut self) {
+        self.silent = 0;
+        if self.last_revive.is_some() {
+            self.last_revive = None;
+        }
+        self.suppressed = false;
+    }
+
+    /// A decline with this filter is on its way.
+    pub(super) fn declined(&mut self, now: Instant, refuse: Duration) {
+        if refuse > RATE {
+            self.hidden_until = self.hidden_until.max(Some(now + refuse));
+            self.fresh = false;
+        }
+    }
+
+    /// Whether offers may have been made before the last REVIVE: a long filter would undo it.
+    pub(super) fn has_stragglers(&self, now: Instant) -> bool {
+        self.revive.is_some() || self.answered.is_some_and(|at| now < at + STRAGGLERS)
+    }
+
+    pub(super) fn revived(&mut self, now: Instant, call: CallId) {
+        self.suppressed = false;
+        self.pending_since = None;
+        self.last_change = Some(now);
+        self.last_revive = Some(now);
+        self.revive = Some(call);
+        self.hidden_until = None;
+        self.fresh = false;
+        self.silent = self.silent.saturating_add(1);
+    }
+
+    pub(super) fn suppressed(&mut self, now: Instant) {
+        self.suppressed = true;
+        self.pending_since = None;
+        self.unwanted_since = None;
+        self.last_change = Some(now);
+        self.last_revive = None;
+    }
+
+    /// A call has got its answer, or none.
+    pub(super) fn answered(&mut self, now: Instant, call: CallId, taken: bool) {
+        if self.revive == Some(call) {
+            self.revive = None;
+            self.answered = Some(now);
+            if !taken {
+                self.hidden_until = Some(now + Duration::from_secs(3600));
+                self.fresh = true;
+            }
+        }
+    }
+
+    fn silence(&self) -> Duration {
+        LOST.saturating_mul(1 << self.silent.saturating_sub(1).min(10)).min(LONGEST)
+    }
+
+    fn lost(&self, now: Instant) -> bool {
+        self.last_revive.is_some_and(|at| at + self.silence() <= now)
+    }
+
+    /// What is to be said now; `None` also while it has to wait.
+    pub(super) fn poll(&mut self, now: Instant) -> Option<Change> {
+        let change = if self.is_wanted(now) {
+            self.unwanted_since = None;
+            let hidden = self.fresh && self.hidden_until.is_some_and(|until| until > now);
+            (self.suppressed || hidden || self.lost(now)).then_some(Change::Revive)
+        } else {
+            let since = *self.unwanted_since.get_or_insert(now);
+            (!self.suppressed && since + QUIET <= now).then_some(Change::Suppress)
+        };
+        let Some(change) = change else {
+            self.pending_since = None;
+            return None;
+        };
+        let since = *self.pending_since.get_or_insert(now);
+        (self.due(change, since) <= now).then_some(change)
+    }
+
+    fn due(&self, change: Change, since: Instant) -> Instant {
+        let gathered = if change == Change::Revive { since + GATHER } else { since };
+        self.last_change.map_or(gathered, |last| gathered.max(last + RATE))
+    }
+
+    /// When to look again.
+    pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
+        if let Some(since) = self.pending_since {
+            let change = if self.is_wanted(now) { Change::Revive } else { Change::Suppress };
+            return Some(self.due(change, since));
+        }
+        if self.is_wanted(now) {
+            return self.last_revive.map(|at| at + self.silence());
+        }
+        let quiet = self.unwanted_since.filter(|_| !self.suppressed).map(|since| since + QUIET);
+        // Five seconds before the first one may go.
+        let early = self.waiting.first().map(|(at, _)| {
+            Instant::from_origin(at.since_origin().saturating_sub(EARLY))
+        });
+        [quiet, early].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(secs: u64) -> Instant {
+        Instant::from_origin(Duration::from_secs(secs))
+    }
+
+    // S106, W51, ENGINE scenario 2
+    #[test]
+    fn idle_is_suppressed_after_five_seconds_once() {
+        let mut role = Role::default();
+        assert_eq!(role.poll(at(0)), None);
+        assert_eq!(role.deadline(at(0)), Some(at(5)));
+        assert_eq!(role.poll(at(5)), Some(Change::Suppress));
+        role.suppressed(at(5));
+        assert_eq!((role.poll(at(100)), role.deadline(at(100))), (None, None));
+    }
+
+    // ENGINE scenario 49
+    #[test]
+    fn a_revive_without_offers_is_repeated_ever_more_slowly() {
+        let mut role = Role { suppressed: true, ..Role::default() };
+        role.waiting.insert((at(0), SpecId(1)));
+        let (mut now, mut revived) = (at(10), alloc::vec::Vec::new());
+        while revived.len() < 6 {
+            match role.poll(now) {
+                Some(Change::Revive) => {
+                    role.revived(now, CallId::for_tests(1));
+                    role.answered(now, CallId::for_tests(1), true);
+                    revived.push(now);
+                }
+                Some(Change::Suppress) => panic!("it is wanted"),
+                None => now = role.deadline(now).unwrap(),
+            }
+        }
+        let gaps: alloc::vec::Vec<u64> =
+            revived.windows(2).map(|w| w[1].saturating_duration_since(w[0]).as_secs()).collect();
+        assert_eq!(gaps, [31, 61, 121, 241, 301]);
+    }
+
+    // ENGINE scenario 50
+    #[test]
+    fn a_long_filter_hides_only_what_came_later() {
+        let mut role = Role::default();
+        role.waiting.insert((at(0), SpecId(1)));
+        role.demand();
+        role.declined(at(0), Duration::from_secs(120));
+        assert_eq!(role.poll(at(1)), None);
+        role.demand();
+        assert_eq!(role.poll(at(2)), None);
+        assert_eq!(role.poll(at(3)), Some(Change::Revive));
+        role.revived(at(3), CallId::for_tests(1));
+        assert!(role.has_stragglers(at(60)));
+        role.answered(at(60), CallId::for_tests(1), true);
+        assert!(role.has_stragglers(at(61)) && !role.has_stragglers(at(62)));
+    }
+}

@@ -1,0 +1,826 @@
+//! The engine itself: what it holds, how an input is worked off, and what comes out.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::attempt::{AttemptId, SlotId, SpecId};
+use super::book::{Book, Standing};
+use super::config::{Config, OnRemoved};
+use super::demand::{Change, Role};
+use super::event::Event;
+use super::ghost::Ghosts;
+use super::kills::Kills;
+use super::offers::{Accepts, AgentState};
+use super::reconcile::{AGAIN, Ask, Reconciler, Subject};
+use super::record;
+use super::recover::Recovered;
+use super::writer::{Effect, Stall, Writer};
+use crate::log::{debug, info};
+use crate::rng::Rng;
+use crate::scheduler::{self, CallError, CallId, CallSink, Calls, Client, FatalReason, Outcome, Outgoing, Session};
+use crate::{Deadline, Input, Instant, Key, Machine, Offers, Output, StoreFailure, UnixTime};
+use mesos_proto::store;
+
+/// Acknowledgements handed to the client at once; the rest waits here.
+const ACKS_AT_ONCE: usize = 64;
+
+/// Keeps declared tasks running: matches offers, launches, restarts, scales, reconciles, and writes down first whatever
+/// must not be lost.
+///
+/// It is a [`Machine`] around a [`scheduler::Client`]; see the [module's manual](crate::engine).
+#[derive(Debug)]
+pub struct Engine {
+    pub(super) config: Config,
+    pub(super) client: Client,
+    pub(super) rng: Rng,
+    pub(super) now: Instant,
+    /// What the wall clock showed, and when.
+    wall: Option<(Instant, UnixTime)>,
+    pub(super) incarnation: u64,
+    /// Whether the store held this framework when the engine started, or it was made since.
+    pub(super) knew_framework: bool,
+    pub(super) retired: Vec<String>,
+    /// The framework's record says what is true.
+    framework_written: bool,
+    pub(super) first_seen: Option<UnixTime>,
+    /// When the framework was last removed by others.
+    pub(super) removed_at: Option<Instant>,
+    /// A new client that may not begin before this batch is durable.
+    pub(super) client_waits: Option<u64>,
+    pub(super) marker: store::engine::Marker,
+    pub(super) book: Book,
+    pub(super) roles: BTreeMap<Arc<str>, Role>,
+    pub(super) agents: BTreeMap<String, AgentState>,
+    pub(super) ghosts: Ghosts,
+    pub(super) accepts: Accepts,
+    pub(super) in_hand: Vec<Offers>,
+    pub(super) kills: Kills,
+    pub(super) reconciler: Reconciler,
+    pub(super) writer: Writer,
+    pub(super) timers: BTreeSet<(Instant, Timer)>,
+    pub(super) sent: BTreeMap<CallId, Sent>,
+    /// Counts subscriptions.
+    pub(super) session: u64,
+    pub(super) subscribed: bool,
+    /// No call may leave before this batch is durable.
+    gate: u64,
+    acks: VecDeque<Effect>,
+    acks_under_way: usize,
+    outputs: VecDeque<Output<Event>>,
+    effects: Vec<(Option<SlotId>, Effect)>,
+    dirty_slots: BTreeSet<SlotId>,
+    /// Records to be written again, or removed.
+    dirty_records: BTreeSet<Record>,
+    client_deadline: Option<Deadline>,
+    recovered: Option<Recovered>,
+    ended: bool,
+}
+
+/// Whose timer it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    Attempt(AttemptId),
+    Ghost(Arc<str>),
+    /// Tasks had long enough to end.
+    Uninstall,
+}
+
+/// What a call was for.
+#[derive(Debug)]
+pub(super) enum Sent {
+    Accept(Vec<AttemptId>),
+    Revive(Vec<Arc<str>>),
+    Acknowledge,
+}
+
+/// A record of the store.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Record {
+    Slot(SlotId, Key),
+    Attempt(AttemptId, Key),
+    Ghost(Arc<str>),
+}
+
+impl Engine {
+    pub(super) fn build(config: Config, recovered: Recovered, seed: u64) -> Self {
+        let client = Client::new(config.client.clone(), seed);
+        let roles = client.framework().roles.iter().map(|role| (Arc::from(role.as_str()), Role::default())).collect();
+        Self {
+            client,
+            rng: Rng::new(seed ^ recovered.incarnation.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            now: Instant::ORIGIN,
+            wall: None,
+            incarnation: recovered.incarnation,
+            knew_framework: recovered.framework.is_some(),
+            framework_written: recovered.framework.is_some(),
+            removed_at: None,
+            client_waits: None,
+            retired: recovered.framework.as_ref().map(|framework| framework.retired.clone()).unwrap_or_default(),
+            first_seen: recovered
+                .framework
+                .as_ref()
+                .and_then(|framework| framework.first_seen)
+                .map(|millis| UnixTime::from_epoch(Duration::from_millis(millis))),
+            marker: recovered.marker,
+            book: Book::default(),
+            roles,
+            agents: BTreeMap::new(),
+            ghosts: Ghosts::default(),
+            accepts: Accepts::default(),
+            in_hand: Vec::new(),
+            kills: Kills::default(),
+            reconciler: Reconciler::new(config.reconcile_every, config.implicit_every),
+            writer: Writer::new(),
+            timers: BTreeSet::new(),
+            sent: BTreeMap::new(),
+            session: 0,
+            subscribed: false,
+            gate: 0,
+            acks: VecDeque::new(),
+            acks_under_way: 0,
+            outputs: VecDeque::new(),
+            effects: Vec::new(),
+            dirty_slots: BTreeSet::new(),
+            dirty_records: BTreeSet::new(),
+            client_deadline: None,
+            recovered: Some(recovered),
+            ended: false,
+            config,
+        }
+    }
+
+    /// The calls of the protocol, beside the engine's own: messages, operations, inverse offers. All offers are the
+    /// engine's: they are answered before anybody else sees them.
+    pub fn calls(&mut self) -> Calls<'_> {
+        Calls::new(self)
+    }
+
+    /// Where the subscription stands.
+    #[must_use]
+    pub fn session(&self) -> Session {
+        self.client.session()
+    }
+
+    /// Uses these credentials from the next request on.
+    pub fn set_authorization(&mut self, authorization: crate::Authorization) {
+        self.client.set_authorization(authorization);
+    }
+
+    /// What the wall clock shows now, if anybody said so.
+    pub(super) fn wall_now(&self) -> Option<UnixTime> {
+        self.wall.map(|(at, wall)| wall + self.now.saturating_duration_since(at))
+    }
+
+    /// Whether calls may leave: subscribed, and all durable that must be first.
+    pub(super) fn may_call(&self) -> bool {
+        self.subscribed && self.writer.is_durable(self.gate) && !self.ended
+    }
+
+    // What has changed.
+
+    /// The sums of this slot's spec have to be looked at again.
+    pub(super) fn touch_dirty(&mut self, id: SlotId) {
+        self.dirty_slots.insert(id);
+    }
+
+    pub(super) fn touch_slot(&mut self, id: SlotId) {
+        self.dirty_slots.insert(id);
+        if let Some(spec) = self.book.specs.get(&id.spec) {
+            self.dirty_records.insert(Record::Slot(id, record::slot_key(spec.spec.name(), id.index)));
+        }
+    }
+
+    pub(super) fn touch_attempt(&mut self, id: AttemptId) {
+        self.dirty_slots.insert(id.slot);
+        if let Some(spec) = self.book.specs.get(&id.slot.spec) {
+            self.dirty_records.insert(Record::Attempt(id, record::attempt_key(spec.spec.name(), id)));
+        }
+    }
+
+    pub(super) fn touch_ghost(&mut self, task_id: &Arc<str>) {
+        self.dirty_records.insert(Record::Ghost(task_id.clone()));
+    }
+
+    /// Demand has come up in a spec.
+    pub(super) fn demand(&mut self, id: SpecId) {
+        let Some(spec) = self.book.specs.get(&id) else { return };
+        if let Some(role) = self.roles.get_mut(spec.spec.role()) {
+            role.demand();
+        }
+    }
+
+    /// A slot that is spent goes, and a removed spec with its last one.
+    pub(super) fn remove_slot(&mut self, id: SlotId) {
+        self.touch_slot(id);
+        if let Some(spec) = self.book.specs.get_mut(&id.spec) {
+            spec.remove_slot(id.index);
+        }
+        self.update_role(id.spec);
+    }
+
+    /// Brings a slot's part in the sums up to date.
+    pub(super) fn refresh_slot(&mut self, id: SlotId) {
+        if let Some(spec) = self.book.specs.get_mut(&id.spec) {
+            spec.refresh(id.index);
+        }
+        self.update_role(id.spec);
+    }
+
+    /// Tells a spec's role when the first of its instances may go.
+    pub(super) fn update_role(&mut self, id: SpecId) {
+        let Some(spec) = self.book.specs.get_mut(&id) else { return };
+        let first = spec.sums.waiting.first().map(|(at, _)| *at);
+        let told = core::mem::replace(&mut spec.first_waiting, first);
+        if let (true, Some(role)) = (told != first, self.roles.get_mut(spec.spec.role())) {
+            if let Some(told) = told {
+                role.waiting.remove(&(told, id));
+            }
+            if let Some(first) = first {
+                role.waiting.insert((first, id));
+            }
+        }
+    }
+
+    /// Works off what has changed, until nothing follows from it any more.
+    pub(super) fn refresh(&mut self) {
+        let mut specs = BTreeSet::new();
+        while let Some(id) = self.dirty_slots.pop_first() {
+            self.refresh_slot(id);
+            specs.insert(id.spec);
+            if self.dirty_slots.is_empty() {
+                for spec in core::mem::take(&mut specs) {
+                    self.roll(spec);
+                    self.tell_standing(spec);
+                }
+            }
+        }
+    }
+
+    fn tell_standing(&mut self, id: SpecId) {
+        let Some(spec) = self.book.specs.get_mut(&id) else { return };
+        let name = || spec.spec.name().to_string();
+        if spec.removed {
+            if spec.slots.is_empty() {
+                let event = Event::SpecRemoved { spec: name() };
+                self.drop_spec(id);
+                self.tell(None, event);
+            }
+            return;
+        }
+        let standing = spec.standing();
+        if spec.told == Some(standing) {
+            return;
+        }
+        let event = match standing {
+            Standing::Satisfied => Some(Event::SpecSatisfied { spec: name() }),
+            Standing::Degraded => Some(Event::SpecDegraded { spec: name() }),
+            Standing::Progressing => None,
+        };
+        spec.told = Some(standing);
+        if let Some(event) = event {
+            self.tell(None, event);
+        }
+    }
+
+    // Effects, and what they wait for.
+
+    /// Tells an event, once what it is about is durable.
+    pub(super) fn tell(&mut self, slot: Option<SlotId>, event: Event) {
+        self.effects.push((slot, Effect::Tell(event)));
+    }
+
+    /// Does something once the slot's changes are durable.
+    pub(super) fn later(&mut self, slot: Option<SlotId>, effect: Effect) {
+        self.effects.push((slot, effect));
+    }
+
+    /// Does something once this batch is durable.
+    pub(super) fn when_durable(&mut self, batch: u64, effect: Effect) {
+        if self.writer.is_durable(batch) {
+            self.perform(effect);
+        } else {
+            self.writer.hold(batch, effect);
+        }
+    }
+
+    /// Writes the intents of one ACCEPT, all together.
+    pub(super) fn write_intents(&mut self, attempts: &[AttemptId]) -> u64 {
+        let slots: BTreeSet<SlotId> = attempts.iter().map(|attempt| attempt.slot).collect();
+        let mut group = Vec::new();
+        self.dirty_records = core::mem::take(&mut self.dirty_records)
+            .into_iter()
+            .filter_map(|record| {
+                let mine = match &record {
+                    Record::Slot(id, _) => slots.contains(id),
+                    Record::Attempt(id, _) => slots.contains(&id.slot),
+                    Record::Ghost(_) => false,
+                };
+                if mine {
+                    group.push(record);
+                    None
+                } else {
+                    Some(record)
+                }
+            })
+            .collect();
+        self.write(group)
+    }
+
+    /// Writes these records as they are now, in one batch.
+    fn write(&mut self, records: Vec<Record>) -> u64 {
+        let mut ops = Vec::with_capacity(records.len());
+        let mut slots = Vec::new();
+        for record in records {
+            match record {
+                Record::Slot(id, key) => {
+                    let value = self.book.slot(id).map(|slot| self.slot_record(slot));
+                    slots.push(id);
+                    ops.push((key, value));
+                }
+                Record::Attempt(id, key) => {
+                    let value = self.book.attempt(id).map(|attempt| self.attempt_record(attempt));
+                    slots.push(id.slot);
+                    ops.push((key, value));
+                }
+                Record::Ghost(task_id) => {
+                    let ghost = self.ghosts.get(&task_id).filter(|ghost| ghost.was.is_some());
+                    let value = ghost.and_then(|ghost| self.ghost_record(&task_id, ghost));
+                    ops.push((super::ghost::key(&task_id), value));
+                }
+            }
+        }
+        let batch = self.writer.write(self.now, ops);
+        for id in slots {
+            if let Some(slot) = self.book.slot_mut(id) {
+                slot.written_in = batch;
+            }
+        }
+        batch
+    }
+
+    /// Writes what has changed, and lets go of what need not wait for it.
+    fn flush(&mut self) {
+        if !self.dirty_records.is_empty() {
+            // A ghost and the attempt that it was belong together, and so do a slot and its attempts: all of a step
+            // goes into one batch if it fits, else slot by slot.
+            let records: Vec<Record> = core::mem::take(&mut self.dirty_records).into_iter().collect();
+            for group in groups(records) {
+                self.write(group);
+            }
+        }
+        let last = self.writer.last();
+        for (slot, effect) in core::mem::take(&mut self.effects) {
+            let batch = match slot {
+                None => 0,
+                Some(id) => self.book.slot(id).map_or(last, |slot| slot.written_in),
+            };
+            self.when_durable(batch, effect);
+        }
+        if let Some(batch) = self.writer.poll(self.now) {
+            self.outputs.push_back(Output::Persist(batch));
+        }
+    }
+
+    /// Something is durable, or need not be.
+    fn perform(&mut self, effect: Effect) {
+        if self.ended {
+            return;
+        }
+        match effect {
+            Effect::Acknowledge { .. } => self.acks.push_back(effect),
+            Effect::Accept(id) => self.accept(id),
+            Effect::Kill(id) => self.send_kill(id),
+            Effect::Tell(event) => self.outputs.push_back(Output::Event(event)),
+            Effect::Teardown => self.client.teardown(),
+        }
+    }
+
+    /// Hands acknowledgements to the client, some at a time.
+    fn send_acks(&mut self) {
+        while self.may_call() && self.acks_under_way < ACKS_AT_ONCE {
+            let Some(Effect::Acknowledge { agent_id, task_id, uuid }) = self.acks.pop_front() else { return };
+            // One that can't be sent comes again by itself: the agent repeats the update.
+            if let Ok(call) = scheduler::acknowledge(&mut self.client, &task_id, &agent_id, &uuid) {
+                self.acks_under_way += 1;
+                self.sent.insert(call, Sent::Acknowledge);
+            }
+        }
+    }
+
+    // Inputs.
+
+    /// The first input: what was recovered takes its place.
+    fn start(&mut self) {
+        if let Some(recovered) = self.recovered.take() {
+            self.restore(recovered);
+            self.flush();
+        }
+    }
+
+    fn on_persisted(&mut self, ticket: crate::Ticket) {
+        let (effects, stall) = self.writer.persisted(ticket);
+        for effect in effects {
+            self.perform(effect);
+        }
+        if stall.is_some() {
+            self.tell(None, Event::StoreBack);
+        }
+    }
+
+    fn on_persist_failed(&mut self, ticket: crate::Ticket, failure: StoreFailure) {
+        debug!(%failure, "the store failed");
+        match failure {
+            StoreFailure::Unavailable(_) => self.writer.failed(self.now, ticket, failure),
+            StoreFailure::Fenced(_) => self.finish(Event::Fenced(failure)),
+            StoreFailure::Refused { .. } => self.finish(Event::StoreRefused(failure)),
+        }
+    }
+
+    /// Ends everything at once; what was to be told before still is.
+    fn finish(&mut self, event: Event) {
+        self.client.disconnect();
+        self.drain_client(true);
+        self.ended = true;
+        self.outputs.retain(|output| matches!(output, Output::Event(_) | Output::Abort(_)));
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn feed(&mut self, input: Input<'_>) {
+        match self.client_waits {
+            Some(batch) if !self.writer.is_durable(batch) => {}
+            _ => {
+                self.client_waits = None;
+                self.client.handle_input(self.now, input);
+            }
+        }
+    }
+
+    /// Takes what the client has to say. With `last`, its requests and events don't count any more.
+    fn drain_client(&mut self, last: bool) {
+        if self.client_waits.is_some_and(|batch| !self.writer.is_durable(batch)) {
+            self.client_deadline = None;
+            return;
+        }
+        loop {
+            match self.client.poll_output() {
+                Output::Request(request) if !last => self.outputs.push_back(Output::Request(request)),
+                Output::Abort(id) => self.outputs.push_back(Output::Abort(id)),
+                Output::Event(event) if !last => self.on_client_event(event),
+                Output::Request(_) | Output::Event(_) | Output::Persist(_) => {}
+                Output::Timeout(deadline) => {
+                    self.client_deadline = deadline;
+                    return;
+                }
+            }
+            if self.ended {
+                return;
+            }
+        }
+    }
+
+    fn on_client_event(&mut self, event: scheduler::Event) {
+        use scheduler::Event as E;
+        if self.config.protocol_events {
+            self.outputs.push_back(Output::Event(Event::Protocol(event.clone())));
+        }
+        match event {
+            E::Subscribed(subscribed) => self.on_subscribed(subscribed),
+            E::Offers(offers) => {
+                self.in_hand.push(offers);
+                if self.may_call() {
+                    self.match_offers();
+                }
+            }
+            E::Rescind(offer) => self.rescinded(&offer.value),
+            E::Update(update) => self.on_update(&update),
+            E::Failure(failure) => self.on_failure(&failure),
+            E::CallDone { id, outcome, .. } => self.on_call_done(id, &outcome),
+            E::Disconnected { reason, retry_at } => {
+                self.on_disconnected();
+                self.tell(None, Event::Disconnected { reason, retry_at });
+            }
+            E::InverseOffers(inverse) => {
+                // An agent is to be taken away: its tasks have nowhere to go yet.
+                let ids = inverse.iter().map(|offer| offer.id.value.as_str());
+                let filters = crate::v1::Filters { refuse_seconds: Some(60.0) };
+                let _ = self.client.calls().decline_inverse_offers(ids, Some(filters));
+            }
+            E::OperationUpdate(status) => {
+                let _ = self.client.calls().acknowledge_operation_status(&status);
+            }
+            E::Fatal(FatalReason::Removed) if self.config.on_removed == OnRemoved::FreshId => self.on_removed(),
+            E::Fatal(reason) => {
+                self.flush();
+                self.finish(Event::Fatal(reason));
+            }
+            E::Stopped { removed } => self.on_stopped(removed),
+            E::StreamOpened { .. }
+            | E::Heartbeat
+            | E::Message(_)
+            | E::RescindInverse(_)
+            | E::Malformed { .. }
+            | E::Unknown { .. } => {}
+        }
+    }
+
+    fn on_subscribed(&mut self, subscribed: scheduler::Subscribed) {
+        let now = self.now;
+        self.session += 1;
+        self.subscribed = true;
+        if !self.framework_written {
+            self.framework_written = true;
+            self.first_seen = self.first_seen.or(self.wall_now());
+            // One that the operator named may have tasks that this store has never heard of.
+            self.knew_framework |= self.config.client.framework().id.is_none();
+            info!(framework = %subscribed.framework_id.value, "a new framework");
+            self.gate = self.write_framework(&subscribed.framework_id.value);
+        }
+        let fresh = subscribed.first && self.incarnation == 1;
+        for role in self.roles.values_mut() {
+            role.subscribed(now, fresh);
+        }
+        self.reconciler.begin(now);
+        self.tell(None, Event::Subscribed(subscribed));
+        // What was to be killed is asked to end again: nobody knows what arrived.
+        for id in self.kills.under_way() {
+            self.later(Some(id.slot), Effect::Kill(id));
+        }
+    }
+
+    /// The framework's id is spent.
+    pub(super) fn forget_framework(&mut self) {
+        self.framework_written = false;
+        self.first_seen = None;
+    }
+
+    pub(super) fn on_disconnected(&mut self) {
+        if !self.subscribed {
+            return;
+        }
+        self.subscribed = false;
+        self.cancel_all();
+        self.reconciler.end();
+        self.acks.clear();
+        self.acks_under_way = 0;
+    }
+
+    fn on_failure(&mut self, failure: &crate::v1::scheduler::event::Failure) {
+        let Some(agent) = &failure.agent_id else { return };
+        let wait = match &failure.executor_id {
+            // It has no order against statuses: those that are on their way come first.
+            Some(_) => Duration::from_secs(5),
+            None => {
+                self.cancel_on(&agent.value);
+                Duration::ZERO
+            }
+        };
+        let executor = failure.executor_id.as_ref().map(|id| id.value.as_str());
+        let there: Vec<AttemptId> = self
+            .book
+            .on_agent(&agent.value)
+            .filter(|attempt| executor.is_none() || attempt.executor_id.as_deref().or(Some(&*attempt.task_id)) == executor)
+            .map(|attempt| attempt.id)
+            .collect();
+        for id in there {
+            self.ask(id, wait);
+        }
+    }
+
+    fn on_call_done(&mut self, call: CallId, outcome: &Outcome) {
+        match self.sent.remove(&call) {
+            Some(Sent::Accept(attempts)) => self.accepted(attempts, outcome),
+            Some(Sent::Revive(roles)) => {
+                let taken = matches!(outcome, Outcome::Accepted { .. } | Outcome::Carried);
+                for role in roles {
+                    if let Some(role) = self.roles.get_mut(&role) {
+                        role.answered(self.now, call, taken);
+                    }
+                }
+            }
+            Some(Sent::Acknowledge) => self.acks_under_way = self.acks_under_way.saturating_sub(1),
+            None => {}
+        }
+    }
+
+    // Time.
+
+    fn on_timers(&mut self) {
+        while let Some((at, _)) = self.timers.first() {
+            if *at > self.now {
+                break;
+            }
+            match self.timers.pop_first() {
+                Some((_, Timer::Attempt(id))) => self.on_attempt_timer(id),
+                Some((_, Timer::Ghost(task_id))) => self.on_ghost_timer(&task_id),
+                Some((_, Timer::Uninstall)) => self.begin_teardown(),
+                None => {}
+            }
+        }
+        if let Some(Stall::Began(since, failure)) = self.writer.stall(self.now) {
+            self.tell(None, Event::StoreStalled { since, failure });
+        }
+    }
+
+    /// Asks for the state of an attempt, after a while at the earliest.
+    pub(super) fn ask(&mut self, id: AttemptId, wait: Duration) {
+        if !self.subscribed {
+            return;
+        }
+        let Some(attempt) = self.book.attempt(id).filter(|attempt| attempt.state.may_run()) else { return };
+        let at = attempt.asked.map_or(self.now, |asked| asked + AGAIN).max(self.now + wait);
+        self.reconciler.ask(Subject::Attempt(id), at);
+    }
+
+    fn reconcile(&mut self) {
+        while self.may_call() {
+            match self.reconciler.poll(self.now, &mut self.rng) {
+                None => return,
+                Some(Ask::Run) => {
+                    let from = |asked: Option<Instant>| asked.map_or(self.now, |asked| asked + AGAIN);
+                    let attempts = self.book.attempts().filter(|attempt| attempt.state.may_run());
+                    let attempts = attempts.map(|attempt| (Subject::Attempt(attempt.id), from(attempt.asked)));
+                    let ghosts = self.ghosts.iter().filter(|(_, ghost)| ghost.was.is_some());
+                    let ghosts = ghosts.map(|(id, ghost)| (Subject::Ghost(id.clone()), from(ghost.asked)));
+                    let subjects: Vec<_> = attempts.chain(ghosts).collect();
+                    let tasks = self.reconciler.start_run(self.now, subjects, &mut self.rng);
+                    self.tell(None, Event::ReconcileStarted { tasks });
+                }
+                Some(Ask::Done(took)) => self.tell(None, Event::ReconcileDone { took }),
+                Some(Ask::Implicit) => drop(self.client.calls().reconcile_all()),
+                Some(Ask::Explicit(subjects)) => self.ask_all(subjects),
+            }
+        }
+    }
+
+    fn ask_all(&mut self, subjects: Vec<Subject>) {
+        let now = self.now;
+        let mut tasks: Vec<(Arc<str>, Option<String>)> = Vec::with_capacity(subjects.len());
+        let some = |agent: &str| (!agent.is_empty()).then(|| agent.to_string());
+        for subject in subjects {
+            match subject {
+                Subject::Attempt(id) => {
+                    if let Some(attempt) = self.book.attempt_mut(id) {
+                        attempt.asked = Some(now);
+                        tasks.push((attempt.task_id.clone(), some(&attempt.agent.id)));
+                    }
+                }
+                Subject::Ghost(id) => {
+                    if let Some(ghost) = self.ghosts.get_mut(&id) {
+                        ghost.asked = Some(now);
+                        tasks.push((id, some(&ghost.agent_id)));
+                    }
+                }
+            }
+        }
+        if self.client.calls().reconcile(tasks).is_err() {
+            self.reconciler.not_sent(now);
+        }
+    }
+
+    fn change_demand(&mut self) {
+        if !self.may_call() {
+            return;
+        }
+        let (mut suppress, mut revive) = (Vec::new(), Vec::new());
+        for (name, role) in &mut self.roles {
+            match role.poll(self.now) {
+                Some(Change::Suppress) => suppress.push(name.clone()),
+                Some(Change::Revive) => revive.push(name.clone()),
+                None => {}
+            }
+        }
+        let names = |roles: &[Arc<str>]| roles.iter().map(|role| role.to_string()).collect::<Vec<_>>();
+        if !suppress.is_empty() && self.client.calls().suppress(&suppress).is_ok() {
+            for role in &suppress {
+                if let Some(role) = self.roles.get_mut(role) {
+                    role.suppressed(self.now);
+                }
+            }
+            self.tell(None, Event::Suppressed { roles: names(&suppress) });
+        }
+        if revive.is_empty() {
+            return;
+        }
+        if let Ok(call) = self.client.calls().revive(&revive) {
+            for role in &revive {
+                if let Some(role) = self.roles.get_mut(role) {
+                    role.revived(self.now, call);
+                }
+            }
+            self.tell(None, Event::Revived { roles: names(&revive) });
+            self.sent.insert(call, Sent::Revive(revive));
+        }
+    }
+
+    /// Closes the gap between what is wanted and what is known.
+    fn settle(&mut self) {
+        if self.ended {
+            return;
+        }
+        if self.may_call() && !self.in_hand.is_empty() {
+            self.match_offers();
+        }
+        self.refresh();
+        self.start_kills();
+        self.reconcile();
+        self.change_demand();
+        self.uninstall_step();
+        self.flush();
+        self.send_acks();
+    }
+
+    fn deadline(&self) -> Option<Deadline> {
+        let own = |at: Option<Instant>, what| at.map(|at| Deadline { at, what });
+        let roles = self.roles.values().filter_map(|role| role.deadline(self.now)).min();
+        let subscribed = self.may_call();
+        [
+            self.client_deadline,
+            own(self.timers.first().map(|(at, _)| *at), "task"),
+            own(self.writer.deadline(), "store"),
+            own(self.reconciler.deadline().filter(|_| subscribed), "reconcile"),
+            own(roles.filter(|_| subscribed), "demand"),
+        ]
+        .into_iter()
+        .flatten()
+        .min_by_key(|deadline| deadline.at)
+    }
+}
+
+impl Machine for Engine {
+    type Event = Event;
+
+    fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        if self.ended {
+            return;
+        }
+        self.now = self.now.max(now);
+        if let Input::Wall(wall) = input {
+            self.wall = Some((self.now, wall));
+            return;
+        }
+        self.start();
+        match input {
+            Input::Persisted { ticket } => self.on_persisted(ticket),
+            Input::PersistFailed { ticket, failure } => self.on_persist_failed(ticket, failure),
+            Input::Timeout => {
+                self.feed(Input::Timeout);
+                self.on_timers();
+            }
+            input => self.feed(input),
+        }
+    }
+
+    fn poll_output(&mut self) -> Output<Event> {
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return output;
+            }
+            if self.ended {
+                return Output::Timeout(None);
+            }
+            self.drain_client(false);
+            self.settle();
+            // What the step asked of the client comes out in the next round.
+            self.drain_client(false);
+            if self.outputs.is_empty() && self.effects.is_empty() && self.dirty_slots.is_empty() {
+                return Output::Timeout(self.deadline());
+            }
+        }
+    }
+}
+
+impl CallSink for Engine {
+    fn submit(&mut self, call: Outgoing) -> Result<CallId, CallError> {
+        self.client.submit(call)
+    }
+}
+
+/// Records that belong together stay together: those of a slot, and with them all ghosts of the step.
+fn groups(records: Vec<Record>) -> Vec<Vec<Record>> {
+    /// As many as surely fit one batch.
+    const TOGETHER: usize = 200;
+    if records.len() <= TOGETHER {
+        return alloc::vec![records];
+    }
+    let mut by_slot: BTreeMap<Option<SlotId>, Vec<Record>> = BTreeMap::new();
+    for record in records {
+        let slot = match &record {
+            Record::Slot(id, _) => Some(*id),
+            Record::Attempt(id, _) => Some(id.slot),
+            Record::Ghost(_) => None,
+        };
+        by_slot.entry(slot).or_default().push(record);
+    }
+    // Ghosts first: a crash between leaves a task twice in the books, never not at all.
+    let mut groups = Vec::new();
+    for (slot, records) in by_slot {
+        match slot {
+            None => groups.extend(records.chunks(TOGETHER).map(<[Record]>::to_vec)),
+            Some(_) => groups.push(records),
+        }
+    }
+    groups
+}

@@ -1,0 +1,286 @@
+//! What the engine tells.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use super::attempt::{KillReason, State};
+use super::recover::Quarantined;
+use super::launch::Revision;
+use crate::scheduler::{DisconnectReason, FatalReason, Subscribed};
+use crate::{Instant, StoreFailure, scheduler, v1};
+
+/// What has happened. [`Fatal`](Self::Fatal), [`Fenced`](Self::Fenced), [`StoreRefused`](Self::StoreRefused) and
+/// [`Stopped`](Self::Stopped) are terminal.
+///
+/// What concerns a task is told once it is durable, in order for each instance; after a crash it may be told again.
+/// Nothing is lost if an event is.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The framework is subscribed; again after each reconnection.
+    Subscribed(Subscribed),
+    /// The subscription, or an attempt at one, has ended. Tasks run on.
+    Disconnected {
+        /// Why.
+        reason: DisconnectReason,
+        /// When the next attempt starts; `None` when it waits for new credentials.
+        retry_at: Option<Instant>,
+    },
+    /// A spec is in force.
+    SpecApplied {
+        /// Its name.
+        spec: String,
+        /// What its instances are to have.
+        revision: Revision,
+    },
+    /// Every wanted instance of a spec is ready, or finished.
+    SpecSatisfied {
+        /// Its name.
+        spec: String,
+    },
+    /// The engine has given an instance of a spec up; it needs a new revision, or [`retry`](super::Engine::retry).
+    SpecDegraded {
+        /// Its name.
+        spec: String,
+    },
+    /// The last task of a removed spec has ended.
+    SpecRemoved {
+        /// Its name.
+        spec: String,
+    },
+    /// An instance waits for its next attempt.
+    InstanceWaiting {
+        /// The spec.
+        spec: String,
+        /// The instance.
+        index: u32,
+        /// How its last attempt ended.
+        cause: EndClass,
+        /// How long it is held back.
+        delay: Duration,
+    },
+    /// An instance is given up.
+    InstanceHeld {
+        /// The spec.
+        spec: String,
+        /// The instance.
+        index: u32,
+        /// Why.
+        why: Held,
+    },
+    /// A task runs: once for each (S122).
+    TaskLaunched(Task),
+    /// The state of a task, or what is known of it, has changed (S123).
+    TaskUpdated(Task),
+    /// A task has been running for long enough, and is healthy if that can be known.
+    TaskReady(Task),
+    /// A task that could not be reached is back.
+    TaskReturned(Task),
+    /// A task has ended and has left the engine's hands (S124).
+    TaskEnded {
+        /// The task as it was last.
+        task: Task,
+        /// How.
+        class: EndClass,
+    },
+    /// A task of this framework that the engine does not know.
+    UnknownTask {
+        /// Its id.
+        task_id: String,
+        /// Where it is.
+        agent_id: Option<String>,
+        /// Its state.
+        state: v1::TaskState,
+        /// Whether it is being killed.
+        killed: bool,
+    },
+    /// Offers of one step were answered.
+    OffersAnswered {
+        /// How many were used, wholly or in part.
+        accepted: u32,
+        /// How many were declined.
+        declined: u32,
+        /// Tasks launched on them.
+        launched: u32,
+    },
+    /// No more offers for these roles are wanted.
+    Suppressed {
+        /// The roles.
+        roles: Vec<String>,
+    },
+    /// Offers for these roles are wanted again.
+    Revived {
+        /// The roles.
+        roles: Vec<String>,
+    },
+    /// The master is being asked for the state of tasks.
+    ReconcileStarted {
+        /// How many are asked for.
+        tasks: usize,
+    },
+    /// All questions are answered.
+    ReconcileDone {
+        /// How long it took.
+        took: Duration,
+    },
+    /// An agent has failed a spec several times and is avoided by it for a while.
+    AgentAvoided {
+        /// The spec.
+        spec: String,
+        /// The agent.
+        agent_id: String,
+        /// For how long.
+        during: Duration,
+    },
+    /// The store has not taken a batch for this long. Nothing is launched and no status acknowledged meanwhile.
+    StoreStalled {
+        /// Since when.
+        since: Duration,
+        /// What it said last.
+        failure: Option<StoreFailure>,
+    },
+    /// The store works again.
+    StoreBack,
+    /// A record of the store can't be read. It is left as it is; its instance is blocked.
+    RecordQuarantined(Quarantined),
+    /// A stored spec isn't among those given by the program; it is kept running.
+    SpecKept {
+        /// Its name.
+        spec: String,
+    },
+    /// Another instance owns the store. Nothing more is sent. Terminal.
+    Fenced(StoreFailure),
+    /// The store can't take a record. Terminal.
+    StoreRefused(StoreFailure),
+    /// The framework has been removed and another one is made, as the configuration wants it.
+    FrameworkRemoved {
+        /// The id that is spent.
+        framework_id: String,
+    },
+    /// An event of the protocol, as it came; only if [asked for](super::Config::protocol_events).
+    Protocol(scheduler::Event),
+    /// The framework cannot go on. Terminal.
+    Fatal(FatalReason),
+    /// The engine has ended as asked. Terminal.
+    Stopped {
+        /// Whether the framework has been removed from the master.
+        removed: bool,
+    },
+}
+
+/// A task as the engine knows it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Task {
+    /// Its id at Mesos.
+    pub task_id: String,
+    /// Its spec.
+    pub spec: String,
+    /// Which instance of the spec.
+    pub index: u32,
+    /// Which attempt at that instance.
+    pub generation: u64,
+    /// What it was launched from.
+    pub revision: Revision,
+    /// Where it stands with the engine.
+    pub state: State,
+    /// The state that Mesos last told; `None` before the first status.
+    pub task_state: Option<v1::TaskState>,
+    /// Why Mesos says so.
+    pub reason: Option<v1::task_status::Reason>,
+    /// Who said so.
+    pub source: Option<v1::task_status::Source>,
+    /// A text for people.
+    pub message: Option<String>,
+    /// Whether its health check passes, if it has one.
+    pub healthy: Option<bool>,
+    /// Whether it counts as ready.
+    pub ready: bool,
+    /// The agent.
+    pub agent_id: String,
+    /// The agent's host name.
+    pub hostname: String,
+    /// The ports it was given, static ones first.
+    pub ports: Vec<u16>,
+    /// The resources it was given, as Mesos writes them.
+    pub resources: String,
+    /// Its executor.
+    pub executor_id: Option<String>,
+    /// Addresses and the like (S128).
+    pub container: Option<v1::ContainerStatus>,
+    /// How long it has been running (S119).
+    pub running_for: Option<Duration>,
+}
+
+impl Task {
+    /// Why it is being killed, if it is.
+    #[must_use]
+    pub const fn killing(&self) -> Option<KillReason> {
+        match self.state {
+            State::Killing(why) => Some(why),
+            _ => None,
+        }
+    }
+}
+
+/// `web-0 (shop.web-0.3.1-k2j4x9ab): RUNNING`
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{} ({}): ", self.spec, self.index, self.task_id)?;
+        match self.task_state {
+            Some(state) => {
+                let name = state.as_str_name();
+                f.write_str(name.strip_prefix("TASK_").unwrap_or(name))
+            }
+            None => write!(f, "{:?}", self.state),
+        }
+    }
+}
+
+/// How an attempt ended, and so what its instance does next (ENGINE 1.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum EndClass {
+    /// TASK_FINISHED.
+    Ok,
+    /// The task's own fault: failed, unhealthy, overdue.
+    Fault,
+    /// Mesos refuses the task.
+    Invalid,
+    /// Not the task's fault: dropped, gone, never launched.
+    Infra,
+    /// Its agent was drained.
+    Drain,
+    /// Somebody else killed it.
+    External,
+    /// We killed it.
+    Wanted,
+}
+
+/// Why a task is no longer counted although it may come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum GhostReason {
+    /// Unreachable for too long.
+    Expired,
+    /// The master does not know it.
+    Unknown,
+    /// An operator says that its agent is gone.
+    GoneByOperator,
+    /// It was to end, and could not be reached.
+    Abandoned,
+}
+
+/// Why an instance is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Held {
+    /// It failed as often as its spec allows.
+    Exhausted,
+    /// Mesos refused it three times in a row.
+    Invalid,
+    /// A record of it can't be read.
+    Quarantined,
+}

@@ -1,0 +1,244 @@
+//! Tasks that are nobody's: given up by their slots, or never known. They are killed when they show life.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use super::attempt::{Since, SlotId, State};
+use super::book::Mark;
+use super::config::UnknownTasks;
+use super::engine::{Engine, Timer};
+use super::event::{Event, GhostReason};
+use super::reconcile::Subject;
+use super::launch::Revision;
+use super::table::Row;
+use super::{id, kills};
+use crate::{Instant, Update};
+
+/// A master forgets agents after this time, and so do we.
+const FORGET: Duration = Duration::from_secs(14 * 86_400);
+const MOST: usize = 10_000;
+/// The grace period of a task whose spec isn't known.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A task that isn't counted.
+#[derive(Clone, Debug)]
+pub(super) struct Ghost {
+    pub(super) agent_id: Box<str>,
+    /// What it was; `None` if it never was ours as far as we know, and then there is no record of it.
+    pub(super) was: Option<Was>,
+    pub(super) since: Since,
+    /// It has shown life, and is being killed.
+    pub(super) kills_sent: u32,
+    pub(super) asked: Option<Instant>,
+    pub(super) due: Option<Instant>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Was {
+    pub(super) spec: Arc<str>,
+    pub(super) index: u32,
+    pub(super) revision: Revision,
+    pub(super) why: GhostReason,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Ghosts {
+    by_id: BTreeMap<Arc<str>, Ghost>,
+    by_age: BTreeSet<(Instant, Arc<str>)>,
+}
+
+impl Ghosts {
+    pub(super) fn get(&self, task_id: &str) -> Option<&Ghost> {
+        self.by_id.get(task_id)
+    }
+
+    pub(super) fn get_mut(&mut self, task_id: &str) -> Option<&mut Ghost> {
+        self.by_id.get_mut(task_id)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Ghost)> {
+        self.by_id.iter()
+    }
+
+    fn insert(&mut self, now: Instant, task_id: Arc<str>, ghost: Ghost) {
+        self.by_age.insert((now, task_id.clone()));
+        self.by_id.insert(task_id, ghost);
+    }
+
+    fn remove(&mut self, task_id: &str) -> Option<Ghost> {
+        // The entry of its age goes when its turn comes.
+        self.by_id.remove(task_id)
+    }
+
+    /// The oldest one, if there are too many.
+    fn surplus(&mut self) -> Option<Arc<str>> {
+        while self.by_age.len() > MOST {
+            let (_, id) = self.by_age.pop_first()?;
+            if self.by_id.contains_key(&id) {
+                return Some(id);
+            }
+        }
+        None
+    }
+}
+
+impl Engine {
+    /// Somebody may come back.
+    pub(super) fn haunt(&mut self, task_id: Arc<str>, ghost: Ghost) {
+        self.ghosts.insert(self.now, task_id.clone(), ghost);
+        self.touch_ghost(&task_id);
+        self.set_ghost_timer(&task_id);
+        while let Some(oldest) = self.ghosts.surplus() {
+            self.lay(&oldest);
+        }
+    }
+
+    /// It will not come back any more.
+    pub(super) fn lay(&mut self, task_id: &Arc<str>) {
+        if let Some(ghost) = self.ghosts.remove(task_id) {
+            if let Some(due) = ghost.due {
+                self.timers.remove(&(due, Timer::Ghost(task_id.clone())));
+            }
+            self.reconciler.answered(&Subject::Ghost(task_id.clone()));
+            if ghost.was.is_some() {
+                self.touch_ghost(task_id);
+            }
+        }
+    }
+
+    pub(super) fn set_ghost_timer(&mut self, task_id: &Arc<str>) {
+        let now = self.now;
+        let wait = |ghost: &Ghost| match ghost.kills_sent {
+            0 => ghost.since.plus(FORGET).max(now),
+            sent => now + kills::wait(GRACE, sent),
+        };
+        let Some(ghost) = self.ghosts.get_mut(task_id) else { return };
+        let (old, new) = (ghost.due, wait(ghost));
+        ghost.due = Some(new);
+        if let Some(old) = old {
+            self.timers.remove(&(old, Timer::Ghost(task_id.clone())));
+        }
+        self.timers.insert((new, Timer::Ghost(task_id.clone())));
+    }
+
+    pub(super) fn on_ghost_timer(&mut self, task_id: &Arc<str>) {
+        let Some(ghost) = self.ghosts.get(task_id) else { return };
+        if ghost.since.elapsed(self.now) >= FORGET {
+            self.lay(task_id);
+        } else {
+            if ghost.kills_sent > 0 {
+                self.kill_ghost(task_id);
+            }
+            self.set_ghost_timer(task_id);
+        }
+    }
+
+    fn kill_ghost(&mut self, task_id: &Arc<str>) {
+        let may = self.may_call();
+        let Some(ghost) = self.ghosts.get_mut(task_id) else { return };
+        if may {
+            ghost.kills_sent = ghost.kills_sent.saturating_add(1);
+            let agent = Some(&*ghost.agent_id).filter(|id| !id.is_empty());
+            // Lost calls are repeated by the timer.
+            let _ = self.client.calls().kill(&**task_id, agent, None);
+        } else {
+            ghost.kills_sent = ghost.kills_sent.max(1);
+        }
+    }
+
+    /// A status of a ghost.
+    pub(super) fn on_ghost(&mut self, task_id: &Arc<str>, row: Row) {
+        match row {
+            row if row.is_life() => {
+                if self.readopt(task_id, row) {
+                    return;
+                }
+                if self.ghosts.get(task_id).is_some_and(|ghost| ghost.kills_sent == 0) {
+                    self.kill_ghost(task_id);
+                    self.set_ghost_timer(task_id);
+                }
+            }
+            // It says itself that it ends, or isn't to be seen.
+            Row::Killing | Row::Unreachable | Row::Unknown | Row::GoneByOperator | Row::DrainedForGood => {}
+            _ => self.lay(task_id),
+        }
+    }
+
+    /// A ghost that shows life takes its place again, if nobody else has.
+    fn readopt(&mut self, task_id: &Arc<str>, row: Row) -> bool {
+        let Some(Ghost { was: Some(was), agent_id, kills_sent: 0, .. }) = self.ghosts.get(task_id).cloned() else {
+            return false;
+        };
+        if was.why == GhostReason::Abandoned {
+            return false;
+        }
+        let Some(spec) = self.book.id(&was.spec) else { return false };
+        let slot_id = SlotId { spec, index: was.index };
+        let revision = self.book.specs.get(&spec).map(|spec| spec.revision);
+        let Some(slot) = self.book.slot(slot_id) else { return false };
+        let alone = slot.current.is_none() && slot.successor.is_none();
+        let prepared = slot.attempts().map(|a| (a.id, a.state)).find(|(_, state)| *state == State::Prepared);
+        let free = alone || slot.successor.is_none() && prepared.is_some();
+        let fits = slot.wanted && slot.mark == Mark::None && revision == Some(was.revision);
+        let Some(parsed) = id::parse(task_id).filter(|_| free && fits) else { return false };
+        if let Some((prepared, _)) = prepared {
+            self.cancel_of(prepared);
+        }
+        self.adopt(slot_id, parsed.generation, task_id.clone(), &agent_id, was.revision, row);
+        self.lay(task_id);
+        true
+    }
+
+    /// A status of a task that isn't known (rule X).
+    pub(super) fn on_unknown(&mut self, update: &Update, row: Row) {
+        let task_id = update.task_id();
+        if !row.is_life() {
+            return;
+        }
+        let reconciled = update.reason() == Some(crate::v1::task_status::Reason::Reconciliation);
+        if self.has_ended(task_id) && !reconciled {
+            // An agent that was away sends what it had to say from the start.
+            return;
+        }
+        let made_now = id::parse(task_id).is_some_and(|id| id.incarnation == self.incarnation);
+        let armed = self.knew_framework || made_now;
+        let killed = armed && self.config.unknown_tasks == UnknownTasks::Kill;
+        let event = Event::UnknownTask {
+            task_id: task_id.to_string(),
+            agent_id: update.agent_id().map(ToString::to_string),
+            state: update.state(),
+            killed,
+        };
+        self.tell(None, event);
+        if killed {
+            let ghost = Ghost {
+                agent_id: update.agent_id().unwrap_or_default().into(),
+                was: None,
+                since: Since::now(self.now),
+                kills_sent: 0,
+                asked: None,
+                due: None,
+            };
+            let task_id: Arc<str> = task_id.into();
+            self.ghosts.insert(self.now, task_id.clone(), ghost);
+            self.kill_ghost(&task_id);
+            self.set_ghost_timer(&task_id);
+        }
+    }
+
+    /// Whether this is one of our tasks of which we know that it has ended.
+    fn has_ended(&self, task_id: &str) -> bool {
+        let Some(id) = id::parse(task_id) else { return false };
+        let slots = self.book.specs.values().filter(|spec| id::spec_part(spec.spec.name()) == id.spec);
+        let mut slots = slots.filter_map(|spec| spec.slots.get(&id.index));
+        id.incarnation <= self.incarnation && slots.any(|slot| slot.generation >= id.generation)
+    }
+}
+
+/// The key of a ghost's record.
+pub(super) fn key(task_id: &str) -> crate::Key {
+    crate::Key::new(["ghost", task_id])
+}

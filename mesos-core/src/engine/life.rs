@@ -1,0 +1,610 @@
+//! The life of an attempt and of its slot: states and their timers, ends, and what comes after them.
+
+use alloc::string::ToString;
+use core::time::Duration;
+
+use super::attempt::{Attempt, AttemptId, KillReason, SlotId, State};
+use super::book::{End, Mark, Waiting};
+use super::engine::{Engine, Timer};
+use super::event::{EndClass, Event, GhostReason, Held, Task};
+use super::ghost::{Ghost, Was};
+use super::kills;
+use super::reconcile::{AGAIN, Subject, jitter};
+use super::spec::{Duplicates, Policy, RestartPolicy};
+use crate::{Instant, v1};
+
+/// An intent that the store doesn't take for this long gives its offers back.
+const STALLED: Duration = Duration::from_secs(2);
+/// After a refusal by Mesos; another agent may take the task.
+const INVALID_DELAY: Duration = Duration::from_secs(16);
+const INVALIDS: u32 = 3;
+const LOSS_DELAY_AT_MOST: Duration = Duration::from_secs(30);
+/// A fault so soon after the start is held against the agent.
+const EARLY_FAULT: Duration = Duration::from_secs(60);
+/// The grace period that Mesos gives where nobody says another.
+const GRACE: Duration = Duration::from_secs(3);
+
+impl Engine {
+    fn policy(&self, slot: SlotId) -> Option<&Policy> {
+        self.book.specs.get(&slot.spec).map(|spec| &spec.spec.policy)
+    }
+
+    /// Moves an attempt to another state, with the timer of that.
+    pub(super) fn set_state(&mut self, id: AttemptId, state: State) {
+        let Some(attempt) = self.book.attempt_mut(id) else { return };
+        let old = core::mem::replace(&mut attempt.state, state);
+        if state != State::Running {
+            attempt.ready = false;
+        }
+        if matches!(old, State::Killing(_)) && !matches!(state, State::Killing(_)) {
+            self.kills.forget(id);
+        }
+        let agent = attempt.agent.id.clone();
+        self.count_launching(&agent, launching(old), launching(state));
+        self.touch_dirty(id.slot);
+        self.set_timer(id);
+    }
+
+    fn count_launching(&mut self, agent: &str, before: bool, after: bool) {
+        if before == after {
+            return;
+        }
+        if let Some(agent) = self.agents.get_mut(agent) {
+            agent.launching = if after { agent.launching + 1 } else { agent.launching.saturating_sub(1) };
+        }
+        self.tidy_agent(agent);
+    }
+
+    /// An agent of which nothing is remembered needs no entry.
+    fn tidy_agent(&mut self, agent: &str) {
+        if self.agents.get(agent).is_some_and(|agent| agent.launching == 0 && agent.strikes.is_empty()) {
+            self.agents.remove(agent);
+        }
+    }
+
+    /// Sets the timer that the attempt's state asks for.
+    pub(super) fn set_timer(&mut self, id: AttemptId) {
+        let Some(spec) = self.book.specs.get(&id.slot.spec) else { return };
+        let (policy, ready_after) = (&spec.spec.policy, spec.spec.ready_after());
+        let Some(attempt) = self.book.attempt(id) else { return };
+        let some = |limit: Duration, since: Instant| (!limit.is_zero()).then_some(since);
+        let due = match attempt.state {
+            State::Prepared => Some(attempt.prepared.plus(STALLED)),
+            State::Launching => some(policy.launch_timeout, attempt.prepared.plus(policy.launch_timeout)),
+            State::Staged => {
+                let since = attempt.staged.unwrap_or(attempt.prepared);
+                some(policy.start_timeout, since.plus(policy.start_timeout))
+            }
+            State::Running => {
+                let since = attempt.running.unwrap_or(attempt.prepared);
+                (!attempt.ready).then(|| since.plus(ready_after))
+            }
+            State::Unreachable if policy.duplicates == Duplicates::Forbid => None,
+            State::Unreachable => {
+                let since = attempt.unreachable.unwrap_or(attempt.prepared);
+                let after = if attempt.inactive { policy.expunge_after } else { policy.inactive_after };
+                Some(since.plus(after))
+            }
+            State::Doubtful => attempt.doubted.map(|doubted| doubted + AGAIN),
+            // The KILL itself sets the next one.
+            State::Killing(_) => None,
+        };
+        self.set_timer_at(id, due);
+    }
+
+    pub(super) fn set_timer_at(&mut self, id: AttemptId, due: Option<Instant>) {
+        let Some(attempt) = self.book.attempt_mut(id) else { return };
+        let old = core::mem::replace(&mut attempt.due, due);
+        if let Some(old) = old {
+            self.timers.remove(&(old, Timer::Attempt(id)));
+        }
+        if let Some(due) = due {
+            self.timers.insert((due, Timer::Attempt(id)));
+        }
+    }
+
+    /// The timer of an attempt has run out.
+    pub(super) fn on_attempt_timer(&mut self, id: AttemptId) {
+        let (session, subscribed, now) = (self.session, self.subscribed, self.now);
+        let Some(attempt) = self.book.attempt_mut(id) else { return };
+        attempt.due = None;
+        let known = subscribed && attempt.answered_in == session;
+        match attempt.state {
+            State::Prepared => self.cancel_of(id),
+            State::Running => self.check_ready(id),
+            State::Doubtful => {
+                self.ask(id, Duration::ZERO);
+                self.set_timer_at(id, Some(now + AGAIN));
+            }
+            State::Killing(KillReason::External) => {}
+            State::Killing(_) => self.send_kill(id),
+            State::Launching | State::Staged | State::Unreachable if !known => attempt.parked = true,
+            State::Launching => {
+                attempt.never_seen = true;
+                self.begin_kill(id, KillReason::Overdue);
+            }
+            State::Staged => self.begin_kill(id, KillReason::Overdue),
+            State::Unreachable if attempt.inactive => self.expire(id),
+            State::Unreachable => self.deactivate(id),
+        }
+        self.reconsider(id.slot);
+    }
+
+    /// Whether it has become ready, or no longer is.
+    pub(super) fn check_ready(&mut self, id: AttemptId) {
+        let now = self.now;
+        let Some(spec) = self.book.specs.get(&id.slot.spec) else { return };
+        let (min, checked) = (spec.spec.ready_after(), spec.spec.launch.task.health_check.is_some());
+        let Some(attempt) = self.book.attempt_mut(id) else { return };
+        let healthy = attempt.last.healthy.unwrap_or(!checked);
+        let due = attempt.running.map(|since| since.plus(min));
+        let ready = healthy && due.is_some_and(|due| due <= now) && attempt.state == State::Running;
+        let before = core::mem::replace(&mut attempt.ready, ready);
+        if ready != before {
+            self.touch_dirty(id.slot);
+            if ready {
+                self.tell_task(id, Event::TaskReady);
+            }
+        }
+        if !ready && healthy && self.book.attempt(id).is_some_and(|a| a.state == State::Running) {
+            self.set_timer(id);
+        }
+    }
+
+    /// A21: unreachable for long enough to be replaced.
+    fn deactivate(&mut self, id: AttemptId) {
+        let now = self.now;
+        let Some(slot) = self.book.slot(id.slot) else { return };
+        let successor = slot.successor.as_ref().is_some_and(|attempt| attempt.id == id);
+        if successor {
+            self.abandon(id);
+            return;
+        }
+        if let Some(attempt) = self.book.attempt_mut(id) {
+            attempt.inactive = true;
+        }
+        self.touch_attempt(id);
+        self.set_timer(id);
+        let open = self.book.slot(id.slot).is_some_and(|slot| {
+            slot.wanted && slot.successor.is_none() && slot.waiting.is_none() && slot.mark == Mark::None
+        });
+        if open {
+            self.wait(id.slot, now, now);
+        }
+    }
+
+    /// A22: unreachable for so long that it no longer counts.
+    fn expire(&mut self, id: AttemptId) {
+        self.give_up(id, GhostReason::Expired);
+        self.fill(id.slot);
+    }
+
+    /// Something must end but cannot be reached.
+    pub(super) fn abandon(&mut self, id: AttemptId) {
+        let strict = self.policy(id.slot).is_some_and(|policy| policy.duplicates == Duplicates::Forbid);
+        let wanted = self.book.slot(id.slot).is_some_and(|slot| slot.wanted);
+        let killing = self.book.attempt(id).is_some_and(|attempt| matches!(attempt.state, State::Killing(_)));
+        if wanted && strict {
+            if killing {
+                if let Some(attempt) = self.book.attempt_mut(id) {
+                    attempt.unreachable_since_kill = true;
+                }
+            } else {
+                self.begin_kill(id, KillReason::User);
+            }
+            return;
+        }
+        self.give_up(id, GhostReason::Abandoned);
+        self.fill(id.slot);
+    }
+
+    /// An attempt becomes a ghost.
+    pub(super) fn give_up(&mut self, id: AttemptId, why: GhostReason) {
+        let Some(name) = self.book.specs.get(&id.slot.spec).map(|spec| spec.spec.name().into()) else { return };
+        let Some(attempt) = self.forget(id) else { return };
+        let was = Was { spec: name, index: id.slot.index, revision: attempt.revision, why };
+        let ghost = Ghost {
+            agent_id: attempt.agent.id.as_str().into(),
+            was: Some(was),
+            since: super::attempt::Since::now(self.now),
+            kills_sent: 0,
+            asked: attempt.asked,
+            due: None,
+        };
+        self.haunt(attempt.task_id, ghost);
+        self.reconsider(id.slot);
+    }
+
+    /// A slot without attempt wants one, if it is wanted and nothing holds it.
+    fn fill(&mut self, slot_id: SlotId) {
+        let now = self.now;
+        let empty = self.book.slot(slot_id).is_some_and(|slot| {
+            slot.wanted && slot.current.is_none() && slot.waiting.is_none() && slot.mark == Mark::None
+        });
+        if empty {
+            self.wait(slot_id, now, now);
+        }
+    }
+
+    /// Opens demand in a slot.
+    pub(super) fn wait(&mut self, slot_id: SlotId, since: Instant, eligible_at: Instant) {
+        if let Some(slot) = self.book.slot_mut(slot_id) {
+            slot.waiting = Some(Waiting { since, eligible_at });
+            self.touch_slot(slot_id);
+            self.demand(slot_id.spec);
+        }
+    }
+
+    pub(super) fn cancel_wait(&mut self, slot_id: SlotId) {
+        if let Some(slot) = self.book.slot_mut(slot_id) {
+            if slot.waiting.take().is_some() {
+                self.touch_slot(slot_id);
+            }
+        }
+    }
+
+    /// Takes an attempt out of the books, whatever became of it.
+    pub(super) fn forget(&mut self, id: AttemptId) -> Option<Attempt> {
+        self.set_timer_at(id, None);
+        let attempt = self.book.take(id)?;
+        self.kills.forget(id);
+        self.reconciler.answered(&Subject::Attempt(id));
+        self.count_launching(&attempt.agent.id, launching(attempt.state), false);
+        self.touch_attempt(id);
+        Some(attempt)
+    }
+
+    /// An attempt has ended and may come back all the same.
+    pub(super) fn end_with_ghost(&mut self, id: AttemptId, class: EndClass, why: GhostReason) {
+        let name = self.book.specs.get(&id.slot.spec).map(|spec| spec.spec.name().into());
+        let Some((name, attempt)) = name.zip(self.book.attempt(id)) else { return };
+        let was = Was { spec: name, index: id.slot.index, revision: attempt.revision.clone(), why };
+        let ghost = Ghost {
+            agent_id: attempt.agent.id.as_str().into(),
+            was: Some(was),
+            since: super::attempt::Since::now(self.now),
+            kills_sent: 0,
+            asked: None,
+            due: None,
+        };
+        let task_id = attempt.task_id.clone();
+        self.end(id, class);
+        self.haunt(task_id, ghost);
+    }
+
+    /// An attempt is over (ENGINE 1.3, macro END).
+    pub(super) fn end(&mut self, id: AttemptId, class: EndClass) {
+        let now = self.now;
+        let at = self.wall_now().unwrap_or_default();
+        let snapshot = self.task(id);
+        let Some(attempt) = self.forget(id) else { return };
+        let ran_for = attempt.running.map(|since| since.elapsed(now));
+        if let Some(task) = snapshot {
+            self.tell(Some(id.slot), Event::TaskEnded { task, class });
+        }
+        self.strike(id.slot, &attempt, class, ran_for);
+        let Some(policy) = self.policy(id.slot).cloned() else { return };
+        let had_started = attempt.staged.is_some() || attempt.running.is_some();
+        let Some(slot) = self.book.slot_mut(id.slot) else { return };
+        slot.last_end = Some(End {
+            class,
+            state: attempt.last.state,
+            reason: attempt.last.reason,
+            message: attempt.last.message.as_deref().map(ToString::to_string),
+            at,
+            ran_for,
+        });
+        self.touch_slot(id.slot);
+        let Some(slot) = self.book.slot_mut(id.slot) else { return };
+        if !slot.wanted || slot.current.is_some() {
+            // A successor has moved up, or the predecessor still stands: its own state says what is wanted.
+            let predecessor = slot.current.as_ref().is_some_and(|current| current.id.generation < id.generation);
+            if slot.wanted && predecessor {
+                let delay = self.delay_after(id.slot, &policy, class, ran_for);
+                if let (Some(delay), true) = (delay, self.may_have_successor(id.slot)) {
+                    self.wait(id.slot, now, now + delay);
+                }
+            }
+            return;
+        }
+        let asked = matches!(class, EndClass::Ok | EndClass::Fault | EndClass::External)
+            || matches!(class, EndClass::Infra | EndClass::Drain) && had_started;
+        if class == EndClass::Ok && policy.job || asked && !restarts(&policy, class, attempt.last.state) {
+            slot.mark = Mark::Finished;
+            slot.marked_revision = Some(attempt.revision);
+            return;
+        }
+        if class == EndClass::Fault {
+            slot.failures = slot.failures.saturating_add(1);
+            if policy.max_failures.is_some_and(|max| slot.failures >= max) {
+                self.hold(id.slot, Mark::Exhausted, attempt.revision);
+                return;
+            }
+        }
+        if class == EndClass::Invalid && slot.invalids + 1 >= INVALIDS {
+            self.hold(id.slot, Mark::Invalid, attempt.revision);
+            return;
+        }
+        if let Some(delay) = self.delay_after(id.slot, &policy, class, ran_for) {
+            self.wait(id.slot, now, now + delay);
+            if let Some(spec) = self.book.specs.get(&id.slot.spec) {
+                let spec = spec.spec.name().to_string();
+                self.tell(Some(id.slot), Event::InstanceWaiting { spec, index: id.slot.index, cause: class, delay });
+            }
+        }
+    }
+
+    fn hold(&mut self, slot_id: SlotId, mark: Mark, revision: super::launch::Revision) {
+        let why = if mark == Mark::Invalid { Held::Invalid } else { Held::Exhausted };
+        if let Some(slot) = self.book.slot_mut(slot_id) {
+            slot.mark = mark;
+            slot.marked_revision = Some(revision);
+        }
+        if let Some(spec) = self.book.specs.get(&slot_id.spec) {
+            let spec = spec.spec.name().to_string();
+            self.tell(Some(slot_id), Event::InstanceHeld { spec, index: slot_id.index, why });
+        }
+    }
+
+    /// Counts an end, and says how long the next attempt is held back (ENGINE 3.2).
+    fn delay_after(
+        &mut self,
+        slot_id: SlotId,
+        policy: &Policy,
+        class: EndClass,
+        ran_for: Option<Duration>,
+    ) -> Option<Duration> {
+        let stable = ran_for.is_some_and(|ran| ran >= policy.stable_after);
+        let slot = self.book.slot_mut(slot_id)?;
+        let delay = match class {
+            EndClass::Ok if stable => {
+                slot.faults = 0;
+                Duration::ZERO
+            }
+            EndClass::Ok | EndClass::Fault | EndClass::External => {
+                slot.faults = if stable { 1 } else { slot.faults.saturating_add(1) };
+                let doubled = policy.backoff_first.saturating_mul(1 << (slot.faults - 1).min(30));
+                return Some(jitter(doubled.min(policy.backoff_max), &mut self.rng));
+            }
+            EndClass::Invalid => {
+                slot.invalids = slot.invalids.saturating_add(1);
+                INVALID_DELAY
+            }
+            EndClass::Infra => {
+                slot.losses = slot.losses.saturating_add(1);
+                match slot.losses {
+                    0 | 1 => Duration::ZERO,
+                    losses => Duration::from_secs(1 << (losses - 2).min(10)).min(LOSS_DELAY_AT_MOST),
+                }
+            }
+            EndClass::Drain | EndClass::Wanted => Duration::ZERO,
+        };
+        Some(delay)
+    }
+
+    /// Holds an end against the agent (ENGINE 3.5).
+    fn strike(&mut self, slot_id: SlotId, attempt: &Attempt, class: EndClass, ran_for: Option<Duration>) {
+        let spec = slot_id.spec;
+        let agent_id = &attempt.agent.id;
+        let early = ran_for.is_none_or(|ran| ran < EARLY_FAULT);
+        let dropped = matches!(attempt.last.state, Some(v1::TaskState::TaskDropped | v1::TaskState::TaskLost));
+        let guilty = class == EndClass::Fault && early || class == EndClass::Infra && dropped;
+        if !guilty {
+            if ran_for.is_some_and(|ran| self.policy(slot_id).is_some_and(|policy| ran >= policy.stable_after)) {
+                if let Some(agent) = self.agents.get_mut(agent_id) {
+                    agent.strikes.remove(&spec);
+                }
+                self.tidy_agent(agent_id);
+            }
+            return;
+        }
+        let agent = self.agents.entry(agent_id.clone()).or_default();
+        if let Some(during) = agent.strikes.entry(spec).or_default().strike(self.now) {
+            if let Some(spec) = self.book.specs.get(&spec) {
+                let event =
+                    Event::AgentAvoided { spec: spec.spec.name().to_string(), agent_id: agent_id.clone(), during };
+                self.tell(None, event);
+            }
+        }
+    }
+
+    /// We end an attempt.
+    pub(super) fn begin_kill(&mut self, id: AttemptId, why: KillReason) {
+        let now = self.now;
+        let Some(attempt) = self.book.attempt_mut(id) else { return };
+        match attempt.state {
+            State::Prepared => {
+                self.cancel_of(id);
+                return;
+            }
+            State::Killing(KillReason::External) => {}
+            State::Killing(old) => {
+                // Being killed already; only the stronger claim on the slot is noted.
+                if why == KillReason::User && old != why {
+                    self.send_kill(id);
+                }
+                return;
+            }
+            _ => {}
+        }
+        attempt.killing.get_or_insert(super::attempt::Since::now(now));
+        attempt.kills_sent = 0;
+        attempt.unreachable_since_kill = false;
+        self.set_state(id, State::Killing(why));
+        self.touch_attempt(id);
+        self.kills.queue(why, id);
+        self.tell_task(id, Event::TaskUpdated);
+    }
+
+    /// It runs although it should end.
+    pub(super) fn kill_again(&mut self, id: AttemptId) {
+        if self.book.attempt(id).is_some_and(|attempt| attempt.unreachable_since_kill) {
+            self.send_kill(id);
+        }
+    }
+
+    /// Lets kills go as far as their number allows.
+    pub(super) fn start_kills(&mut self) {
+        while self.may_call() {
+            let Some(id) = self.kills.next(self.config.max_kills) else { return };
+            self.later(Some(id.slot), super::writer::Effect::Kill(id));
+        }
+    }
+
+    /// Sends KILL, and sets the time for the next one.
+    pub(super) fn send_kill(&mut self, id: AttemptId) {
+        let now = self.now;
+        if !self.kills.is_under_way(id) {
+            return;
+        }
+        let policy = self.book.specs.get(&id.slot.spec).and_then(|spec| spec.spec.launch.task.kill_policy.clone());
+        let grace = policy.as_ref().and_then(|policy| policy.grace_period.as_ref());
+        let grace = grace.map_or(GRACE, |grace| Duration::from_nanos(u64::try_from(grace.nanoseconds).unwrap_or(0)));
+        let may = self.may_call();
+        let Some(attempt) = self.book.attempt_mut(id) else { return };
+        if !matches!(attempt.state, State::Killing(_)) {
+            return;
+        }
+        attempt.kills_sent = attempt.kills_sent.saturating_add(1);
+        attempt.unreachable_since_kill = false;
+        let wait = kills::wait(grace, attempt.kills_sent);
+        let (task_id, agent_id) = (attempt.task_id.clone(), attempt.agent.clone());
+        let wait = wait + self.rng.below(wait / 10);
+        self.set_timer_at(id, Some(now + wait));
+        if may {
+            // A call that is lost is repeated by the timer.
+            let agent = Some(agent_id.id.as_str()).filter(|id| !id.is_empty());
+            let _ = self.client.calls().kill(&*task_id, agent, policy);
+        }
+    }
+
+    /// A10: a slot is no longer wanted.
+    pub(super) fn unwant(&mut self, slot_id: SlotId) {
+        let Some(slot) = self.book.slot_mut(slot_id) else { return };
+        slot.wanted = false;
+        slot.waiting = None;
+        slot.mark = Mark::None;
+        self.touch_slot(slot_id);
+        self.end_all(slot_id, KillReason::Scale);
+        self.reconsider(slot_id);
+    }
+
+    /// Ends all attempts of a slot, as far as they can be reached.
+    fn end_all(&mut self, slot_id: SlotId, why: KillReason) {
+        let attempts: alloc::vec::Vec<_> =
+            self.book.slot(slot_id).into_iter().flat_map(|slot| slot.attempts()).map(|a| (a.id, a.state)).collect();
+        for (id, state) in attempts {
+            match state {
+                State::Unreachable | State::Doubtful => self.give_up(id, GhostReason::Abandoned),
+                _ => self.begin_kill(id, why),
+            }
+        }
+    }
+
+    /// A8: a user wants another attempt.
+    pub(super) fn restart_slot(&mut self, slot_id: SlotId) {
+        let now = self.now;
+        let Some(slot) = self.book.slot_mut(slot_id) else { return };
+        if slot.mark != Mark::None {
+            slot.mark = Mark::None;
+            slot.faults = 0;
+            slot.invalids = 0;
+            slot.failures = 0;
+        }
+        if let Some(waiting) = &mut slot.waiting {
+            waiting.eligible_at = now;
+        }
+        self.touch_slot(slot_id);
+        let attempts: alloc::vec::Vec<_> =
+            self.book.slot(slot_id).into_iter().flat_map(|slot| slot.attempts()).map(|a| (a.id, a.state)).collect();
+        for (id, state) in attempts {
+            match state {
+                State::Unreachable | State::Doubtful => self.abandon(id),
+                _ => self.begin_kill(id, KillReason::User),
+            }
+        }
+        self.fill(slot_id);
+        self.demand(slot_id.spec);
+        self.reconsider(slot_id);
+    }
+
+    /// Whether a slot whose attempt still stands may open another beside it.
+    fn may_have_successor(&self, slot_id: SlotId) -> bool {
+        let Some(slot) = self.book.slot(slot_id) else { return false };
+        let revision = self.book.specs.get(&slot_id.spec).map(|spec| &spec.revision);
+        let leaves = |current: &Attempt| {
+            current.inactive && current.state == State::Unreachable || Some(&current.revision) != revision
+        };
+        slot.wanted
+            && slot.successor.is_none()
+            && slot.waiting.is_none()
+            && slot.current.as_ref().is_some_and(leaves)
+    }
+
+    /// Puts a slot right after a change: demand that has lost its reason goes, and a spent slot.
+    pub(super) fn reconsider(&mut self, slot_id: SlotId) {
+        self.touch_dirty(slot_id);
+        let Some(spec) = self.book.specs.get(&slot_id.spec) else { return };
+        let Some(slot) = spec.slots.get(&slot_id.index) else { return };
+        if slot.is_spent() {
+            self.remove_slot(slot_id);
+            return;
+        }
+        let settled = |current: &Attempt| {
+            current.counts() && current.revision == spec.revision && !matches!(current.state, State::Killing(_))
+        };
+        if slot.waiting.is_some() && (slot.current.as_ref().is_some_and(settled) || slot.successor.is_some()) {
+            self.cancel_wait(slot_id);
+        } else {
+            self.fill(slot_id);
+        }
+    }
+
+    /// A task as events and snapshots show it.
+    pub(super) fn task(&self, id: AttemptId) -> Option<Task> {
+        let spec = self.book.specs.get(&id.slot.spec)?;
+        let attempt = self.book.attempt(id)?;
+        Some(Task {
+            task_id: attempt.task_id.to_string(),
+            spec: spec.spec.name().to_string(),
+            index: id.slot.index,
+            generation: id.generation,
+            revision: attempt.revision.clone(),
+            state: attempt.state,
+            task_state: attempt.last.state,
+            reason: attempt.last.reason,
+            source: attempt.last.source,
+            message: attempt.last.message.as_deref().map(ToString::to_string),
+            healthy: attempt.last.healthy,
+            ready: attempt.ready,
+            agent_id: attempt.agent.id.clone(),
+            hostname: attempt.agent.hostname.clone(),
+            ports: attempt.ports.to_vec(),
+            resources: attempt.resources.to_string(),
+            executor_id: attempt.executor_id.as_deref().map(ToString::to_string),
+            container: attempt.last.container.as_deref().cloned(),
+            running_for: attempt.running.map(|since| since.elapsed(self.now)),
+        })
+    }
+
+    pub(super) fn tell_task(&mut self, id: AttemptId, event: impl FnOnce(Task) -> Event) {
+        if let Some(task) = self.task(id) {
+            self.tell(Some(id.slot), event(task));
+        }
+    }
+}
+
+/// Whether a task in this state is still being launched.
+const fn launching(state: State) -> bool {
+    matches!(state, State::Prepared | State::Launching | State::Staged)
+}
+
+/// Whether the restart policy wants another attempt (ENGINE 3.1, S10, S11).
+fn restarts(policy: &Policy, class: EndClass, state: Option<v1::TaskState>) -> bool {
+    match &policy.restart {
+        RestartPolicy::Always => true,
+        RestartPolicy::OnFailure => class != EndClass::Ok,
+        RestartPolicy::Never => false,
+        RestartPolicy::States(states) => state.is_some_and(|state| states.contains(&state)),
+    }
+}

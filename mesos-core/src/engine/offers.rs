@@ -1,0 +1,494 @@
+//! Offers: matched with what waits, and every one of them answered in the same step.
+
+use alloc::borrow::ToOwned;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::attempt::{Agent, Attempt, AttemptId, KillReason, SlotId, SpecId, State};
+use super::config::Order;
+use super::engine::{Engine, Sent};
+use super::event::Event;
+use super::launch::{self, Target};
+use super::spec::Field;
+use super::writer::Effect;
+use super::{id, placement};
+use crate::resources::{Pool, Taken};
+use crate::scheduler::Outcome;
+use crate::{Instant, OfferRef, Offers, v1};
+
+/// Filters by situation, in seconds.
+const NOTHING_WAITS: u64 = 3600;
+const NOTHING_FITS: u64 = 120;
+const SHORT: u64 = 5;
+/// An instance that waits this long takes an agent that it would avoid.
+const DESPERATE: Duration = Duration::from_secs(120);
+/// So many tasks in an ACCEPT: their records must fit one batch.
+const LAUNCHES: usize = 200;
+
+/// Names an ACCEPT that waits for its intents to be durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct AcceptId(u64);
+
+/// ACCEPTs that wait.
+#[derive(Debug, Default)]
+pub(super) struct Accepts {
+    pending: BTreeMap<AcceptId, Accept>,
+    by_attempt: BTreeMap<AttemptId, AcceptId>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Accept {
+    offers: Vec<String>,
+    agent_id: String,
+    role: Arc<str>,
+    tasks: Vec<(AttemptId, v1::TaskInfo)>,
+    refuse: u64,
+}
+
+impl Accepts {
+    fn insert(&mut self, accept: Accept) -> AcceptId {
+        self.next += 1;
+        let id = AcceptId(self.next);
+        for (attempt, _) in &accept.tasks {
+            self.by_attempt.insert(*attempt, id);
+        }
+        self.pending.insert(id, accept);
+        id
+    }
+
+    fn take(&mut self, id: AcceptId) -> Option<Accept> {
+        let accept = self.pending.remove(&id)?;
+        for (attempt, _) in &accept.tasks {
+            self.by_attempt.remove(attempt);
+        }
+        Some(accept)
+    }
+
+    fn ids(&self, wanted: impl Fn(&Accept) -> bool) -> Vec<AcceptId> {
+        self.pending.iter().filter(|(_, accept)| wanted(accept)).map(|(id, _)| *id).collect()
+    }
+}
+
+/// What the engine remembers of an agent.
+#[derive(Debug, Default)]
+pub(super) struct AgentState {
+    /// Tasks of ours that are being launched or are starting.
+    pub(super) launching: u32,
+    pub(super) strikes: BTreeMap<SpecId, Strikes>,
+}
+
+/// How an agent has failed a spec.
+#[derive(Debug, Default)]
+pub(super) struct Strikes {
+    at: VecDeque<Instant>,
+    avoided_until: Option<Instant>,
+    times: u32,
+}
+
+const STRIKES: usize = 3;
+const STRIKE_WINDOW: Duration = Duration::from_secs(600);
+const AVOID: Duration = Duration::from_secs(300);
+const AVOID_AT_MOST: Duration = Duration::from_secs(3600);
+
+impl Strikes {
+    /// One more; returns for how long the agent is to be avoided from now on.
+    pub(super) fn strike(&mut self, now: Instant) -> Option<Duration> {
+        self.at.retain(|at| *at + STRIKE_WINDOW > now);
+        self.at.push_back(now);
+        if self.at.len() < STRIKES {
+            return None;
+        }
+        self.at.clear();
+        let during = AVOID.saturating_mul(1 << self.times.min(10)).min(AVOID_AT_MOST);
+        self.times = self.times.saturating_add(1);
+        self.avoided_until = Some(now + during);
+        Some(during)
+    }
+}
+
+/// All that is in hand of one agent for one role.
+struct Hand<'a> {
+    agent: Arc<Agent>,
+    role: &'a str,
+    ids: Vec<&'a str>,
+    pool: Pool,
+    /// The agent is about to go, for so many seconds.
+    closing: Option<u64>,
+    placed: Vec<(AttemptId, v1::TaskInfo)>,
+    /// Something that waits would fit, but may not go yet.
+    gated: bool,
+}
+
+/// A spec in the course of matching.
+struct Candidate {
+    /// Hands that may still have room for it.
+    hands: Vec<usize>,
+    /// The last slot that was looked at.
+    after: Option<(Instant, u32)>,
+}
+
+impl Engine {
+    /// Answers all offers in hand.
+    pub(super) fn match_offers(&mut self) {
+        let events = core::mem::take(&mut self.in_hand);
+        if events.is_empty() {
+            return;
+        }
+        self.refresh();
+        let mut hands = self.hands(&events);
+        self.place(&mut hands);
+        let (mut accepted, mut declined, mut launched) = (0, 0, 0);
+        let mut declines: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
+        for hand in hands {
+            let refuse = self.refuse(&hand);
+            let used: BTreeSet<usize> = hand.pool.offers_used().collect();
+            let (taken, left): (Vec<_>, Vec<_>) =
+                hand.ids.iter().copied().enumerate().partition(|(index, _)| used.contains(index));
+            if !left.is_empty() {
+                declined += left.len() as u32;
+                declines.entry(refuse).or_default().extend(left.iter().map(|(_, id)| *id));
+            }
+            if let Some(role) = self.roles.get_mut(hand.role) {
+                role.declined(self.now, Duration::from_secs(refuse));
+            }
+            if hand.placed.is_empty() {
+                continue;
+            }
+            accepted += taken.len() as u32;
+            launched += hand.placed.len() as u32;
+            let attempts: Vec<AttemptId> = hand.placed.iter().map(|(attempt, _)| *attempt).collect();
+            let accept = self.accepts.insert(Accept {
+                offers: taken.iter().map(|(_, id)| (*id).to_owned()).collect(),
+                agent_id: hand.agent.id.clone(),
+                role: hand.role.into(),
+                tasks: hand.placed,
+                refuse,
+            });
+            let batch = self.write_intents(&attempts);
+            self.when_durable(batch, Effect::Accept(accept));
+        }
+        for (refuse, ids) in declines {
+            self.decline(ids, refuse);
+        }
+        self.tell(None, Event::OffersAnswered { accepted, declined, launched });
+    }
+
+    /// Gathers the offers by agent and role, in order of arrival.
+    fn hands<'a>(&mut self, events: &'a [Offers]) -> Vec<Hand<'a>> {
+        let now = self.now;
+        for offer in events.iter().flat_map(Offers::iter) {
+            if let Some(role) = self.roles.get_mut(offer.role().unwrap_or("*")) {
+                role.offered();
+            }
+        }
+        let mut hands: Vec<Hand<'a>> = Vec::new();
+        let mut places: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        for offer in events.iter().flat_map(Offers::iter) {
+            let role = offer.role().unwrap_or("*");
+            // Nothing is looked at that nobody waits for.
+            let wanted = self.roles.get(role).is_some_and(|role| role.waiting.first().is_some_and(|(at, _)| *at <= now));
+            let place = *places.entry((offer.agent_id(), role)).or_insert_with(|| {
+                let agent = if wanted { placement::agent(offer) } else { Agent { id: offer.agent_id().to_owned(), ..Agent::default() } };
+                hands.push(Hand {
+                    agent: Arc::new(agent),
+                    role,
+                    ids: Vec::new(),
+                    pool: Pool::new(),
+                    closing: self.closing(offer),
+                    placed: Vec::new(),
+                    gated: false,
+                });
+                hands.len() - 1
+            });
+            if let Some(hand) = hands.get_mut(place) {
+                if wanted {
+                    hand.pool.add(hand.ids.len(), offer.resources());
+                }
+                hand.ids.push(offer.id());
+                hand.closing = hand.closing.max(self.closing(offer));
+            }
+        }
+        hands
+    }
+
+    /// For how many seconds an agent takes no launches, because it is about to be taken away.
+    fn closing(&self, offer: OfferRef<'_>) -> Option<u64> {
+        const LEAD: Duration = Duration::from_secs(360);
+        let (start, during) = offer.unavailability()?;
+        let now = self.wall_now()?.since_epoch();
+        let start = Duration::from_nanos(u64::try_from(start).ok()?);
+        if now + LEAD < start {
+            return None;
+        }
+        match during {
+            None => Some(NOTHING_WAITS),
+            Some(during) => {
+                let end = start.saturating_add(Duration::from_nanos(u64::try_from(during).unwrap_or(0)));
+                let left = end.checked_sub(now)?;
+                (!left.is_zero()).then(|| left.as_secs().clamp(1, NOTHING_WAITS))
+            }
+        }
+    }
+
+    /// Places what waits: by priority, then in turns.
+    fn place(&mut self, hands: &mut [Hand<'_>]) {
+        let now = self.now;
+        let mut candidates: BTreeMap<SpecId, Candidate> = BTreeMap::new();
+        let mut queue = BTreeSet::new();
+        let roles: BTreeSet<&str> = hands.iter().map(|hand| hand.role).collect();
+        for role in roles {
+            let waiting = self.roles.get(role).into_iter().flat_map(|role| &role.waiting);
+            let eligible: Vec<SpecId> = waiting.take_while(|(at, _)| *at <= now).map(|(_, spec)| *spec).collect();
+            for spec in eligible {
+                let hands = hands.iter().enumerate().filter(|(_, hand)| hand.role == role).map(|(index, _)| index);
+                candidates.insert(spec, Candidate { hands: hands.collect(), after: None });
+                queue.extend(self.rank(spec));
+            }
+        }
+        while let Some((_, _, _, spec)) = queue.pop_first() {
+            let Some(candidate) = candidates.get_mut(&spec) else { continue };
+            if self.place_one(spec, candidate, hands) {
+                queue.extend(self.rank(spec));
+            }
+        }
+    }
+
+    /// The place of a spec in the order of placement.
+    fn rank(&self, id: SpecId) -> Option<(i32, u64, Arc<str>, SpecId)> {
+        let spec = self.book.specs.get(&id)?;
+        let share = match self.config.order {
+            Order::Fair => u64::from(spec.sums.live) * 1_000_000 / u64::from(spec.sums.wanted.max(1)),
+            Order::InSpecOrder => 0,
+        };
+        Some((spec.spec.policy.priority, share, spec.spec.name().into(), id))
+    }
+
+    /// Places the next instance of a spec; `false` if none can be.
+    fn place_one(&mut self, id: SpecId, candidate: &mut Candidate, hands: &mut [Hand<'_>]) -> bool {
+        let now = self.now;
+        let Some(spec) = self.book.specs.get(&id) else { return false };
+        // The next slot that is eligible and has no question open about what it had before.
+        let from = candidate.after.map_or(core::ops::Bound::Unbounded, core::ops::Bound::Excluded);
+        let mut slots = spec.sums.waiting.range((from, core::ops::Bound::Unbounded)).take_while(|(at, _)| *at <= now);
+        let ready = slots.find(|(_, index)| {
+            spec.slots.get(index).is_some_and(|slot| slot.attempts().all(|attempt| attempt.answered_in == self.session))
+        });
+        let Some(&(at, index)) = ready else {
+            for hand in candidate.hands.iter().filter_map(|&hand| hands.get_mut(hand)) {
+                hand.gated |= spec.sums.waiting.first().is_some_and(|(at, _)| *at <= now);
+            }
+            return false;
+        };
+        let desperate = spec
+            .slots
+            .get(&index)
+            .and_then(|slot| slot.waiting)
+            .is_some_and(|waiting| now.saturating_duration_since(waiting.since) >= DESPERATE);
+        let (mut chosen, mut hopeless) = (None, Vec::new());
+        for &place in &candidate.hands {
+            let Some(hand) = hands.get_mut(place) else { continue };
+            let agent = self.agents.get(&hand.agent.id);
+            let avoided = agent.and_then(|agent| agent.strikes.get(&id)).and_then(|strikes| strikes.avoided_until);
+            let launching = agent.map_or(0, |agent| agent.launching);
+            if hand.closing.is_some() || hand.placed.len() >= LAUNCHES {
+                hopeless.push(place);
+            } else if launching >= self.config.max_launching_per_agent || !desperate && avoided.is_some_and(|until| now < until) {
+                hand.gated = true;
+            } else if !placement::allows(spec, index, &hand.agent) {
+                hopeless.push(place);
+            } else {
+                match hand.pool.take(&spec.spec.launch.need) {
+                    Ok(taken) => {
+                        chosen = Some((place, taken));
+                        break;
+                    }
+                    Err(_) => hopeless.push(place),
+                }
+            }
+        }
+        candidate.hands.retain(|hand| !hopeless.contains(hand));
+        let Some((place, taken)) = chosen else { return false };
+        candidate.after = Some((at, index));
+        if let Some(hand) = hands.get_mut(place) {
+            if let Some(placed) = self.prepare(SlotId { spec: id, index }, hand, taken) {
+                hand.placed.push(placed);
+            }
+        }
+        true
+    }
+
+    /// A slot has found its place: an attempt is made, and its task described.
+    fn prepare(&mut self, slot_id: SlotId, hand: &Hand<'_>, taken: Taken) -> Option<(AttemptId, v1::TaskInfo)> {
+        let now = self.now;
+        let spec = self.book.specs.get_mut(&slot_id.spec)?;
+        let slot = spec.slots.get_mut(&slot_id.index)?;
+        slot.waiting = None;
+        slot.generation += 1;
+        let attempt_id = AttemptId { slot: slot_id, generation: slot.generation };
+        let name = &self.client.framework().name;
+        let task_id =
+            id::task_id(name, spec.spec.name(), slot_id.index, slot.generation, self.incarnation, &mut self.rng);
+        let target =
+            Target { agent_id: &hand.agent.id, hostname: &hand.agent.hostname, agent_ip: hand.agent.ip.as_deref() };
+        let resources = placement::text(&taken.resources);
+        let ports = taken.ports.as_slice().into();
+        let task = launch::task_info(spec.spec.name(), &spec.spec.launch, slot_id.index, &task_id, &target, taken);
+        let named: BTreeSet<&Field> = spec.spec.policy.constraints.iter().map(|c| &c.field).collect();
+        let agent = placement::keep(&hand.agent, &named);
+        let mut attempt = Attempt::new(attempt_id, task_id.into(), spec.revision, agent, now);
+        attempt.resources = resources.into();
+        attempt.ports = ports;
+        attempt.answered_in = self.session;
+        self.agents.entry(hand.agent.id.clone()).or_default().launching += 1;
+        self.book.place(attempt);
+        self.touch_attempt(attempt_id);
+        self.touch_slot(slot_id);
+        self.refresh_slot(slot_id);
+        self.set_timer(attempt_id);
+        Some((attempt_id, task))
+    }
+
+    /// For how long what is left of a hand is refused.
+    fn refuse(&self, hand: &Hand<'_>) -> u64 {
+        let now = self.now;
+        let Some(role) = self.roles.get(hand.role) else { return NOTHING_WAITS };
+        if role.has_stragglers(now) {
+            return SHORT;
+        }
+        if let Some(closing) = hand.closing {
+            return closing;
+        }
+        match role.waiting.first() {
+            None => NOTHING_WAITS,
+            Some((at, _)) if *at > now => at.saturating_duration_since(now).as_secs().clamp(1, 30),
+            Some(_) if hand.gated => SHORT,
+            Some(_) => NOTHING_FITS,
+        }
+    }
+
+    fn decline<I: AsRef<str>>(&mut self, ids: impl IntoIterator<Item = I>, refuse: u64) {
+        let filters = v1::Filters { refuse_seconds: Some(refuse as f64) };
+        // Without a subscription they are void, and a full queue is healed by the master's offer timeout or the next
+        // session.
+        let _ = self.client.calls().decline(ids, Some(filters));
+    }
+
+    /// The intents of an ACCEPT are durable.
+    pub(super) fn accept(&mut self, id: AcceptId) {
+        let Some(accept) = self.accepts.take(id) else { return };
+        let Accept { offers, tasks, refuse, .. } = accept;
+        let (attempts, task_infos): (Vec<_>, Vec<_>) = tasks.into_iter().unzip();
+        let launch = v1::offer::operation::Launch { task_infos };
+        let kind = Some(v1::offer::operation::Type::Launch.into());
+        let operation = v1::offer::Operation { r#type: kind, launch: Some(launch), ..Default::default() };
+        let filters = v1::Filters { refuse_seconds: Some(refuse as f64) };
+        match self.client.calls().accept(&offers, [operation], Some(filters)) {
+            Ok(call) => {
+                for &attempt in &attempts {
+                    self.set_state(attempt, State::Launching);
+                }
+                self.sent.insert(call, Sent::Accept(attempts));
+            }
+            Err(_) => {
+                attempts.into_iter().for_each(|attempt| self.undo(attempt));
+                self.decline(&offers, SHORT);
+            }
+        }
+    }
+
+    /// What became of an ACCEPT.
+    pub(super) fn accepted(&mut self, attempts: Vec<AttemptId>, outcome: &Outcome) {
+        match outcome {
+            Outcome::Rejected { .. } | Outcome::NotSent => {
+                for attempt in attempts {
+                    if self.book.attempt(attempt).is_some_and(|a| a.state == State::Launching) {
+                        self.undo(attempt);
+                    }
+                }
+            }
+            // Taken, or unknown: then the session ends, and the next one asks.
+            _ => {}
+        }
+    }
+
+    /// An ACCEPT that hasn't left is given up: its attempts wait again, its offers are returned unless they are void.
+    fn cancel(&mut self, id: AcceptId, void: Option<&str>) {
+        let Some(accept) = self.accepts.take(id) else { return };
+        for (attempt, _) in &accept.tasks {
+            self.undo(*attempt);
+        }
+        let left: Vec<&String> = accept.offers.iter().filter(|offer| Some(offer.as_str()) != void).collect();
+        if !left.is_empty() && self.subscribed {
+            self.decline(left, SHORT);
+        }
+        if let Some(role) = self.roles.get_mut(&accept.role) {
+            role.demand();
+        }
+    }
+
+    /// The ACCEPT of this attempt is given up, if it hasn't left.
+    pub(super) fn cancel_of(&mut self, attempt: AttemptId) {
+        match self.accepts.by_attempt.get(&attempt) {
+            Some(&accept) => self.cancel(accept, None),
+            None => self.undo(attempt),
+        }
+    }
+
+    /// An offer is no longer good.
+    pub(super) fn rescinded(&mut self, offer: &str) {
+        for accept in self.accepts.ids(|accept| accept.offers.iter().any(|id| id == offer)) {
+            self.cancel(accept, Some(offer));
+        }
+    }
+
+    /// An agent is no longer good.
+    pub(super) fn cancel_on(&mut self, agent_id: &str) {
+        for accept in self.accepts.ids(|accept| accept.agent_id == agent_id) {
+            self.cancel(accept, None);
+        }
+    }
+
+    /// All offers are void.
+    pub(super) fn cancel_all(&mut self) {
+        self.in_hand.clear();
+        for accept in self.accepts.ids(|_| true) {
+            self.cancel(accept, None);
+        }
+    }
+
+    /// An attempt that never was: its slot waits again at once, without any penalty; the generation stays burnt.
+    pub(super) fn undo(&mut self, id: AttemptId) {
+        if self.forget(id).is_none() {
+            return;
+        }
+        let now = self.now;
+        if let Some(slot) = self.book.slot_mut(id.slot) {
+            let free = slot.successor.is_none() && slot.current.as_ref().is_none_or(|current| current.inactive || current.state != State::Killing(KillReason::Duplicate));
+            if slot.wanted && slot.waiting.is_none() && free {
+                self.wait(id.slot, now, now);
+            }
+        }
+        self.reconsider(id.slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // ENGINE 3.5
+    #[test]
+    fn three_strikes_within_ten_minutes() {
+        let at = |secs| Instant::from_origin(Duration::from_secs(secs));
+        let mut strikes = Strikes::default();
+        assert_eq!(strikes.strike(at(0)), None);
+        assert_eq!(strikes.strike(at(500)), None);
+        assert_eq!(strikes.strike(at(601)), None);
+        assert_eq!(strikes.strike(at(602)), Some(AVOID));
+        assert_eq!([strikes.strike(at(700)), strikes.strike(at(700)), strikes.strike(at(700))], [None, None, Some(AVOID * 2)]);
+    }
+}

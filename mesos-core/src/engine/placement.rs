@@ -1,0 +1,112 @@
+//! Where an instance may go: what an offer says of its agent, and the constraints of a spec.
+
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeSet;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt::Write as _;
+
+use super::attempt::{Agent, Attempt};
+use super::book::Spec;
+use super::spec::{Field, Operator};
+use crate::attribute::attribute_text;
+use crate::{OfferRef, v1};
+
+/// The agent of an offer.
+pub(super) fn agent(offer: OfferRef<'_>) -> Agent {
+    let owned = offer.to_owned();
+    let domain = owned.domain.and_then(|domain| domain.fault_domain);
+    Agent {
+        id: owned.agent_id.value,
+        hostname: owned.hostname,
+        ip: owned.url.and_then(|url| url.address.ip),
+        region: domain.as_ref().map(|domain| domain.region.name.clone()),
+        zone: domain.map(|domain| domain.zone.name),
+        attributes: owned.attributes.iter().map(|a| (a.name.clone(), attribute_text(a))).collect(),
+    }
+}
+
+/// What is worth keeping of an agent for as long as a task is on it.
+pub(super) fn keep(agent: &Arc<Agent>, named: &BTreeSet<&Field>) -> Arc<Agent> {
+    if agent.attributes.is_empty() {
+        return agent.clone();
+    }
+    let is_named = |name: &String| named.iter().any(|field| matches!(field, Field::Attribute(n) if n == name));
+    let attributes = agent.attributes.iter().filter(|(name, _)| is_named(name)).cloned().collect();
+    Arc::new(Agent { attributes, ..(**agent).clone() })
+}
+
+/// The value of a field, if the agent has it.
+fn value<'a>(agent: &'a Agent, field: &Field) -> Option<&'a str> {
+    match field {
+        Field::Hostname => Some(&agent.hostname),
+        Field::Agent => Some(&agent.id),
+        Field::Region => agent.region.as_deref(),
+        Field::Zone => agent.zone.as_deref(),
+        Field::Attribute(name) => agent.attributes.iter().find(|(n, _)| n == name).map(|(_, text)| text.as_str()),
+    }
+}
+
+/// Whether all constraints of a spec let this instance onto this agent (S108).
+pub(super) fn allows(spec: &Spec, index: u32, agent: &Agent) -> bool {
+    spec.spec.policy.constraints.iter().all(|constraint| {
+        // A missing field refuses.
+        let Some(value) = value(agent, &constraint.field) else { return false };
+        let peers = || peers(spec, index).filter(|peer| self::value(&peer.agent, &constraint.field) == Some(value)).count();
+        match &constraint.operator {
+            Operator::Is(wanted) => value == wanted,
+            Operator::Unique => peers() == 0,
+            Operator::MaxPer(count) => peers() < *count as usize,
+        }
+    })
+}
+
+/// The instances of a spec that count in its constraints, without the slot's own. Of the present revision only, so
+/// that the old ones don't stand in the way of the new.
+fn peers(spec: &Spec, index: u32) -> impl Iterator<Item = &Attempt> {
+    let others = spec.slots.iter().filter(move |(other, _)| **other != index);
+    others.flat_map(|(_, slot)| slot.attempts()).filter(|a| a.counts() && a.revision == spec.revision)
+}
+
+/// Resources as Mesos writes them, for people.
+pub(super) fn text(resources: &[v1::Resource]) -> String {
+    let mut out = String::new();
+    for resource in resources {
+        if !out.is_empty() {
+            out.push(';');
+        }
+        out.push_str(&resource.name);
+        if let Some(role) = resource.reservations.last().and_then(|reservation| reservation.role.as_ref()) {
+            let _ = write!(out, "({role})");
+        }
+        out.push(':');
+        if let Some(scalar) = &resource.scalar {
+            let _ = write!(out, "{}", scalar.value);
+        }
+        if let Some(ranges) = &resource.ranges {
+            let ranges: alloc::vec::Vec<String> =
+                ranges.range.iter().map(|range| alloc::format!("{}-{}", range.begin, range.end)).collect();
+            let _ = write!(out, "[{}]", ranges.join(","));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_an_agent() {
+        let agent = Agent {
+            id: "a1".to_owned(),
+            hostname: "h".to_owned(),
+            attributes: alloc::vec![("rack".to_owned(), "r1".to_owned())],
+            ..Agent::default()
+        };
+        assert_eq!(value(&agent, &Field::Hostname), Some("h"));
+        assert_eq!(value(&agent, &Field::Attribute("rack".to_owned())), Some("r1"));
+        assert_eq!(value(&agent, &Field::Attribute("zone".to_owned())), None);
+        assert_eq!(value(&agent, &Field::Zone), None);
+    }
+}

@@ -1,0 +1,303 @@
+//! What is kept of specs, slots, attempts and ghosts: a message each, written as JSON.
+
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+use mesos_proto::store::{self, end, ghost, instance, slot};
+use mesos_proto::{Described, json};
+
+use super::attempt::{Attempt, AttemptId, KillReason, Since, SpecId, State};
+use super::book::{Mark, Slot};
+use super::engine::Engine;
+use super::event::{EndClass, GhostReason};
+use super::ghost::Ghost;
+use super::launch::Revision;
+use crate::{Key, UnixTime};
+
+/// The layout of records that this version writes. It reads this and older ones.
+pub(super) const FORMAT: u32 = 1;
+
+pub(super) fn slot_key(spec: &str, index: u32) -> Key {
+    Key::new(["slot", spec, &index.to_string()])
+}
+
+pub(super) fn attempt_key(spec: &str, id: AttemptId) -> Key {
+    Key::new(["inst", spec, &id.slot.index.to_string(), &id.generation.to_string()])
+}
+
+pub(super) fn spec_key(spec: &str) -> Key {
+    Key::new(["spec", spec])
+}
+
+pub(super) fn revision_key(spec: &str, revision: Revision) -> Key {
+    Key::new(["rev", spec, &revision.to_string()])
+}
+
+pub(super) fn engine_key() -> Key {
+    Key::new(["engine"])
+}
+
+pub(super) fn framework_key() -> Key {
+    Key::new(["framework"])
+}
+
+/// A record as it is kept.
+pub(super) fn bytes<M: Described>(record: &M) -> Bytes {
+    // All required fields are there, and no number is NaN.
+    json::encode(record).unwrap_or_default().into()
+}
+
+fn text(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+impl Engine {
+    pub(super) fn stamp(&self) -> store::Stamp {
+        store::Stamp { format: FORMAT, incarnation: self.incarnation }
+    }
+
+    fn millis(&self, since: Since) -> u64 {
+        let wall = self.wall_now().unwrap_or_default().since_epoch();
+        millis(wall.saturating_sub(since.elapsed(self.now)))
+    }
+
+    pub(super) fn write_engine(&mut self) -> u64 {
+        let record = store::Engine { stamp: self.stamp(), marker: self.marker.into() };
+        self.writer.write(self.now, alloc::vec![(engine_key(), Some(bytes(&record)))])
+    }
+
+    pub(super) fn write_framework(&mut self, id: &str) -> u64 {
+        let first_seen = self.first_seen.map(|time| millis(time.since_epoch()));
+        let record =
+            store::Framework { stamp: self.stamp(), id: id.to_owned(), first_seen, retired: self.retired.clone() };
+        self.writer.write(self.now, alloc::vec![(framework_key(), Some(bytes(&record)))])
+    }
+
+    /// Writes a spec; with its revision, if that isn't there yet.
+    pub(super) fn write_spec(&mut self, id: SpecId, revision: bool) {
+        let stamp = self.stamp();
+        let Some(spec) = self.book.specs.get(&id) else { return };
+        let name = spec.spec.name();
+        let record = store::Spec {
+            stamp,
+            revision: spec.revision.to_string(),
+            policy: spec.spec.to_policy_record(),
+            paused: spec.paused.then_some(true),
+            removed: spec.removed.then_some(true),
+            history: spec.history.iter().map(ToString::to_string).collect(),
+        };
+        let mut ops = alloc::vec![(spec_key(name), Some(bytes(&record)))];
+        if revision {
+            let record = spec.spec.to_revision_record(stamp);
+            ops.push((revision_key(name, spec.revision), Some(bytes(&record))));
+        }
+        self.writer.write(self.now, ops);
+    }
+
+    /// The records of a spec that is no more.
+    pub(super) fn drop_spec(&mut self, id: SpecId) {
+        let Some(spec) = self.book.remove(id) else { return };
+        if let (Some(first), Some(role)) = (spec.first_waiting, self.roles.get_mut(spec.spec.role())) {
+            role.waiting.remove(&(first, id));
+        }
+        let name = spec.spec.name();
+        let mut ops = alloc::vec![(spec_key(name), None), (revision_key(name, spec.revision), None)];
+        ops.extend(spec.history.iter().map(|revision| (revision_key(name, *revision), None)));
+        self.writer.write(self.now, ops);
+    }
+
+    pub(super) fn slot_record(&self, slot: &Slot) -> Bytes {
+        let wall = self.wall_now().unwrap_or_default();
+        let eligible_at = slot.waiting.map(|waiting| {
+            millis((wall + waiting.eligible_at.saturating_duration_since(self.now)).since_epoch())
+        });
+        bytes(&store::Slot {
+            stamp: self.stamp(),
+            goal: if slot.wanted { slot::Goal::Run } else { slot::Goal::Remove }.into(),
+            mark: match slot.mark {
+                Mark::None => slot::Mark::None,
+                Mark::Finished => slot::Mark::Finished,
+                Mark::Exhausted => slot::Mark::Exhausted,
+                Mark::Invalid => slot::Mark::Invalid,
+            }
+            .into(),
+            generation: slot.generation,
+            faults: slot.faults,
+            invalids: slot.invalids,
+            losses: slot.losses,
+            failures: slot.failures,
+            eligible_at,
+            last_end: slot.last_end.as_ref().map(|last| store::End {
+                class: class_record(last.class).into(),
+                state: last.state.map(Into::into),
+                reason: last.reason.map(Into::into),
+                message: last.message.clone(),
+                at: millis(last.at.since_epoch()),
+                ran_for: last.ran_for.map(millis),
+            }),
+            revision: slot.marked_revision.map(|revision| revision.to_string()),
+        })
+    }
+
+    pub(super) fn attempt_record(&self, attempt: &Attempt) -> Bytes {
+        let (state, why) = state_record(attempt.state);
+        let agent = &attempt.agent;
+        let time = |since: Option<Since>| since.map(|since| self.millis(since));
+        bytes(&store::Instance {
+            stamp: self.stamp(),
+            task_id: attempt.task_id.to_string(),
+            revision: attempt.revision.to_string(),
+            state: state.into(),
+            why: why.map(Into::into),
+            agent: store::Agent {
+                id: agent.id.clone(),
+                hostname: text(&agent.hostname),
+                region: agent.region.clone(),
+                zone: agent.zone.clone(),
+                attributes: agent
+                    .attributes
+                    .iter()
+                    .map(|(name, text)| store::Value { name: name.clone(), text: text.clone() })
+                    .collect(),
+            },
+            executor_id: attempt.executor_id.as_deref().map(ToOwned::to_owned),
+            resources: text(&attempt.resources),
+            ports: attempt.ports.iter().map(|port| u32::from(*port)).collect(),
+            prepared: self.millis(attempt.prepared),
+            staged: time(attempt.staged),
+            running_since: time(attempt.running),
+            unreachable_since: time(attempt.unreachable),
+            kill_first_sent: time(attempt.killing),
+            uuid: attempt.uuid.clone(),
+            healthy: attempt.last.healthy,
+            successor: self
+                .book
+                .slot(attempt.id.slot)
+                .and_then(|slot| slot.successor.as_ref())
+                .is_some_and(|successor| successor.id == attempt.id)
+                .then_some(true),
+            inactive: attempt.inactive.then_some(true),
+            never_seen: attempt.never_seen.then_some(true),
+        })
+    }
+
+    pub(super) fn ghost_record(&self, task_id: &Arc<str>, ghost: &Ghost) -> Option<Bytes> {
+        let was = ghost.was.as_ref()?;
+        Some(bytes(&store::Ghost {
+            stamp: self.stamp(),
+            task_id: task_id.to_string(),
+            agent_id: ghost.agent_id.to_string(),
+            spec: was.spec.to_string(),
+            index: was.index,
+            revision: was.revision.to_string(),
+            why: match was.why {
+                GhostReason::Expired => ghost::Why::Expired,
+                GhostReason::Unknown => ghost::Why::Unknown,
+                GhostReason::GoneByOperator => ghost::Why::GoneByOperator,
+                GhostReason::Abandoned => ghost::Why::Abandoned,
+            }
+            .into(),
+            since: self.millis(ghost.since),
+        }))
+    }
+
+    /// Removes everything, the framework's id last.
+    pub(super) fn erase(&mut self) -> u64 {
+        let mut keys: Vec<Key> = Vec::new();
+        for spec in self.book.specs.values() {
+            let name = spec.spec.name();
+            keys.extend(spec.slots.keys().map(|index| slot_key(name, *index)));
+            keys.extend(spec.slots.values().flat_map(Slot::attempts).map(|attempt| attempt_key(name, attempt.id)));
+            keys.push(spec_key(name));
+            keys.push(revision_key(name, spec.revision));
+            keys.extend(spec.history.iter().map(|revision| revision_key(name, *revision)));
+        }
+        keys.extend(self.ghosts.iter().map(|(task_id, _)| super::ghost::key(task_id)));
+        for some in keys.chunks(200) {
+            self.writer.write(self.now, some.iter().map(|key| (key.clone(), None)).collect());
+        }
+        self.writer.write(self.now, alloc::vec![(engine_key(), None), (framework_key(), None)])
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(super) const fn time(millis: u64) -> UnixTime {
+    UnixTime::from_epoch(Duration::from_millis(millis))
+}
+
+const fn class_record(class: EndClass) -> end::Class {
+    match class {
+        EndClass::Ok => end::Class::Ok,
+        EndClass::Fault => end::Class::Fault,
+        EndClass::Invalid => end::Class::Invalid,
+        EndClass::Infra => end::Class::Infra,
+        EndClass::Drain => end::Class::Drain,
+        EndClass::External => end::Class::External,
+        EndClass::Wanted => end::Class::Wanted,
+    }
+}
+
+pub(super) const fn class_of(class: end::Class) -> EndClass {
+    match class {
+        end::Class::Ok => EndClass::Ok,
+        end::Class::Fault => EndClass::Fault,
+        end::Class::Invalid => EndClass::Invalid,
+        end::Class::Infra => EndClass::Infra,
+        end::Class::Drain => EndClass::Drain,
+        end::Class::External => EndClass::External,
+        end::Class::Wanted => EndClass::Wanted,
+    }
+}
+
+const fn state_record(state: State) -> (instance::State, Option<instance::Why>) {
+    use instance::Why as W;
+    match state {
+        State::Prepared | State::Launching => (instance::State::Prepared, None),
+        State::Staged => (instance::State::Staged, None),
+        State::Running => (instance::State::Running, None),
+        State::Unreachable => (instance::State::Unreachable, None),
+        State::Doubtful => (instance::State::Doubtful, None),
+        State::Killing(why) => {
+            let why = match why {
+                KillReason::Duplicate => W::Duplicate,
+                KillReason::Unhealthy => W::Unhealthy,
+                KillReason::Overdue => W::Overdue,
+                KillReason::User => W::User,
+                KillReason::Drain => W::Drain,
+                KillReason::Update => W::Update,
+                KillReason::Scale => W::Scale,
+                KillReason::External => W::External,
+            };
+            (instance::State::Killing, Some(why))
+        }
+    }
+}
+
+/// The state that a record says. One that was prepared may have been launched.
+pub(super) const fn state_of(state: instance::State, why: Option<instance::Why>) -> State {
+    use instance::Why as W;
+    match state {
+        instance::State::Prepared | instance::State::Launching => State::Launching,
+        instance::State::Staged => State::Staged,
+        instance::State::Running => State::Running,
+        instance::State::Unreachable => State::Unreachable,
+        instance::State::Doubtful => State::Doubtful,
+        instance::State::Killing => State::Killing(match why {
+            Some(W::Duplicate) => KillReason::Duplicate,
+            Some(W::Unhealthy) => KillReason::Unhealthy,
+            Some(W::Overdue) => KillReason::Overdue,
+            Some(W::Drain) => KillReason::Drain,
+            Some(W::Update) => KillReason::Update,
+            Some(W::Scale) => KillReason::Scale,
+            Some(W::External) => KillReason::External,
+            Some(W::User | W::Evict) | None => KillReason::User,
+        }),
+    }
+}

@@ -1,0 +1,460 @@
+//! From records back to a running engine.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+use mesos_proto::store::{self, engine::Marker, ghost, slot};
+use mesos_proto::{Described, json};
+
+use super::attempt::{Agent, Attempt, AttemptId, KillReason, Last, Since, SlotId, SpecId, State};
+use super::book::{End, Mark, Slot, Spec, Waiting};
+use super::config::{Config, Removal};
+use super::engine::Engine;
+use super::event::{Event, GhostReason, Held};
+use super::ghost::{Ghost, Was};
+use super::record::{self, FORMAT};
+use super::launch::Revision;
+use super::spec::{SpecError, TaskSpec};
+use crate::{Instant, Key, UnixTime, v1};
+
+/// A record that can't be read. It is neither used nor changed; whatever it belongs to stands still.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Quarantined {
+    /// Its name in the store.
+    pub key: Key,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// Why an engine can't be made.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecoverError {
+    /// Specs are at fault: all of them, with all that is wrong.
+    #[error("{} of the specs can't be run: {}", .0.len(), Faults(.0))]
+    Specs(Vec<SpecError>),
+    /// Two specs have the same name, or names that look the same in task ids.
+    #[error("two specs are called {0:?}, or look like it in task ids")]
+    SameName(String),
+    /// A newer version has written this store.
+    #[error("record {key} has format {format}; this version reads up to {FORMAT}")]
+    Newer {
+        /// The record.
+        key: Key,
+        /// Its format.
+        format: u32,
+    },
+    /// The record of the engine or of the framework can't be read: going on could run everything twice.
+    #[error("record {} can't be read: {}", .0.key, .0.why)]
+    Unreadable(Quarantined),
+    /// The store has tasks but no framework id: they belong to a framework that nobody can speak for.
+    #[error("the store has tasks, but no framework id")]
+    NoFramework,
+    /// The configuration names another framework than the store.
+    #[error("the store is that of framework {stored}, not of {given}")]
+    OtherFramework {
+        /// In the store.
+        stored: String,
+        /// In the configuration.
+        given: String,
+    },
+}
+
+struct Faults<'a>(&'a [SpecError]);
+
+impl core::fmt::Display for Faults<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            write!(f, "{}{error}", if index == 0 { "" } else { "; " })?;
+        }
+        Ok(())
+    }
+}
+
+/// What the records say, checked one by one.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    pub(super) incarnation: u64,
+    pub(super) framework: Option<store::Framework>,
+    pub(super) marker: Marker,
+    specs: BTreeMap<String, StoredSpec>,
+    slots: BTreeMap<(String, u32), store::Slot>,
+    attempts: Vec<(String, u32, u64, store::Instance)>,
+    ghosts: Vec<store::Ghost>,
+    quarantined: Vec<Quarantined>,
+    /// Slots that a record which can't be read belongs to.
+    blocked: BTreeSet<(String, u32)>,
+    given: Vec<TaskSpec>,
+}
+
+#[derive(Debug)]
+struct StoredSpec {
+    spec: TaskSpec,
+    history: Vec<Revision>,
+    paused: bool,
+    removed: bool,
+}
+
+impl Engine {
+    /// An engine for these specs, with what a store held (nothing, at the very first start). The program's specs win
+    /// over stored ones of the same name. It starts with the first input.
+    ///
+    /// `seed` is its only source of chance. In production it comes from the operating system.
+    ///
+    /// # Errors
+    /// Specs are at fault, or the records are not such that going on would be safe.
+    pub fn new(
+        mut config: Config,
+        specs: impl IntoIterator<Item = TaskSpec>,
+        records: impl IntoIterator<Item = (Key, Bytes)>,
+        seed: u64,
+    ) -> Result<Self, RecoverError> {
+        let roles = config.client.framework().roles.clone();
+        let mut given: Vec<TaskSpec> = specs.into_iter().collect();
+        let mut errors = Vec::new();
+        let mut names = BTreeSet::new();
+        for spec in &mut given {
+            spec.settle_role(roles.first().map_or("*", String::as_str));
+            errors.extend(spec.check(&roles).err());
+            if !names.insert(super::id::spec_part(spec.name())) {
+                return Err(RecoverError::SameName(spec.name().to_string()));
+            }
+        }
+        if !errors.is_empty() {
+            return Err(RecoverError::Specs(errors));
+        }
+        let recovered = read(records, given)?;
+        let given = config.client.framework().id.as_ref().map(|id| id.value.clone());
+        match (&recovered.framework, given) {
+            (Some(stored), Some(given)) if stored.id != given => {
+                return Err(RecoverError::OtherFramework { stored: stored.id.clone(), given });
+            }
+            (Some(stored), None) if recovered.marker != Marker::Removed => {
+                config.client = config.client.framework_id(&stored.id).map_err(|error| {
+                    RecoverError::Unreadable(Quarantined { key: record::framework_key(), why: error.to_string() })
+                })?;
+            }
+            (None, None) if !recovered.attempts.is_empty() => return Err(RecoverError::NoFramework),
+            _ => {}
+        }
+        Ok(Self::build(config, recovered, seed))
+    }
+
+    /// Puts everything back in its place. The wall clock is known by now, if it ever will be.
+    pub(super) fn restore(&mut self, recovered: Recovered) {
+        let now = self.now;
+        let wall = self.wall_now();
+        self.write_engine();
+        for (name, stored) in recovered.specs {
+            let mut spec = Spec::new(stored.spec);
+            spec.history = stored.history;
+            spec.paused = stored.paused;
+            spec.removed = stored.removed;
+            let id = self.book.insert(spec);
+            self.update_role(id);
+            let slots = recovered.slots.iter().filter(|((spec, _), _)| *spec == name);
+            for ((_, index), record) in slots {
+                let slot = restore_slot(record, now, wall, self.backoff_limit(id));
+                if let Some(spec) = self.book.specs.get_mut(&id) {
+                    spec.slots.insert(*index, slot);
+                }
+            }
+        }
+        for (name, index, generation, record) in recovered.attempts {
+            self.restore_attempt(&name, index, generation, &record);
+        }
+        for record in recovered.ghosts {
+            self.restore_ghost(record);
+        }
+        for (name, index) in recovered.blocked {
+            if let Some(id) = self.book.id(&name) {
+                if let Some(spec) = self.book.specs.get_mut(&id) {
+                    spec.slots.entry(index).or_default().blocked = true;
+                }
+                self.touch_dirty(SlotId { spec: id, index });
+                self.tell(None, Event::InstanceHeld { spec: name, index, why: Held::Quarantined });
+            }
+        }
+        for quarantined in recovered.quarantined {
+            self.tell(None, Event::RecordQuarantined(quarantined));
+        }
+        let given: BTreeSet<String> = recovered.given.iter().map(|spec| spec.name().to_string()).collect();
+        for spec in recovered.given {
+            self.put(spec);
+        }
+        let ids: Vec<(SpecId, String)> =
+            self.book.specs.iter().map(|(id, spec)| (*id, spec.spec.name().to_string())).collect();
+        let uninstalling = matches!(self.marker, Marker::Uninstalling | Marker::TearingDown);
+        for (id, name) in ids {
+            if uninstalling {
+                self.remove_spec(id);
+            } else if !given.contains(&name) {
+                let removed = self.book.specs.get(&id).is_some_and(|spec| spec.removed);
+                if removed || self.config.removal == Removal::Auto {
+                    self.remove_spec(id);
+                } else {
+                    self.fit(id);
+                    self.tell(None, Event::SpecKept { spec: name });
+                }
+            }
+        }
+        if uninstalling {
+            self.resume_uninstall();
+        }
+    }
+
+    fn backoff_limit(&self, id: SpecId) -> Duration {
+        let limit = self.book.specs.get(&id).map_or(Duration::ZERO, |spec| spec.spec.policy.backoff_max);
+        // Give or take a tenth; and no delay of another kind is longer than half a minute.
+        (limit + limit / 10).max(Duration::from_secs(30))
+    }
+
+    fn restore_attempt(&mut self, name: &str, index: u32, generation: u64, record: &store::Instance) {
+        let (now, wall) = (self.now, self.wall_now());
+        let Some(spec) = self.book.id(name) else { return };
+        let id = AttemptId { slot: SlotId { spec, index }, generation };
+        let policy = self.book.specs.get(&spec).map(|spec| spec.spec.policy.clone()).unwrap_or_default();
+        let since = |millis: u64, limit: Duration| {
+            let passed = wall.map(|wall| wall.saturating_duration_since(record::time(millis))).unwrap_or_default();
+            Since::ago(now, passed.min(limit))
+        };
+        let agent = &record.agent;
+        let agent = Arc::new(Agent {
+            id: agent.id.clone(),
+            hostname: agent.hostname.clone().unwrap_or_default(),
+            ip: None,
+            region: agent.region.clone(),
+            zone: agent.zone.clone(),
+            attributes: agent.attributes.iter().map(|value| (value.name.clone(), value.text.clone())).collect(),
+        });
+        let revision = Revision::parse(&record.revision).unwrap_or_default();
+        let mut attempt = Attempt::new(id, record.task_id.as_str().into(), revision, agent, now);
+        let why = record.why.and_then(|why| why.try_into().ok());
+        attempt.state = record.state.try_into().map_or(State::Launching, |state| record::state_of(state, why));
+        attempt.executor_id = record.executor_id.as_deref().map(Into::into);
+        attempt.resources = record.resources.as_deref().unwrap_or_default().into();
+        attempt.ports = record.ports.iter().filter_map(|port| u16::try_from(*port).ok()).collect();
+        attempt.prepared = since(record.prepared, policy.launch_timeout);
+        attempt.staged = record.staged.map(|at| since(at, policy.start_timeout));
+        attempt.running = record.running_since.map(|at| since(at, policy.stable_after.max(Duration::from_secs(86_400))));
+        attempt.unreachable = record.unreachable_since.map(|at| since(at, policy.expunge_after));
+        attempt.killing = record.kill_first_sent.map(|at| since(at, Duration::from_secs(86_400)));
+        attempt.uuid = record.uuid.clone();
+        attempt.inactive = record.inactive.unwrap_or(false);
+        attempt.never_seen = record.never_seen.unwrap_or(false);
+        attempt.told = attempt.running.is_some();
+        attempt.last = Last {
+            state: match attempt.state {
+                State::Running => Some(v1::TaskState::TaskRunning),
+                State::Staged => Some(v1::TaskState::TaskStaging),
+                State::Unreachable => Some(v1::TaskState::TaskUnreachable),
+                _ => None,
+            },
+            healthy: record.healthy,
+            ..Last::default()
+        };
+        let state = attempt.state;
+        if matches!(state, State::Launching | State::Staged) {
+            self.agents.entry(attempt.agent.id.clone()).or_default().launching += 1;
+        }
+        if let Some(spec) = self.book.specs.get_mut(&spec) {
+            let slot = spec.slots.entry(index).or_default();
+            slot.generation = slot.generation.max(generation);
+        }
+        self.book.place(attempt);
+        match state {
+            State::Killing(KillReason::External) => {}
+            State::Killing(why) => self.kills.queue(why, id),
+            State::Doubtful => {
+                if let Some(attempt) = self.book.attempt_mut(id) {
+                    attempt.doubted = Some(now);
+                }
+            }
+            _ => {}
+        }
+        self.set_timer(id);
+        self.touch_dirty(id.slot);
+    }
+
+    fn restore_ghost(&mut self, record: store::Ghost) {
+        let wall = self.wall_now();
+        let passed = wall.map(|wall| wall.saturating_duration_since(record::time(record.since))).unwrap_or_default();
+        let why = match ghost::Why::try_from(record.why) {
+            Ok(ghost::Why::Expired) => GhostReason::Expired,
+            Ok(ghost::Why::GoneByOperator) => GhostReason::GoneByOperator,
+            Ok(ghost::Why::Abandoned) => GhostReason::Abandoned,
+            Ok(ghost::Why::Unknown) | Err(_) => GhostReason::Unknown,
+        };
+        let was = Was {
+            spec: record.spec.as_str().into(),
+            index: record.index,
+            revision: Revision::parse(&record.revision).unwrap_or_default(),
+            why,
+        };
+        let ghost = Ghost {
+            agent_id: Box::from(record.agent_id.as_str()),
+            was: Some(was),
+            // A ghost that a wrong clock makes old is one that nobody would look for: keep it for a day at least.
+            since: Since::ago(self.now, passed.min(Duration::from_secs(13 * 86_400))),
+            kills_sent: 0,
+            asked: None,
+            due: None,
+        };
+        self.haunt(record.task_id.as_str().into(), ghost);
+    }
+}
+
+fn restore_slot(record: &store::Slot, now: Instant, wall: Option<UnixTime>, limit: Duration) -> Slot {
+    let eligible_at = record.eligible_at.map(|millis| {
+        let left = wall.map(|wall| record::time(millis).saturating_duration_since(wall)).unwrap_or_default();
+        now + left.min(limit)
+    });
+    Slot {
+        wanted: record.goal == i32::from(slot::Goal::Run),
+        mark: match slot::Mark::try_from(record.mark) {
+            Ok(slot::Mark::Finished) => Mark::Finished,
+            Ok(slot::Mark::Exhausted) => Mark::Exhausted,
+            Ok(slot::Mark::Invalid) => Mark::Invalid,
+            Ok(slot::Mark::None) | Err(_) => Mark::None,
+        },
+        generation: record.generation,
+        faults: record.faults,
+        invalids: record.invalids,
+        losses: record.losses,
+        failures: record.failures,
+        last_end: record.last_end.as_ref().and_then(|last| {
+            Some(End {
+                class: record::class_of(last.class.try_into().ok()?),
+                state: last.state.and_then(|state| state.try_into().ok()),
+                reason: last.reason.and_then(|reason| reason.try_into().ok()),
+                message: last.message.clone(),
+                at: record::time(last.at),
+                ran_for: last.ran_for.map(Duration::from_millis),
+            })
+        }),
+        waiting: eligible_at.map(|eligible_at| Waiting { since: now, eligible_at }),
+        marked_revision: record.revision.as_deref().and_then(Revision::parse),
+        ..Slot::default()
+    }
+}
+
+/// Reads all records; one that can't be read is set aside.
+fn read(
+    records: impl IntoIterator<Item = (Key, Bytes)>,
+    given: Vec<TaskSpec>,
+) -> Result<Recovered, RecoverError> {
+    let mut recovered = Recovered {
+        incarnation: 1,
+        framework: None,
+        marker: Marker::Running,
+        specs: BTreeMap::new(),
+        slots: BTreeMap::new(),
+        attempts: Vec::new(),
+        ghosts: Vec::new(),
+        quarantined: Vec::new(),
+        blocked: BTreeSet::new(),
+        given,
+    };
+    let mut specs: BTreeMap<String, store::Spec> = BTreeMap::new();
+    let mut revisions: BTreeMap<(String, String), store::Revision> = BTreeMap::new();
+    for (key, value) in records {
+        let segments: Vec<String> = key.segments().collect();
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let slot = |name: &str, index: &str| index.parse().ok().map(|index: u32| (name.to_string(), index));
+        let result = match segments.as_slice() {
+            ["engine"] => {
+                let engine: store::Engine = essential(&key, &value)?;
+                recovered.incarnation = engine.stamp.incarnation.saturating_add(1);
+                recovered.marker = Marker::try_from(engine.marker).unwrap_or(Marker::Running);
+                Ok(())
+            }
+            ["framework"] => {
+                recovered.framework = Some(essential(&key, &value)?);
+                Ok(())
+            }
+            ["spec", name] => parse(&key, &value)?.map(|record| drop(specs.insert((*name).to_string(), record))),
+            ["rev", name, revision] => parse(&key, &value)?
+                .map(|record| drop(revisions.insert(((*name).to_string(), (*revision).to_string()), record))),
+            ["slot", name, index] => match slot(name, index) {
+                Some(slot) => parse(&key, &value)?.map(|record| drop(recovered.slots.insert(slot, record))),
+                None => Err("no index".to_string()),
+            },
+            ["inst", name, index, generation] => match (slot(name, index), generation.parse()) {
+                (Some((name, index)), Ok(generation)) => parse(&key, &value)?
+                    .map(|record| recovered.attempts.push((name, index, generation, record))),
+                _ => Err("no index or generation".to_string()),
+            },
+            ["ghost", _] => parse(&key, &value)?.map(|record| recovered.ghosts.push(record)),
+            _ => Err("no record of the engine has such a name".to_string()),
+        };
+        if let Err(why) = result {
+            if let ["slot", name, index] | ["inst", name, index, _] = segments.as_slice() {
+                recovered.blocked.extend(slot(name, index));
+            }
+            recovered.quarantined.push(Quarantined { key, why });
+        }
+    }
+    for (name, record) in specs {
+        let revision = revisions.get(&(name.clone(), record.revision.clone()));
+        let spec = revision
+            .ok_or_else(|| "its revision is missing".to_string())
+            .and_then(|revision| {
+                TaskSpec::from_records(name.as_str(), &record.policy, revision).map_err(|error| error.to_string())
+            });
+        match spec {
+            Ok(spec) => {
+                let history = record.history.iter().filter_map(|text| Revision::parse(text)).collect();
+                let stored = StoredSpec {
+                    spec,
+                    history,
+                    paused: record.paused.unwrap_or(false),
+                    removed: record.removed.unwrap_or(false),
+                };
+                recovered.specs.insert(name, stored);
+            }
+            Err(why) => recovered.quarantined.push(Quarantined { key: record::spec_key(&name), why }),
+        }
+    }
+    // Tasks of a spec whose own record can't be read, but which the program gives, go on with that.
+    let orphans: BTreeSet<String> = recovered
+        .attempts
+        .iter()
+        .map(|(name, ..)| name.clone())
+        .chain(recovered.slots.keys().map(|(name, _)| name.clone()))
+        .filter(|name| !recovered.specs.contains_key(name))
+        .collect();
+    for name in orphans {
+        if let Some(spec) = recovered.given.iter().find(|spec| spec.name() == name) {
+            let stored = StoredSpec { spec: spec.clone(), history: Vec::new(), paused: false, removed: false };
+            recovered.specs.insert(name, stored);
+        }
+    }
+    Ok(recovered)
+}
+
+/// A record without which nothing can go on.
+fn essential<M: Described>(key: &Key, value: &Bytes) -> Result<M, RecoverError> {
+    parse(key, value)?.map_err(|why| RecoverError::Unreadable(Quarantined { key: key.clone(), why }))
+}
+
+/// A record; the inner error says why it can't be read.
+fn parse<M: Described>(key: &Key, value: &Bytes) -> Result<Result<M, String>, RecoverError> {
+    // Whatever else a newer version has changed, the stamp is where it was.
+    if let Ok(stamped) = json::decode::<store::Stamped>(value) {
+        check_format(key, &stamped.stamp)?;
+    }
+    Ok(json::decode(value).map_err(|error| error.to_string()))
+}
+
+fn check_format(key: &Key, stamp: &store::Stamp) -> Result<(), RecoverError> {
+    if stamp.format > FORMAT {
+        return Err(RecoverError::Newer { key: key.clone(), format: stamp.format });
+    }
+    Ok(())
+}

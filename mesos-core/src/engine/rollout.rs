@@ -1,0 +1,57 @@
+//! From one revision to the next: who may be ended, and who may get a successor first (ENGINE 4.1).
+
+use super::attempt::{AttemptId, KillReason, SlotId, SpecId, State};
+use super::engine::Engine;
+
+impl Engine {
+    /// Does what the rollout of a spec allows now.
+    pub(super) fn roll(&mut self, id: SpecId) {
+        // A predecessor whose successor is ready has done its work.
+        while let Some(index) = self.book.specs.get(&id).and_then(|spec| spec.sums.superseded.first().copied()) {
+            let slot_id = SlotId { spec: id, index };
+            let Some(old) = self.book.slot(slot_id).and_then(|slot| slot.current.as_ref()).map(|a| (a.id, a.state)) else {
+                return;
+            };
+            self.retire(old);
+            self.refresh_slot(slot_id);
+            if self.book.specs.get(&id).is_some_and(|spec| spec.sums.superseded.contains(&index)) {
+                return;
+            }
+        }
+        while let Some(slot_id) = self.next_step(id) {
+            self.refresh_slot(slot_id);
+        }
+    }
+
+    /// Takes one step of a rollout; `None` if none is allowed.
+    fn next_step(&mut self, id: SpecId) -> Option<SlotId> {
+        let now = self.now;
+        let spec = self.book.specs.get(&id).filter(|spec| !spec.paused)?;
+        let &(ready, index) = spec.sums.outdated.first()?;
+        let slot_id = SlotId { spec: id, index };
+        let current = spec.slots.get(&index)?.current.as_ref().map(|a| (a.id, a.state))?;
+        if !ready {
+            self.retire(current);
+            return Some(slot_id);
+        }
+        let wanted = spec.sums.wanted;
+        let (surge, unavailable) = spec.spec.policy.budget();
+        if spec.sums.doubles < surge {
+            self.wait(slot_id, now, now);
+            return Some(slot_id);
+        }
+        if spec.sums.ready.saturating_sub(1) >= wanted.saturating_sub(unavailable) {
+            self.retire(current);
+            return Some(slot_id);
+        }
+        None
+    }
+
+    /// Ends an attempt that another revision takes the place of.
+    fn retire(&mut self, (id, state): (AttemptId, State)) {
+        match state {
+            State::Unreachable | State::Doubtful => self.abandon(id),
+            _ => self.begin_kill(id, KillReason::Update),
+        }
+    }
+}

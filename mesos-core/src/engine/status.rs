@@ -1,0 +1,334 @@
+//! A status has come: what it says is worked off, made durable, and only then acknowledged.
+
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use super::attempt::{Attempt, AttemptId, KillReason, Last, Since, SlotId, State};
+use super::engine::Engine;
+use super::event::{EndClass, Event, GhostReason};
+use super::reconcile::{AGAIN, Subject};
+use super::launch::Revision;
+use super::spec::{Duplicates, OnReturn};
+use super::table::{self, Cell, Row};
+use super::writer::Effect;
+use crate::{Update, v1};
+
+/// So many acknowledgements may wait for the store; agents repeat what isn't acknowledged.
+const HELD: usize = 10_000;
+
+impl Engine {
+    /// The steps of ENGINE 1.3, macro U.
+    pub(super) fn on_update(&mut self, update: &Update) {
+        let task_id = update.task_id();
+        let slot = if let Some(id) = self.book.find(task_id) {
+            self.on_attempt(id, update);
+            Some(id.slot)
+        } else if self.ghosts.get(task_id).is_some() {
+            let task_id: Arc<str> = task_id.into();
+            self.reconciler.answered(&Subject::Ghost(task_id.clone()));
+            self.on_ghost(&task_id, Row::of(update, false));
+            None
+        } else {
+            self.on_unknown(update, Row::of(update, false));
+            None
+        };
+        self.acknowledge(update, slot);
+    }
+
+    /// Every receipt is acknowledged, once what it changed is durable.
+    fn acknowledge(&mut self, update: &Update, slot: Option<SlotId>) {
+        let (Some(uuid), Some(agent)) = (update.uuid(), update.agent_id()) else { return };
+        if self.writer.held_acknowledgements() >= HELD {
+            return;
+        }
+        let effect = Effect::Acknowledge {
+            agent_id: agent.to_string(),
+            task_id: update.task_id().into(),
+            uuid: Bytes::copy_from_slice(uuid),
+        };
+        self.later(slot, effect);
+    }
+
+    fn on_attempt(&mut self, id: AttemptId, update: &Update) {
+        self.heard(id);
+        let Some(attempt) = self.book.attempt_mut(id) else { return };
+        if update.uuid().is_some() && attempt.uuid.as_deref() == update.uuid() {
+            return;
+        }
+        if let Some(uuid) = update.uuid() {
+            attempt.uuid = Some(Bytes::copy_from_slice(uuid));
+        }
+        let row = Row::of(update, attempt.state == State::Launching);
+        let state = attempt.state;
+        let changed = merge(attempt, update);
+        match table::cell(state, row) {
+            Cell::Merge => {
+                if changed {
+                    self.touch_attempt(id);
+                    self.tell_task(id, Event::TaskUpdated);
+                }
+            }
+            Cell::Staged => {
+                if state == State::Launching {
+                    self.staged(id);
+                }
+                if state == State::Launching || changed {
+                    self.tell_task(id, Event::TaskUpdated);
+                }
+            }
+            Cell::Running => self.running(id, state, changed),
+            Cell::KillAgain => self.kill_again(id),
+            Cell::KilledByOthers => {
+                self.set_state(id, State::Killing(KillReason::External));
+                self.touch_attempt(id);
+                self.tell_task(id, Event::TaskUpdated);
+            }
+            Cell::Unreachable => self.unreachable(id, update.unreachable_since()),
+            Cell::Return(running) => self.returned(id, running),
+            Cell::Doubt => self.doubt(id),
+            Cell::DoubtAgain => self.doubt_again(id),
+            Cell::Abandon => self.abandon(id),
+            Cell::End(class) => {
+                let class = self.class_of(id, state, class);
+                self.end(id, class);
+            }
+            Cell::EndWithGhost(class, why) => {
+                let class = self.class_of(id, state, class);
+                self.end_with_ghost(id, class, why);
+            }
+        }
+        self.reconsider(id.slot);
+    }
+
+    /// There is news of an attempt: questions about it are answered, and a timer that waited for news acts.
+    fn heard(&mut self, id: AttemptId) {
+        self.reconciler.answered(&Subject::Attempt(id));
+        let (session, now) = (self.session, self.now);
+        let Some(attempt) = self.book.attempt_mut(id) else { return };
+        attempt.answered_in = session;
+        if core::mem::take(&mut attempt.parked) {
+            self.set_timer_at(id, Some(now));
+        }
+    }
+
+    /// The class of an end depends, where we ended it ourselves, on what the task was for.
+    fn class_of(&self, id: AttemptId, state: State, class: EndClass) -> EndClass {
+        let State::Killing(why) = state else { return class };
+        let never_seen = self.book.attempt(id).is_some_and(|attempt| attempt.never_seen);
+        let job = self.book.specs.get(&id.slot.spec).is_some_and(|spec| spec.spec.is_job());
+        match (class, why) {
+            (class, KillReason::External) => class,
+            (EndClass::Ok, _) if job => EndClass::Ok,
+            (_, KillReason::Overdue) if never_seen => EndClass::Infra,
+            (_, KillReason::Overdue | KillReason::Unhealthy) => EndClass::Fault,
+            _ => EndClass::Wanted,
+        }
+    }
+
+    pub(super) fn staged(&mut self, id: AttemptId) {
+        let now = self.now;
+        if let Some(attempt) = self.book.attempt_mut(id) {
+            attempt.staged.get_or_insert(Since::now(now));
+        }
+        self.set_state(id, State::Staged);
+        self.touch_attempt(id);
+    }
+
+    fn running(&mut self, id: AttemptId, before: State, changed: bool) {
+        let now = self.now;
+        if before == State::Running {
+            if changed {
+                self.check_ready(id);
+                self.touch_attempt(id);
+                self.tell_task(id, Event::TaskUpdated);
+            }
+            return;
+        }
+        self.started(id);
+        let first = self.book.attempt_mut(id).is_some_and(|attempt| {
+            attempt.running.get_or_insert(Since::now(now));
+            !core::mem::replace(&mut attempt.told, true)
+        });
+        self.set_state(id, State::Running);
+        self.touch_attempt(id);
+        self.tell_task(id, Event::TaskUpdated);
+        if first {
+            self.tell_task(id, Event::TaskLaunched);
+        }
+        self.check_ready(id);
+    }
+
+    /// It was launched for good: what was lost before does not count any more.
+    fn started(&mut self, id: AttemptId) {
+        if let Some(slot) = self.book.slot_mut(id.slot) {
+            if slot.losses > 0 || slot.invalids > 0 {
+                slot.losses = 0;
+                slot.invalids = 0;
+                self.touch_slot(id.slot);
+            }
+        }
+    }
+
+    fn unreachable(&mut self, id: AttemptId, since: Option<i64>) {
+        let now = self.now;
+        let wall = self.wall_now();
+        let before = since.and_then(|nanos| u64::try_from(nanos).ok()).zip(wall).map(|(nanos, wall)| {
+            // A clock that is wrong can only shorten or lengthen within the policy.
+            wall.since_epoch().saturating_sub(Duration::from_nanos(nanos))
+        });
+        let limit = self.book.specs.get(&id.slot.spec).map(|spec| spec.spec.policy.expunge_after);
+        let before = before.unwrap_or_default().min(limit.unwrap_or_default());
+        if let Some(attempt) = self.book.attempt_mut(id) {
+            attempt.unreachable = Some(Since::ago(now, before));
+            attempt.ready = false;
+        }
+        self.set_state(id, State::Unreachable);
+        self.touch_attempt(id);
+        self.tell_task(id, Event::TaskUpdated);
+        // Lost in a way that PARTITION_AWARE frameworks should not see: it may be dead, and then a question tells.
+        if self.book.attempt(id).is_some_and(|a| a.last.state == Some(v1::TaskState::TaskLost)) {
+            self.ask(id, Duration::ZERO);
+        }
+    }
+
+    /// A task that was out of sight shows life.
+    fn returned(&mut self, id: AttemptId, running: bool) {
+        let Some(slot) = self.book.slot(id.slot) else { return };
+        if !slot.wanted {
+            self.back(id, running);
+            self.begin_kill(id, KillReason::Scale);
+            return;
+        }
+        let other = slot.attempts().find(|other| other.id != id).map(|other| (other.id, other.state));
+        match other {
+            None => {
+                self.cancel_wait(id.slot);
+                self.back(id, running);
+            }
+            Some((other, State::Prepared)) => {
+                self.cancel_of(other);
+                self.cancel_wait(id.slot);
+                self.back(id, running);
+            }
+            Some((other, _)) => {
+                let loses = self.loses(id, other);
+                self.back(id, running);
+                self.begin_kill(if loses { id } else { other }, KillReason::Duplicate);
+            }
+        }
+        self.tell_task(id, Event::TaskReturned);
+    }
+
+    /// Whether the one that returned has to go, and not the one that took its place.
+    fn loses(&self, returned: AttemptId, other: AttemptId) -> bool {
+        let spec = self.book.specs.get(&returned.slot.spec);
+        let (Some(spec), Some(old), Some(new)) = (spec, self.book.attempt(returned), self.book.attempt(other)) else {
+            return false;
+        };
+        if matches!(new.state, State::Killing(_)) {
+            return false;
+        }
+        let ran = |attempt: &Attempt| attempt.running.map(|since| since.elapsed(self.now)).unwrap_or_default();
+        let outdated = old.revision != spec.revision;
+        outdated
+            || match spec.spec.policy.on_return {
+                OnReturn::PreferReady => new.ready,
+                OnReturn::PreferNew => true,
+                OnReturn::Oldest => ran(new) > ran(old),
+                OnReturn::Youngest => ran(new) < ran(old),
+            }
+    }
+
+    /// It is in sight again, in this state.
+    fn back(&mut self, id: AttemptId, running: bool) {
+        if let Some(attempt) = self.book.attempt_mut(id) {
+            attempt.unreachable = None;
+            attempt.inactive = false;
+            attempt.doubted = None;
+        }
+        if running {
+            self.running(id, State::Unreachable, true);
+        } else {
+            self.staged(id);
+            self.tell_task(id, Event::TaskUpdated);
+        }
+    }
+
+    fn doubt(&mut self, id: AttemptId) {
+        let now = self.now;
+        if let Some(attempt) = self.book.attempt_mut(id) {
+            attempt.doubted = Some(now);
+            attempt.ready = false;
+        }
+        self.set_state(id, State::Doubtful);
+        self.touch_attempt(id);
+        self.tell_task(id, Event::TaskUpdated);
+    }
+
+    fn doubt_again(&mut self, id: AttemptId) {
+        let policy = self.book.specs.get(&id.slot.spec).map(|spec| spec.spec.policy.duplicates);
+        let Some(attempt) = self.book.attempt(id) else { return };
+        let answered = attempt.doubted.zip(attempt.asked).is_some_and(|(doubted, asked)| asked >= doubted + AGAIN);
+        if !answered || policy == Some(Duplicates::Forbid) {
+            self.set_timer(id);
+            self.tell_task(id, Event::TaskUpdated);
+        } else {
+            self.end_with_ghost(id, EndClass::Infra, GhostReason::Unknown);
+        }
+    }
+
+    /// A ghost takes its place in a slot again.
+    pub(super) fn adopt(
+        &mut self,
+        slot_id: SlotId,
+        generation: u64,
+        task_id: Arc<str>,
+        agent_id: &str,
+        revision: Revision,
+        row: Row,
+    ) {
+        let now = self.now;
+        let id = AttemptId { slot: slot_id, generation };
+        self.cancel_wait(slot_id);
+        let agent = super::attempt::Agent { id: agent_id.to_string(), ..Default::default() };
+        let mut attempt = Attempt::new(id, task_id, revision, Arc::new(agent), now);
+        attempt.state = State::Staged;
+        attempt.staged = Some(Since::now(now));
+        attempt.answered_in = self.session;
+        self.agents.entry(agent_id.to_string()).or_default().launching += 1;
+        self.book.place(attempt);
+        self.touch_attempt(id);
+        if row == Row::Running {
+            self.running(id, State::Staged, true);
+        } else {
+            self.set_timer(id);
+        }
+        self.tell_task(id, Event::TaskReturned);
+        self.reconsider(slot_id);
+    }
+}
+
+/// Keeps what a status says besides the state (W41, S128); whether anything of it is news.
+fn merge(attempt: &mut Attempt, update: &Update) -> bool {
+    if let Some(executor) = update.executor_id().filter(|id| !id.is_empty()) {
+        attempt.executor_id = Some(executor.into());
+    }
+    let status = update.to_owned();
+    let healthy = update.healthy().or(attempt.last.healthy);
+    let container = status.container_status.map(Box::new);
+    let last = Last {
+        state: Some(update.state()),
+        reason: update.reason(),
+        source: update.source(),
+        message: update.message().map(Into::into),
+        healthy,
+        container: container.or_else(|| attempt.last.container.take()),
+    };
+    let news = last.state != attempt.last.state || last.healthy != attempt.last.healthy;
+    attempt.last = last;
+    news
+}

@@ -1,0 +1,82 @@
+//! The end of a framework: wanted by its user, or found to have come.
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use mesos_proto::store::engine::Marker;
+
+use super::attempt::AttemptId;
+use super::engine::{Engine, Timer};
+use super::event::{EndClass, Event};
+use super::writer::Effect;
+use crate::scheduler::{Client, FatalReason};
+
+/// Tasks that take longer to end go with the framework.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// A framework that is removed again so soon is not made anew: somebody means it.
+const ONCE_PER: Duration = Duration::from_secs(3600);
+
+impl Engine {
+    /// The tasks are being ended; from now on their end is waited for.
+    pub(super) fn resume_uninstall(&mut self) {
+        if self.marker == Marker::TearingDown {
+            self.begin_teardown();
+        } else {
+            self.timers.insert((self.now + PATIENCE, Timer::Uninstall));
+        }
+    }
+
+    /// TEARDOWN, once all have ended.
+    pub(super) fn uninstall_step(&mut self) {
+        if self.marker == Marker::Uninstalling && self.book.specs.is_empty() {
+            self.begin_teardown();
+        }
+    }
+
+    /// The mark first, so that a crash after TEARDOWN finishes the clean-up.
+    pub(super) fn begin_teardown(&mut self) {
+        self.marker = Marker::TearingDown;
+        let batch = self.write_engine();
+        self.when_durable(batch, Effect::Teardown);
+    }
+
+    /// The client has ended.
+    pub(super) fn on_stopped(&mut self, removed: bool) {
+        let event = Event::Stopped { removed };
+        if removed {
+            // The records go; and then it is over.
+            let batch = self.erase();
+            self.when_durable(batch, Effect::Tell(event));
+        } else {
+            self.finish(event);
+        }
+    }
+
+    /// The framework was removed by somebody else: its tasks are dead.
+    pub(super) fn on_removed(&mut self) {
+        let spent = self.client.framework().id.clone().map(|id| id.value).unwrap_or_default();
+        if self.is_ending() {
+            return self.on_stopped(true);
+        }
+        if self.removed_at.is_some_and(|at| self.now < at + ONCE_PER) {
+            return self.finish(Event::Fatal(FatalReason::Removed));
+        }
+        self.removed_at = Some(self.now);
+        self.on_disconnected();
+        self.marker = Marker::Removed;
+        self.retired.push(spent.clone());
+        self.forget_framework();
+        let all: Vec<AttemptId> = self.book.attempts().map(|attempt| attempt.id).collect();
+        for id in all {
+            self.end(id, EndClass::Infra);
+        }
+        let ghosts: Vec<_> = self.ghosts.iter().map(|(id, _)| id.clone()).collect();
+        ghosts.iter().for_each(|id| self.lay(id));
+        // SUBSCRIBE without an id only once it is durable that the old one is spent.
+        let batch = self.write_engine();
+        self.client = Client::new(self.config.client.clone().without_framework_id(), self.rng.next());
+        self.client_waits = Some(batch);
+        self.tell(None, Event::FrameworkRemoved { framework_id: spent.to_string() });
+    }
+}
