@@ -127,6 +127,8 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+#[allow(dead_code, reason = "for the engine")]
+mod attribute;
 mod authorization;
 mod backoff;
 mod codec;

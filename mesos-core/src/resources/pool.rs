@@ -337,7 +337,7 @@ impl Pool {
             Revocable::Only if *name == ResourceName::Cpus => amount(true),
             Revocable::Prefer | Revocable::Only => {
                 let (firm, revocable) = (amount(false), amount(true));
-                if revocable.1 >= asked || revocable.1 > firm.1 && firm.1 < asked { revocable } else { firm }
+                if revocable.1 >= asked || revocable.1 > firm.1 { revocable } else { firm }
             }
         }
     }
