@@ -108,7 +108,7 @@ impl Since {
 /// What is known of an agent that an attempt is on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Agent {
-    pub(super) id: String,
+    pub(super) id: Arc<str>,
     pub(super) hostname: String,
     /// The IP address that offers show.
     pub(super) ip: Option<String>,
@@ -175,13 +175,7 @@ pub(super) struct Last {
 
 impl Attempt {
     /// An attempt that has just been prepared, on this agent.
-    pub(super) fn new(
-        id: AttemptId,
-        task_id: Arc<str>,
-        revision: Revision,
-        agent: Arc<Agent>,
-        now: Instant,
-    ) -> Self {
+    pub(super) fn new(id: AttemptId, task_id: Arc<str>, revision: Revision, agent: Arc<Agent>, now: Instant) -> Self {
         Self {
             id,
             task_id,
@@ -210,10 +204,6 @@ impl Attempt {
             parked: false,
             due: None,
         }
-    }
-
-    pub(super) fn is_external_kill(&self) -> bool {
-        self.state == State::Killing(KillReason::External)
     }
 
     /// Whether it counts as one of the instances that are there: in constraints, and in the share of its spec.

@@ -9,6 +9,7 @@ use super::attempt::{Attempt, AttemptId, SlotId, SpecId, State};
 use super::event::EndClass;
 use super::launch::Revision;
 use super::spec::TaskSpec;
+use crate::resources::Shortfall;
 use crate::{Instant, v1};
 
 /// A declared task type and its slots.
@@ -25,6 +26,8 @@ pub(super) struct Spec {
     pub(super) sums: Sums,
     /// What the role knows as the earliest moment of `sums.waiting`.
     pub(super) first_waiting: Option<Instant>,
+    /// What the last offer that was looked at for it lacked; gone once something is placed.
+    pub(super) lacking: Option<Shortfall>,
     /// Which of satisfied and degraded was told last.
     pub(super) told: Option<Standing>,
 }
@@ -79,7 +82,8 @@ pub(super) struct Slot {
     pub(super) marked_revision: Option<Revision>,
     /// The batch that holds its last change.
     pub(super) written_in: u64,
-    contribution: Contribution,
+    /// What the sums hold of it.
+    pub(super) contribution: Contribution,
 }
 
 /// Why a slot has no attempt and wants none.
@@ -112,7 +116,7 @@ pub(super) struct End {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Contribution {
+pub(super) struct Contribution {
     waiting: Option<Instant>,
     live: u32,
     wanted: bool,
@@ -184,9 +188,7 @@ impl Slot {
 
     fn contribution(&self, revision: &Revision) -> Contribution {
         let replaced = |a: &Attempt| matches!(a.state, State::Killing(_));
-        let double = |a: &Attempt| {
-            a.counts() && a.state != State::Killing(super::attempt::KillReason::Duplicate)
-        };
+        let double = |a: &Attempt| a.counts() && a.state != State::Killing(super::attempt::KillReason::Duplicate);
         let outdated = self.current.as_ref().filter(|a| {
             self.wanted
                 && a.revision != *revision
@@ -225,6 +227,7 @@ impl Spec {
             slots: BTreeMap::new(),
             sums: Sums::default(),
             first_waiting: None,
+            lacking: None,
             told: None,
         }
     }
@@ -314,6 +317,8 @@ pub(super) struct Book {
     pub(super) specs: BTreeMap<SpecId, Spec>,
     names: BTreeMap<Arc<str>, SpecId>,
     tasks: BTreeMap<Arc<str>, AttemptId>,
+    /// By agent.
+    there: BTreeSet<(Arc<str>, AttemptId)>,
     next: u32,
 }
 
@@ -360,6 +365,7 @@ impl Book {
     /// Puts an attempt into its slot: as the current one if that place is free, else as the successor.
     pub(super) fn place(&mut self, attempt: Attempt) {
         self.tasks.insert(attempt.task_id.clone(), attempt.id);
+        self.there.insert((attempt.agent.id.clone(), attempt.id));
         let Some(slot) = self.slot_mut(attempt.id.slot) else { return };
         let place = if slot.current.is_none() { &mut slot.current } else { &mut slot.successor };
         *place = Some(attempt);
@@ -369,11 +375,20 @@ impl Book {
     pub(super) fn take(&mut self, id: AttemptId) -> Option<Attempt> {
         let attempt = self.slot_mut(id.slot)?.remove(id.generation)?;
         self.tasks.remove(&attempt.task_id);
+        self.there.remove(&(attempt.agent.id.clone(), attempt.id));
         Some(attempt)
     }
 
     pub(super) fn find(&self, task_id: &str) -> Option<AttemptId> {
         self.tasks.get(task_id).copied()
+    }
+
+    /// All on one agent.
+    pub(super) fn on_agent<'a>(&'a self, agent_id: &str) -> impl Iterator<Item = &'a Attempt> + use<'a> {
+        let first = AttemptId { slot: SlotId { spec: SpecId(0), index: 0 }, generation: 0 };
+        let agent: Arc<str> = agent_id.into();
+        let there = self.there.range((agent.clone(), first)..).take_while(move |(id, _)| *id == agent);
+        there.filter_map(|(_, id)| self.attempt(*id))
     }
 
     pub(super) fn attempts(&self) -> impl Iterator<Item = &Attempt> {

@@ -10,8 +10,8 @@ use super::attempt::{SlotId, SpecId, State};
 use super::book::{Mark, Slot, Spec, Standing};
 use super::engine::Engine;
 use super::event::{Event, Task};
-use super::record;
 use super::launch::Revision;
+use super::record;
 use super::spec::{KillSelection, SpecError, TaskSpec};
 
 /// So many former revisions of a spec are remembered.
@@ -76,6 +76,8 @@ pub struct SpecStatus {
     pub removed: bool,
     /// Who goes first: lower numbers.
     pub priority: i32,
+    /// What the last offer lacked that was looked at for an instance that waits, for people.
+    pub lacking: Option<String>,
 }
 
 impl Engine {
@@ -90,7 +92,7 @@ impl Engine {
         }
         let roles = self.client.framework().roles.clone();
         spec.settle_role(roles.first().map_or("*", String::as_str));
-        spec.check(&roles)?;
+        spec.validate(&roles)?;
         let revision = spec.revision();
         self.put(spec);
         Ok(revision)
@@ -118,7 +120,7 @@ impl Engine {
         }
         let mut changed = entry.spec.clone();
         changed.policy.instances = instances;
-        changed.check(&self.client.framework().roles)?;
+        changed.validate(&self.client.framework().roles)?;
         entry.spec = changed;
         self.write_spec(id, false);
         self.fit(id);
@@ -343,8 +345,8 @@ impl Engine {
                     self.fit(id);
                     return;
                 }
-                let moved = entry.spec.role() != spec.role();
-                let (first, role) = (entry.first_waiting, entry.spec.role().to_string());
+                let moved = entry.spec.role_name() != spec.role_name();
+                let (first, role) = (entry.first_waiting, entry.spec.role_name().to_string());
                 entry.spec = spec;
                 entry.removed = false;
                 entry.told = None;
@@ -466,7 +468,9 @@ impl Engine {
             self.wait(SlotId { spec: id, index }, now, now);
         }
         // Slots that were recovered without anything.
-        for index in self.indices(id, |slot| slot.current.is_none() && slot.waiting.is_none() && slot.mark == Mark::None) {
+        for index in
+            self.indices(id, |slot| slot.current.is_none() && slot.waiting.is_none() && slot.mark == Mark::None)
+        {
             self.reconsider(SlotId { spec: id, index });
         }
         self.touch_dirty(SlotId { spec: id, index: 0 });
@@ -525,5 +529,6 @@ fn status(spec: &Spec) -> SpecStatus {
         paused: spec.paused,
         removed: spec.removed,
         priority: spec.spec.policy.priority,
+        lacking: spec.lacking.as_ref().filter(|_| !sums.waiting.is_empty()).map(ToString::to_string),
     }
 }

@@ -164,9 +164,7 @@ impl Role {
         }
         let quiet = self.unwanted_since.filter(|_| !self.suppressed).map(|since| since + QUIET);
         // Five seconds before the first one may go.
-        let early = self.waiting.first().map(|(at, _)| {
-            Instant::from_origin(at.since_origin().saturating_sub(EARLY))
-        });
+        let early = self.waiting.first().map(|(at, _)| Instant::from_origin(at.since_origin().saturating_sub(EARLY)));
         [quiet, early].into_iter().flatten().min()
     }
 }

@@ -53,7 +53,7 @@ pub struct Engine {
     pub(super) marker: store::engine::Marker,
     pub(super) book: Book,
     pub(super) roles: BTreeMap<Arc<str>, Role>,
-    pub(super) agents: BTreeMap<String, AgentState>,
+    pub(super) agents: BTreeMap<Arc<str>, AgentState>,
     pub(super) ghosts: Ghosts,
     pub(super) accepts: Accepts,
     pub(super) in_hand: Vec<Offers>,
@@ -207,7 +207,7 @@ impl Engine {
     /// Demand has come up in a spec.
     pub(super) fn demand(&mut self, id: SpecId) {
         let Some(spec) = self.book.specs.get(&id) else { return };
-        if let Some(role) = self.roles.get_mut(spec.spec.role()) {
+        if let Some(role) = self.roles.get_mut(spec.spec.role_name()) {
             role.demand();
         }
     }
@@ -234,7 +234,7 @@ impl Engine {
         let Some(spec) = self.book.specs.get_mut(&id) else { return };
         let first = spec.sums.waiting.first().map(|(at, _)| *at);
         let told = core::mem::replace(&mut spec.first_waiting, first);
-        if let (true, Some(role)) = (told != first, self.roles.get_mut(spec.spec.role())) {
+        if let (true, Some(role)) = (told != first, self.roles.get_mut(spec.spec.role_name())) {
             if let Some(told) = told {
                 role.waiting.remove(&(told, id));
             }
@@ -403,7 +403,8 @@ impl Engine {
         while self.may_call() && self.acks_under_way < ACKS_AT_ONCE {
             let Some(Effect::Acknowledge { agent_id, task_id, uuid }) = self.acks.pop_front() else { return };
             // One that can't be sent comes again by itself: the agent repeats the update.
-            if let Ok(call) = scheduler::acknowledge(&mut self.client, &task_id, &agent_id, &uuid) {
+            let call = scheduler::acknowledge(&task_id, Some(&agent_id), Some(&uuid));
+            if let Ok(call) = call.and_then(|call| self.client.submit(call)) {
                 self.acks_under_way += 1;
                 self.sent.insert(call, Sent::Acknowledge);
             }
@@ -440,7 +441,7 @@ impl Engine {
     }
 
     /// Ends everything at once; what was to be told before still is.
-    fn finish(&mut self, event: Event) {
+    pub(super) fn finish(&mut self, event: Event) {
         self.client.disconnect();
         self.drain_client(true);
         self.ended = true;
@@ -581,7 +582,9 @@ impl Engine {
         let there: Vec<AttemptId> = self
             .book
             .on_agent(&agent.value)
-            .filter(|attempt| executor.is_none() || attempt.executor_id.as_deref().or(Some(&*attempt.task_id)) == executor)
+            .filter(|attempt| {
+                executor.is_none() || attempt.executor_id.as_deref().or(Some(&*attempt.task_id)) == executor
+            })
             .map(|attempt| attempt.id)
             .collect();
         for id in there {

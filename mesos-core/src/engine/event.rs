@@ -6,8 +6,8 @@ use core::fmt;
 use core::time::Duration;
 
 use super::attempt::{KillReason, State};
-use super::recover::Quarantined;
 use super::launch::Revision;
+use super::recover::Quarantined;
 use crate::scheduler::{DisconnectReason, FatalReason, Subscribed};
 use crate::{Instant, StoreFailure, scheduler, v1};
 

@@ -78,8 +78,7 @@ mod tests {
     // ENGINE scenario 27
     #[test]
     fn waits_grow() {
-        let waits: alloc::vec::Vec<u64> =
-            (1..8).map(|sent| wait(Duration::from_secs(5), sent).as_secs()).collect();
+        let waits: alloc::vec::Vec<u64> = (1..8).map(|sent| wait(Duration::from_secs(5), sent).as_secs()).collect();
         assert_eq!(waits, [15, 30, 60, 120, 240, 300, 300]);
     }
 }

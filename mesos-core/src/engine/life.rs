@@ -204,7 +204,7 @@ impl Engine {
         let Some(attempt) = self.forget(id) else { return };
         let was = Was { spec: name, index: id.slot.index, revision: attempt.revision, why };
         let ghost = Ghost {
-            agent_id: attempt.agent.id.as_str().into(),
+            agent_id: (&*attempt.agent.id).into(),
             was: Some(was),
             since: super::attempt::Since::now(self.now),
             kills_sent: 0,
@@ -260,7 +260,7 @@ impl Engine {
         let Some((name, attempt)) = name.zip(self.book.attempt(id)) else { return };
         let was = Was { spec: name, index: id.slot.index, revision: attempt.revision.clone(), why };
         let ghost = Ghost {
-            agent_id: attempt.agent.id.as_str().into(),
+            agent_id: (&*attempt.agent.id).into(),
             was: Some(was),
             since: super::attempt::Since::now(self.now),
             kills_sent: 0,
@@ -402,7 +402,7 @@ impl Engine {
         if let Some(during) = agent.strikes.entry(spec).or_default().strike(self.now) {
             if let Some(spec) = self.book.specs.get(&spec) {
                 let event =
-                    Event::AgentAvoided { spec: spec.spec.name().to_string(), agent_id: agent_id.clone(), during };
+                    Event::AgentAvoided { spec: spec.spec.name().to_string(), agent_id: agent_id.to_string(), during };
                 self.tell(None, event);
             }
         }
@@ -473,7 +473,7 @@ impl Engine {
         self.set_timer_at(id, Some(now + wait));
         if may {
             // A call that is lost is repeated by the timer.
-            let agent = Some(agent_id.id.as_str()).filter(|id| !id.is_empty());
+            let agent = Some(&*agent_id.id).filter(|id| !id.is_empty());
             let _ = self.client.calls().kill(&*task_id, agent, policy);
         }
     }
@@ -535,10 +535,7 @@ impl Engine {
         let leaves = |current: &Attempt| {
             current.inactive && current.state == State::Unreachable || Some(&current.revision) != revision
         };
-        slot.wanted
-            && slot.successor.is_none()
-            && slot.waiting.is_none()
-            && slot.current.as_ref().is_some_and(leaves)
+        slot.wanted && slot.successor.is_none() && slot.waiting.is_none() && slot.current.as_ref().is_some_and(leaves)
     }
 
     /// Puts a slot right after a change: demand that has lost its reason goes, and a spent slot.
@@ -577,7 +574,7 @@ impl Engine {
             message: attempt.last.message.as_deref().map(ToString::to_string),
             healthy: attempt.last.healthy,
             ready: attempt.ready,
-            agent_id: attempt.agent.id.clone(),
+            agent_id: attempt.agent.id.to_string(),
             hostname: attempt.agent.hostname.clone(),
             ports: attempt.ports.to_vec(),
             resources: attempt.resources.to_string(),

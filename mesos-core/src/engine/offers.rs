@@ -43,7 +43,7 @@ pub(super) struct Accepts {
 #[derive(Debug)]
 struct Accept {
     offers: Vec<String>,
-    agent_id: String,
+    agent_id: Arc<str>,
     role: Arc<str>,
     tasks: Vec<(AttemptId, v1::TaskInfo)>,
     refuse: u64,
@@ -190,9 +190,14 @@ impl Engine {
         for offer in events.iter().flat_map(Offers::iter) {
             let role = offer.role().unwrap_or("*");
             // Nothing is looked at that nobody waits for.
-            let wanted = self.roles.get(role).is_some_and(|role| role.waiting.first().is_some_and(|(at, _)| *at <= now));
+            let wanted =
+                self.roles.get(role).is_some_and(|role| role.waiting.first().is_some_and(|(at, _)| *at <= now));
             let place = *places.entry((offer.agent_id(), role)).or_insert_with(|| {
-                let agent = if wanted { placement::agent(offer) } else { Agent { id: offer.agent_id().to_owned(), ..Agent::default() } };
+                let agent = if wanted {
+                    placement::agent(offer)
+                } else {
+                    Agent { id: offer.agent_id().into(), ..Agent::default() }
+                };
                 hands.push(Hand {
                     agent: Arc::new(agent),
                     role,
@@ -278,8 +283,11 @@ impl Engine {
             spec.slots.get(index).is_some_and(|slot| slot.attempts().all(|attempt| attempt.answered_in == self.session))
         });
         let Some(&(at, index)) = ready else {
-            for hand in candidate.hands.iter().filter_map(|&hand| hands.get_mut(hand)) {
-                hand.gated |= spec.sums.waiting.first().is_some_and(|(at, _)| *at <= now);
+            let gated = spec.sums.waiting.first().is_some_and(|(at, _)| *at <= now);
+            for &place in &candidate.hands {
+                if let Some(hand) = hands.get_mut(place) {
+                    hand.gated |= gated;
+                }
             }
             return false;
         };
@@ -288,7 +296,7 @@ impl Engine {
             .get(&index)
             .and_then(|slot| slot.waiting)
             .is_some_and(|waiting| now.saturating_duration_since(waiting.since) >= DESPERATE);
-        let (mut chosen, mut hopeless) = (None, Vec::new());
+        let (mut chosen, mut hopeless, mut lacking) = (None, Vec::new(), None);
         for &place in &candidate.hands {
             let Some(hand) = hands.get_mut(place) else { continue };
             let agent = self.agents.get(&hand.agent.id);
@@ -296,7 +304,10 @@ impl Engine {
             let launching = agent.map_or(0, |agent| agent.launching);
             if hand.closing.is_some() || hand.placed.len() >= LAUNCHES {
                 hopeless.push(place);
-            } else if launching >= self.config.max_launching_per_agent || !desperate && avoided.is_some_and(|until| now < until) {
+            } else if self.writer.is_stalled(now)
+                || launching >= self.config.max_launching_per_agent
+                || !desperate && avoided.is_some_and(|until| now < until)
+            {
                 hand.gated = true;
             } else if !placement::allows(spec, index, &hand.agent) {
                 hopeless.push(place);
@@ -306,11 +317,17 @@ impl Engine {
                         chosen = Some((place, taken));
                         break;
                     }
-                    Err(_) => hopeless.push(place),
+                    Err(shortfall) => {
+                        lacking = Some(shortfall);
+                        hopeless.push(place);
+                    }
                 }
             }
         }
         candidate.hands.retain(|hand| !hopeless.contains(hand));
+        if let Some(spec) = self.book.specs.get_mut(&id) {
+            spec.lacking = if chosen.is_some() { None } else { lacking.or(spec.lacking.take()) };
+        }
         let Some((place, taken)) = chosen else { return false };
         candidate.after = Some((at, index));
         if let Some(hand) = hands.get_mut(place) {
@@ -447,7 +464,7 @@ impl Engine {
 
     /// An agent is no longer good.
     pub(super) fn cancel_on(&mut self, agent_id: &str) {
-        for accept in self.accepts.ids(|accept| accept.agent_id == agent_id) {
+        for accept in self.accepts.ids(|accept| &*accept.agent_id == agent_id) {
             self.cancel(accept, None);
         }
     }
@@ -467,7 +484,11 @@ impl Engine {
         }
         let now = self.now;
         if let Some(slot) = self.book.slot_mut(id.slot) {
-            let free = slot.successor.is_none() && slot.current.as_ref().is_none_or(|current| current.inactive || current.state != State::Killing(KillReason::Duplicate));
+            let free = slot.successor.is_none()
+                && slot
+                    .current
+                    .as_ref()
+                    .is_none_or(|current| current.inactive || current.state != State::Killing(KillReason::Duplicate));
             if slot.wanted && slot.waiting.is_none() && free {
                 self.wait(id.slot, now, now);
             }
@@ -489,6 +510,9 @@ mod tests {
         assert_eq!(strikes.strike(at(500)), None);
         assert_eq!(strikes.strike(at(601)), None);
         assert_eq!(strikes.strike(at(602)), Some(AVOID));
-        assert_eq!([strikes.strike(at(700)), strikes.strike(at(700)), strikes.strike(at(700))], [None, None, Some(AVOID * 2)]);
+        assert_eq!(
+            [strikes.strike(at(700)), strikes.strike(at(700)), strikes.strike(at(700))],
+            [None, None, Some(AVOID * 2)]
+        );
     }
 }

@@ -1,6 +1,5 @@
 //! Where an instance may go: what an offer says of its agent, and the constraints of a spec.
 
-use alloc::borrow::ToOwned;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -17,7 +16,7 @@ pub(super) fn agent(offer: OfferRef<'_>) -> Agent {
     let owned = offer.to_owned();
     let domain = owned.domain.and_then(|domain| domain.fault_domain);
     Agent {
-        id: owned.agent_id.value,
+        id: owned.agent_id.value.into(),
         hostname: owned.hostname,
         ip: owned.url.and_then(|url| url.address.ip),
         region: domain.as_ref().map(|domain| domain.region.name.clone()),
@@ -52,7 +51,8 @@ pub(super) fn allows(spec: &Spec, index: u32, agent: &Agent) -> bool {
     spec.spec.policy.constraints.iter().all(|constraint| {
         // A missing field refuses.
         let Some(value) = value(agent, &constraint.field) else { return false };
-        let peers = || peers(spec, index).filter(|peer| self::value(&peer.agent, &constraint.field) == Some(value)).count();
+        let peers =
+            || peers(spec, index).filter(|peer| self::value(&peer.agent, &constraint.field) == Some(value)).count();
         match &constraint.operator {
             Operator::Is(wanted) => value == wanted,
             Operator::Unique => peers() == 0,
@@ -99,14 +99,14 @@ mod tests {
     #[test]
     fn fields_of_an_agent() {
         let agent = Agent {
-            id: "a1".to_owned(),
-            hostname: "h".to_owned(),
-            attributes: alloc::vec![("rack".to_owned(), "r1".to_owned())],
+            id: "a1".into(),
+            hostname: "h".into(),
+            attributes: alloc::vec![("rack".into(), "r1".into())],
             ..Agent::default()
         };
         assert_eq!(value(&agent, &Field::Hostname), Some("h"));
-        assert_eq!(value(&agent, &Field::Attribute("rack".to_owned())), Some("r1"));
-        assert_eq!(value(&agent, &Field::Attribute("zone".to_owned())), None);
+        assert_eq!(value(&agent, &Field::from("rack")), Some("r1"));
+        assert_eq!(value(&agent, &Field::from("zone")), None);
         assert_eq!(value(&agent, &Field::Zone), None);
     }
 }

@@ -188,6 +188,7 @@ impl Reconciler {
         self.next_call = now + BETWEEN_BATCHES;
     }
 
+    #[cfg(test)]
     pub(super) fn open(&self) -> usize {
         self.open.len()
     }

@@ -101,7 +101,7 @@ impl Engine {
     /// The records of a spec that is no more.
     pub(super) fn drop_spec(&mut self, id: SpecId) {
         let Some(spec) = self.book.remove(id) else { return };
-        if let (Some(first), Some(role)) = (spec.first_waiting, self.roles.get_mut(spec.spec.role())) {
+        if let (Some(first), Some(role)) = (spec.first_waiting, self.roles.get_mut(spec.spec.role_name())) {
             role.waiting.remove(&(first, id));
         }
         let name = spec.spec.name();
@@ -112,9 +112,9 @@ impl Engine {
 
     pub(super) fn slot_record(&self, slot: &Slot) -> Bytes {
         let wall = self.wall_now().unwrap_or_default();
-        let eligible_at = slot.waiting.map(|waiting| {
-            millis((wall + waiting.eligible_at.saturating_duration_since(self.now)).since_epoch())
-        });
+        let eligible_at = slot
+            .waiting
+            .map(|waiting| millis((wall + waiting.eligible_at.saturating_duration_since(self.now)).since_epoch()));
         bytes(&store::Slot {
             stamp: self.stamp(),
             goal: if slot.wanted { slot::Goal::Run } else { slot::Goal::Remove }.into(),
@@ -154,7 +154,7 @@ impl Engine {
             state: state.into(),
             why: why.map(Into::into),
             agent: store::Agent {
-                id: agent.id.clone(),
+                id: agent.id.to_string(),
                 hostname: text(&agent.hostname),
                 region: agent.region.clone(),
                 zone: agent.zone.clone(),

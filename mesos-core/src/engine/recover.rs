@@ -17,8 +17,8 @@ use super::config::{Config, Removal};
 use super::engine::Engine;
 use super::event::{Event, GhostReason, Held};
 use super::ghost::{Ghost, Was};
-use super::record::{self, FORMAT};
 use super::launch::Revision;
+use super::record::{self, FORMAT};
 use super::spec::{SpecError, TaskSpec};
 use crate::{Instant, Key, UnixTime, v1};
 
@@ -121,7 +121,7 @@ impl Engine {
         let mut names = BTreeSet::new();
         for spec in &mut given {
             spec.settle_role(roles.first().map_or("*", String::as_str));
-            errors.extend(spec.check(&roles).err());
+            errors.extend(spec.validate(&roles).err());
             if !names.insert(super::id::spec_part(spec.name())) {
                 return Err(RecoverError::SameName(spec.name().to_string()));
             }
@@ -226,7 +226,7 @@ impl Engine {
         };
         let agent = &record.agent;
         let agent = Arc::new(Agent {
-            id: agent.id.clone(),
+            id: agent.id.as_str().into(),
             hostname: agent.hostname.clone().unwrap_or_default(),
             ip: None,
             region: agent.region.clone(),
@@ -242,7 +242,8 @@ impl Engine {
         attempt.ports = record.ports.iter().filter_map(|port| u16::try_from(*port).ok()).collect();
         attempt.prepared = since(record.prepared, policy.launch_timeout);
         attempt.staged = record.staged.map(|at| since(at, policy.start_timeout));
-        attempt.running = record.running_since.map(|at| since(at, policy.stable_after.max(Duration::from_secs(86_400))));
+        attempt.running =
+            record.running_since.map(|at| since(at, policy.stable_after.max(Duration::from_secs(86_400))));
         attempt.unreachable = record.unreachable_since.map(|at| since(at, policy.expunge_after));
         attempt.killing = record.kill_first_sent.map(|at| since(at, Duration::from_secs(86_400)));
         attempt.uuid = record.uuid.clone();
@@ -345,10 +346,7 @@ fn restore_slot(record: &store::Slot, now: Instant, wall: Option<UnixTime>, limi
 }
 
 /// Reads all records; one that can't be read is set aside.
-fn read(
-    records: impl IntoIterator<Item = (Key, Bytes)>,
-    given: Vec<TaskSpec>,
-) -> Result<Recovered, RecoverError> {
+fn read(records: impl IntoIterator<Item = (Key, Bytes)>, given: Vec<TaskSpec>) -> Result<Recovered, RecoverError> {
     let mut recovered = Recovered {
         incarnation: 1,
         framework: None,
@@ -386,8 +384,9 @@ fn read(
                 None => Err("no index".to_string()),
             },
             ["inst", name, index, generation] => match (slot(name, index), generation.parse()) {
-                (Some((name, index)), Ok(generation)) => parse(&key, &value)?
-                    .map(|record| recovered.attempts.push((name, index, generation, record))),
+                (Some((name, index)), Ok(generation)) => {
+                    parse(&key, &value)?.map(|record| recovered.attempts.push((name, index, generation, record)))
+                }
                 _ => Err("no index or generation".to_string()),
             },
             ["ghost", _] => parse(&key, &value)?.map(|record| recovered.ghosts.push(record)),
@@ -402,11 +401,9 @@ fn read(
     }
     for (name, record) in specs {
         let revision = revisions.get(&(name.clone(), record.revision.clone()));
-        let spec = revision
-            .ok_or_else(|| "its revision is missing".to_string())
-            .and_then(|revision| {
-                TaskSpec::from_records(name.as_str(), &record.policy, revision).map_err(|error| error.to_string())
-            });
+        let spec = revision.ok_or_else(|| "its revision is missing".to_string()).and_then(|revision| {
+            TaskSpec::from_records(name.as_str(), &record.policy, revision).map_err(|error| error.to_string())
+        });
         match spec {
             Ok(spec) => {
                 let history = record.history.iter().filter_map(|text| Revision::parse(text)).collect();

@@ -9,7 +9,8 @@ impl Engine {
         // A predecessor whose successor is ready has done its work.
         while let Some(index) = self.book.specs.get(&id).and_then(|spec| spec.sums.superseded.first().copied()) {
             let slot_id = SlotId { spec: id, index };
-            let Some(old) = self.book.slot(slot_id).and_then(|slot| slot.current.as_ref()).map(|a| (a.id, a.state)) else {
+            let Some(old) = self.book.slot(slot_id).and_then(|slot| slot.current.as_ref()).map(|a| (a.id, a.state))
+            else {
                 return;
             };
             self.retire(old);

@@ -451,7 +451,7 @@ impl TaskSpec {
 
 impl TaskSpec {
     /// What is wrong with it, in a framework with these roles.
-    pub(crate) fn check(&self, framework_roles: &[impl AsRef<str>]) -> Result<(), SpecError> {
+    pub(crate) fn validate(&self, framework_roles: &[impl AsRef<str>]) -> Result<(), SpecError> {
         match SpecError::from_problems(&self.name, self.problems(framework_roles)) {
             Some(error) => Err(error),
             None => Ok(()),
@@ -459,7 +459,7 @@ impl TaskSpec {
     }
 
     /// To which role its resources are offered.
-    pub(crate) fn role(&self) -> &str {
+    pub(crate) fn role_name(&self) -> &str {
         &self.launch.role
     }
 

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use super::attempt::{Attempt, AttemptId, KillReason, Last, Since, SlotId, State};
 use super::engine::Engine;
 use super::event::{EndClass, Event, GhostReason};
-use super::reconcile::{AGAIN, Subject};
 use super::launch::Revision;
+use super::reconcile::{AGAIN, Subject};
 use super::spec::{Duplicates, OnReturn};
 use super::table::{self, Cell, Row};
 use super::writer::Effect;
@@ -294,12 +294,12 @@ impl Engine {
         let now = self.now;
         let id = AttemptId { slot: slot_id, generation };
         self.cancel_wait(slot_id);
-        let agent = super::attempt::Agent { id: agent_id.to_string(), ..Default::default() };
+        let agent = super::attempt::Agent { id: agent_id.into(), ..Default::default() };
         let mut attempt = Attempt::new(id, task_id, revision, Arc::new(agent), now);
         attempt.state = State::Staged;
         attempt.staged = Some(Since::now(now));
         attempt.answered_in = self.session;
-        self.agents.entry(agent_id.to_string()).or_default().launching += 1;
+        self.agents.entry(agent_id.into()).or_default().launching += 1;
         self.book.place(attempt);
         self.touch_attempt(id);
         if row == Row::Running {

@@ -104,6 +104,7 @@ impl Row {
     }
 
     /// Whether the task has ended.
+    #[cfg(test)]
     pub(super) const fn is_end(self) -> bool {
         !matches!(self, Self::Starting | Self::Running | Self::Killing | Self::Unreachable | Self::Unknown)
     }
@@ -231,7 +232,10 @@ mod tests {
         for state in STATES {
             for row in Row::ALL.into_iter().filter(|row| !row.is_end()) {
                 let ends = matches!(cell(state, row), Cell::End(_) | Cell::EndWithGhost(..));
-                assert_eq!(ends, row == Row::Unknown && matches!(state, State::Killing(why) if why != KillReason::External));
+                assert_eq!(
+                    ends,
+                    row == Row::Unknown && matches!(state, State::Killing(why) if why != KillReason::External)
+                );
             }
         }
     }

@@ -92,10 +92,6 @@ impl Writer {
         number <= self.confirmed
     }
 
-    pub(super) const fn is_idle(&self) -> bool {
-        self.confirmed == self.last
-    }
-
     pub(super) const fn held_acknowledgements(&self) -> usize {
         self.held_acknowledgements
     }
@@ -217,7 +213,7 @@ mod tests {
         assert_eq!(second.ops().len(), 2);
         assert!(second.ops().iter().all(|op| matches!(op, StoreOp::Put { .. })));
         assert_eq!(writer.persisted(second.ticket()).0.len(), 1);
-        assert!(writer.is_idle());
+        assert!(writer.is_durable(writer.last()));
     }
 
     #[test]

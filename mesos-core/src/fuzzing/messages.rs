@@ -268,7 +268,7 @@ fn next_request(client: &mut Client) -> Option<crate::Request> {
         match client.poll_output() {
             Output::Request(request) => return Some(request),
             Output::Timeout(_) => return None,
-            Output::Abort(_) | Output::Event(_) => {}
+            Output::Abort(_) | Output::Event(_) | Output::Persist(_) => {}
         }
     }
 }

@@ -10,7 +10,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-pub(crate) use pool::{Missing, Pool, Shortfall, Taken};
+#[cfg(test)]
+pub(crate) use pool::Missing;
+pub(crate) use pool::{Pool, Shortfall, Taken};
 
 /// What one task needs.
 ///

@@ -1,7 +1,6 @@
 //! What is offered of one agent to one role, from any number of offers, and what tasks take of it.
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::fmt;
@@ -98,10 +97,6 @@ pub(crate) enum Missing {
 
 /// How many different buckets are looked at; a real agent has a dozen. It bounds the time that a mad offer costs.
 const BUCKETS: usize = 256;
-
-/// Below both, the master offers nothing.
-const LEAST_CPUS: i64 = 10;
-const LEAST_MEM: i64 = 32_000;
 
 /// Field numbers of `Resource`.
 const NAME: u32 = 1;
@@ -298,12 +293,6 @@ impl Pool {
         self.used.iter().copied()
     }
 
-    /// Whether the master would offer what is left: at least 0.01 cpus or 32 MiB.
-    pub(crate) fn is_worthwhile(&self) -> bool {
-        let sum = |name| self.amount(name, false) + self.amount(name, true);
-        sum("cpus") >= LEAST_CPUS || sum("mem") >= LEAST_MEM
-    }
-
     /// How much there is of a scalar, in thousandths.
     pub(crate) fn amount(&self, name: &str, revocable: bool) -> i64 {
         let buckets = self.buckets.iter().filter(|bucket| bucket.is(Kind::Scalar, revocable));
@@ -337,7 +326,7 @@ impl Pool {
             Revocable::Only if *name == ResourceName::Cpus => amount(true),
             Revocable::Prefer | Revocable::Only => {
                 let (firm, revocable) = (amount(false), amount(true));
-                if revocable.1 >= asked || revocable.1 > firm.1 && firm.1 < asked { revocable } else { firm }
+                if revocable.1 >= asked || revocable.1 > firm.1 { revocable } else { firm }
             }
         }
     }
@@ -503,6 +492,7 @@ fn push_span(spans: &mut Vec<Span>, span: Span) {
 
 impl Shortfall {
     /// At least one; in the order cpus, mem, disk, gpus, others by name, ports, static ports.
+    #[cfg(test)]
     pub(crate) fn missing(&self) -> &[Missing] {
         &self.missing
     }

@@ -5,7 +5,6 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use mesos_proto::{Fields, Value};
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
@@ -214,13 +213,18 @@ impl Outgoing {
         self.effect = Effect::Adopt(Box::new(profile));
     }
 
-    /// Which call it is.
-    pub(crate) const fn kind(&self) -> CallKind {
-        self.kind
-    }
-
     /// The offers that this call uses up: those of ACCEPT and DECLINE, none for all other kinds.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn offer_ids(&self) -> impl Iterator<Item = &str> {
+        use mesos_proto::{Fields, Value};
+
+        fn field(message: &[u8], wanted: u32) -> impl Iterator<Item = &[u8]> {
+            Fields::new(message).filter_map(move |(number, value)| match value {
+                Value::Bytes(bytes) if number == wanted => Some(bytes),
+                _ => None,
+            })
+        }
+
         let body = match self.kind {
             CallKind::Accept | CallKind::Decline => field(&self.encoded, self.kind.body_tag()).next(),
             _ => None,
@@ -234,14 +238,6 @@ impl Outgoing {
 fn encode_type(kind: CallKind, buf: &mut Vec<u8>) {
     encode_key(2, WireType::Varint, buf);
     encode_varint(i32::from(kind.number()).unsigned_abs().into(), buf);
-}
-
-/// The fields of this number that hold bytes.
-fn field(message: &[u8], wanted: u32) -> impl Iterator<Item = &[u8]> {
-    Fields::new(message).filter_map(move |(number, value)| match value {
-        Value::Bytes(bytes) if number == wanted => Some(bytes),
-        _ => None,
-    })
 }
 
 fn check_id(what: &'static str, id: &str) -> Result<(), CallError> {
@@ -331,7 +327,7 @@ pub(super) fn complete(mut encoded: Vec<u8>, framework_id: &v1::FrameworkId) -> 
 }
 
 /// An acknowledgement, from what an update says.
-pub(super) fn acknowledge(task: &str, agent: Option<&str>, uuid: Option<&[u8]>) -> Result<Outgoing, CallError> {
+pub(crate) fn acknowledge(task: &str, agent: Option<&str>, uuid: Option<&[u8]>) -> Result<Outgoing, CallError> {
     let uuid = uuid.ok_or(CallError::NoUuid)?;
     check_acknowledgement(agent, uuid)?;
     Outgoing::new(v1::scheduler::Call {

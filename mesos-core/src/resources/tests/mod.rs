@@ -444,17 +444,6 @@ fn a_port_counts_once() {
     assert!(pool.fits(&need().ports(1)).is_err());
 }
 
-#[test]
-fn what_the_master_would_offer_again() {
-    for (cpus, mem, worthwhile) in
-        [(0.01, 0.0, true), (0.0, 32.0, true), (0.009, 31.999, false), (0.0, 0.0, false), (1.0, 64.0, true)]
-    {
-        let pool = pool(&[vec![scalar("cpus", cpus), scalar("mem", mem), scalar("disk", 100.0), ports(&[(1, 9)])]]);
-        assert_eq!(pool.is_worthwhile(), worthwhile, "{cpus} {mem}");
-    }
-    assert!(pool(&[vec![revocable(scalar("cpus", 0.006)), scalar("cpus", 0.006)]]).is_worthwhile());
-}
-
 // S107, W30. In as many pieces as there can be it takes longer in a debug build, but not as the square.
 #[test]
 fn sixty_thousand_ports_in_ten_milliseconds() {

@@ -599,7 +599,7 @@ fn what_waits_is_bounded() {
 fn offers_of_a_call_can_be_told() {
     let filters = Some(v1::Filters { refuse_seconds: Some(1.0) });
     let decline = Outgoing::decline(CallKind::Decline, ["o1", "o2"], filters).expect("good");
-    assert_eq!(decline.kind(), CallKind::Decline);
+    assert_eq!(decline.kind, CallKind::Decline);
     assert_eq!(decline.offer_ids().collect::<Vec<_>>(), ["o1", "o2"]);
     let offer_ids = [v1::OfferId { value: "o3".to_string() }].into();
     let accept = call::Accept { offer_ids, operations: [task("t")].into(), filters };
