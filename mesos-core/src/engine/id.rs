@@ -103,6 +103,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::rng::Rng;
     use crate::scheduler::checks;
 
     // S71
