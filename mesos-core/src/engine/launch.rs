@@ -1,5 +1,8 @@
 //! What goes into a task, and the task made of it.
 
+#[cfg(test)]
+mod tests;
+
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -32,12 +35,7 @@ impl Launch {
     /// Equal for equal parts, whichever program made it.
     pub(crate) fn revision(&self) -> Revision {
         // Maps are ordered, so there is one encoding only.
-        let bytes = self.to_record(store::Stamp::default()).encode_to_vec();
-        // FNV-1a.
-        let hash = bytes
-            .iter()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-        Revision(hash)
+        Revision(fnv1a(&self.to_record(store::Stamp::default()).encode_to_vec()))
     }
 
     /// Whether there is something to run, or an image that says it by itself.
@@ -65,6 +63,12 @@ impl Revision {
         let number = u64::from_str_radix(text, 16).ok()?;
         Some(Self(number)).filter(|revision| revision.to_string() == text)
     }
+}
+
+/// The 64-bit FNV-1a hash.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    let step = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 /// 16 hexadecimal digits.
@@ -214,7 +218,7 @@ fn complete_health_check(check: &mut v1::HealthCheck, first_port: u16) {
         (None, Some(_)) => Type::Tcp,
         (None, None) => Type::Command,
     };
-    check.r#type.get_or_insert(kind.into());
+    check.r#type.get_or_insert_with(|| kind.into());
     if let Some(http) = &mut check.http {
         complete_port(&mut http.port, first_port);
         http.path.get_or_insert_with(|| "/".into());
@@ -235,7 +239,7 @@ fn complete_check(check: &mut v1::CheckInfo, first_port: u16) {
         (None, Some(_)) => Type::Tcp,
         (None, None) => Type::Command,
     };
-    check.r#type.get_or_insert(kind.into());
+    check.r#type.get_or_insert_with(|| kind.into());
     if let Some(http) = &mut check.http {
         complete_port(&mut http.port, first_port);
     }

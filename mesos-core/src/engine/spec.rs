@@ -39,7 +39,11 @@ use v1::container_info::{DockerInfo, Type};
 ///     .http_check("/health")
 ///     .instances(3)
 ///     .unique(Field::Hostname);
-/// let cleanup = TaskSpec::new("cleanup").job().docker("alpine").argv(["find", "/data", "-delete"]);
+/// let cleanup = TaskSpec::new("cleanup")
+///     .job()
+///     .docker("alpine")
+///     .argv(["find", "/data", "-delete"])
+///     .resources(Resources::new().cpus(0.1).mem(32.0));
 /// assert!(cleanup.is_job() && !web.is_job());
 ///
 /// assert_eq!(web.clone().instances(5).revision(), web.revision());

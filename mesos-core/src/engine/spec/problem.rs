@@ -284,12 +284,11 @@ impl TaskSpec {
     fn container_problems(&self, problems: &mut Vec<SpecProblem>) {
         let container = self.launch.task.container.as_deref();
         if let Some(container) = container {
+            let unnamed = container.network_infos.first().is_none_or(|network| network.name.is_none());
             match (container.r#type(), &container.docker) {
                 (Type::Docker, None) => problems.push(SpecProblem::NoDockerInfo),
-                (Type::Docker, Some(docker)) if docker.network() == Network::User => {
-                    if container.network_infos.first().is_none_or(|network| network.name.is_none()) {
-                        problems.push(SpecProblem::NoNetworkName);
-                    }
+                (Type::Docker, Some(docker)) if docker.network() == Network::User && unnamed => {
+                    problems.push(SpecProblem::NoNetworkName);
                 }
                 _ => {}
             }
