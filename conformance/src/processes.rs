@@ -39,10 +39,10 @@ impl PidFile {
         Self(TemporaryFile::new())
     }
 
-    /// The command that writes it, and then sleeps.
+    /// The command that writes it.
     #[must_use]
-    pub fn command(&self) -> String {
-        format!("echo $$ > {0}.new; mv {0}.new {0}; exec sleep 1000", self.0.0.display())
+    pub fn written(&self) -> String {
+        format!("echo $$ > {0}.new; mv {0}.new {0}", self.0.0.display())
     }
 
     /// The process id, once it is there.

@@ -53,8 +53,6 @@ impl Real {
         option("agents", options.agents.to_string());
         option("resources", options.resources.into());
         option("master-flag", "agent_ping_timeout=1secs".into());
-        option("master-flag", "zk_session_timeout=2secs".into());
-        option("agent-flag", "zk_session_timeout=2secs".into());
         if !options.attributes.is_empty() {
             let attributes: Vec<String> =
                 options.attributes.iter().map(|(name, value)| format!("{name}:{value}")).collect();

@@ -253,7 +253,7 @@ pub fn offer_holds(offer: &v1::Offer, name: &str) -> f64 {
 #[must_use]
 pub fn kill_policy(grace: Duration) -> v1::KillPolicy {
     let nanoseconds = i64::try_from(grace.as_nanos()).unwrap_or(i64::MAX);
-    v1::KillPolicy { grace_period: Some(v1::DurationInfo { nanoseconds }), ..Default::default() }
+    v1::KillPolicy { grace_period: Some(v1::DurationInfo { nanoseconds }) }
 }
 
 /// A framework that lacks one of the default capabilities.

@@ -28,7 +28,7 @@ impl Simulated {
             .unreachable_after(Duration::from_secs(2))
             .election(Duration::from_millis(500))
             .reregistration(Duration::from_millis(50))
-            .launch_delay(Duration::from_millis(100));
+            .launch_delay(Duration::from_millis(200));
         for (principal, secret) in options.credentials {
             made = made.credential(*principal, *secret);
         }

@@ -100,7 +100,8 @@ impl Seen {
             Event::Failure(failure) => {
                 let agent = failure.agent_id.as_ref().map(|id| self.agent(&id.value)).unwrap_or_default();
                 let what = if failure.executor_id.is_some() { "executor" } else { "agent" };
-                (Topic::Loss, format!("{what} lost{agent}"))
+                let status = failure.status.map(|status| format!(" status {status}")).unwrap_or_default();
+                (Topic::Loss, format!("{what} lost{agent}{status}"))
             }
             Event::CallDone { id, kind, outcome } => {
                 self.answers.insert(*id, (*kind, outcome.clone()));
@@ -193,6 +194,19 @@ impl Seen {
         }
         // What should always be so is shown only where it isn't.
         let executor = by_executor.then_some(update.task_id());
+        let container = update.to_owned().container_status;
+        let complete = container.as_ref().is_some_and(|container| {
+            let addresses = container.network_infos.iter().flat_map(|network| &network.ip_addresses);
+            let addresses: Vec<_> = addresses.map(|address| address.ip_address()).collect();
+            container.container_id.is_some() && addresses == ["127.0.0.1"]
+        });
+        match (by_executor, complete) {
+            (true, true) => {}
+            (true, false) => text += " without container",
+            (false, true) => text += " in a container",
+            (false, false) if container.is_some() => text += " in half a container",
+            (false, false) => {}
+        }
         if update.executor_id() != executor && update.source() != Some(Source::Agent) {
             text += &format!(" by {:?}", update.executor_id());
         }

@@ -24,6 +24,8 @@ pub(crate) type TaskKey = (String, String);
 pub(crate) enum ToCluster {
     /// Forward this status to the master, which also learns how far the task has come by now.
     Update { framework: String, status: Box<v1::TaskStatus>, latest: TaskState },
+    /// A task group's executor has ended, as its tasks have.
+    Exited { framework: String, executor: v1::ExecutorId },
     /// Start a task's process.
     Start { task: TaskKey, info: Box<v1::TaskInfo> },
     /// End a task's process: politely, and after the grace by force.
@@ -34,6 +36,9 @@ pub(crate) enum ToCluster {
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) info: v1::TaskInfo,
+    /// The executor of its task group; a task of its own has one by its own name.
+    executor: Option<v1::ExecutorId>,
+    container: v1::ContainerStatus,
     pub(crate) resources: Pool,
     /// The executor's latest word.
     pub(crate) state: TaskState,
@@ -50,6 +55,11 @@ impl Task {
     /// The state that the stream has come to, as the master has seen it.
     pub(crate) fn forwarded(&self) -> TaskState {
         self.pending.front().map_or(self.state, v1::TaskStatus::state)
+    }
+
+    /// Where it runs, as far as the master has seen that.
+    pub(crate) fn container(&self) -> Option<v1::ContainerStatus> {
+        (self.forwarded() != TaskState::TaskStaging).then(|| self.container.clone())
     }
 
     /// The uuid of the update that waits for its acknowledgement.
@@ -110,7 +120,7 @@ impl Agent {
             return;
         }
         match message {
-            ToAgent::Launch { framework, info } => self.launch(*framework, *info, now.at),
+            ToAgent::Launch { framework, info, executor } => self.launch(*framework, *info, executor, now),
             ToAgent::Kill { task, policy } => self.kill(&task, policy.as_ref(), now),
             ToAgent::Acknowledge { task, uuid } => self.acknowledge(&task, &uuid, now.at),
             ToAgent::Resend(framework) => self.resend(Some(&framework), now.at),
@@ -138,22 +148,38 @@ impl Agent {
         }
     }
 
-    fn launch(&mut self, framework: v1::FrameworkInfo, info: v1::TaskInfo, now: Duration) {
+    fn launch(
+        &mut self,
+        framework: v1::FrameworkInfo,
+        info: v1::TaskInfo,
+        executor: Option<v1::ExecutorId>,
+        now: &mut Moment<'_>,
+    ) {
         let id = framework.id.as_ref().map(|id| id.value.clone()).unwrap_or_default();
         let key = (id.clone(), info.task_id.value.clone());
         self.frameworks.insert(id, framework);
         let resources = Pool::of(&info.resources).unwrap_or_default();
+        // Tasks really run on this machine, in its network.
+        let address = v1::network_info::IpAddress { ip_address: Some("127.0.0.1".into()), ..Default::default() };
+        let network = v1::NetworkInfo { ip_addresses: vec![address], ..Default::default() };
+        let container = v1::ContainerStatus {
+            container_id: Some(v1::ContainerId { value: now.rng.uuid_text(), ..Default::default() }),
+            network_infos: vec![network],
+            ..Default::default()
+        };
         let task = Task {
             info,
+            executor,
+            container,
             resources,
             state: TaskState::TaskStaging,
             pending: VecDeque::new(),
             retry: None,
             kill_sent: false,
-            start_at: Some(now + self.launch_delay),
+            start_at: Some(now.at + self.launch_delay),
         };
         self.tasks.insert(key, task);
-        self.start_due(now);
+        self.start_due(now.at);
     }
 
     /// Starts the processes whose time has come.
@@ -241,6 +267,8 @@ impl Agent {
     ) {
         let Some(task) = self.tasks.get_mut(key) else { return };
         task.state = state;
+        let itself = || v1::ExecutorId { value: key.1.clone() };
+        let by_executor = source == Source::Executor;
         let status = v1::TaskStatus {
             task_id: v1::TaskId { value: key.1.clone() },
             state: state.into(),
@@ -248,7 +276,8 @@ impl Agent {
             source: Some(source.into()),
             reason: reason.map(Into::into),
             agent_id: Some(v1::AgentId { value: self.id.clone() }),
-            executor_id: (source == Source::Executor).then(|| v1::ExecutorId { value: key.1.clone() }),
+            executor_id: by_executor.then(|| task.executor.clone().unwrap_or_else(itself)),
+            container_status: by_executor.then(|| task.container.clone()),
             timestamp: Some(now.unix),
             uuid: Some(Bytes::copy_from_slice(&now.rng.uuid())),
             ..Default::default()
@@ -285,7 +314,11 @@ impl Agent {
         }
         task.pending.pop_front();
         if task.pending.is_empty() && is_terminal(task.state) {
-            self.tasks.remove(key);
+            let executor = self.tasks.remove(key).and_then(|task| task.executor);
+            let runs = |(other, task): (&TaskKey, &Task)| other.0 == key.0 && task.executor == executor;
+            if let Some(executor) = executor.clone().filter(|_| !self.tasks.iter().any(runs)) {
+                self.out.push_back(ToCluster::Exited { framework: key.0.clone(), executor });
+            }
         } else {
             self.send(key, now, self.retry);
         }

@@ -457,6 +457,11 @@ impl Cluster {
                         master.forward(&agent.id, &framework, *status, latest);
                     }
                 }
+                (ToCluster::Exited { framework, executor }, _) => {
+                    if let (true, Some(master)) = (agent.connected(), &mut self.master) {
+                        master.exited(&agent.id, &framework, executor);
+                    }
+                }
                 (ToCluster::Start { task, info }, None) => {
                     self.out.push_back(Output::Start { name: name(&task), info });
                 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use mesos_proto::Described;
+use mesos_proto::json::ErrorKind;
 
 use crate::http::Codec;
 
@@ -10,8 +11,14 @@ pub(crate) fn decode<M: Described>(codec: Codec, body: &Bytes) -> Result<M, Stri
     match codec {
         Codec::Protobuf => mesos_proto::decode(body.clone())
             .map_err(|error| format!("Failed to parse body into Call protobuf: {error}")),
-        Codec::Json => mesos_proto::json::decode(body)
-            .map_err(|error| format!("Failed to convert JSON into Call protobuf: {error}")),
+        Codec::Json => mesos_proto::json::decode(body).map_err(|error| {
+            // The real one names all that are missing, not only the first.
+            let why = match error.kind {
+                ErrorKind::Missing => format!("Missing required fields: {}", error.path),
+                _ => error.to_string(),
+            };
+            format!("Failed to convert JSON into Call protobuf: {why}")
+        }),
     }
 }
 

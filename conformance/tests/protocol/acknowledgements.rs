@@ -74,7 +74,7 @@ pub(crate) async fn what_is_acknowledged_stays_so(cluster: &Cluster) {
     second.lines("open", 1).await;
     second.accepted(|calls| calls.reconcile_all()).await;
     second.until("the answer for the open one", |seen| (seen.task("open").len() > 1).then_some(())).await;
-    let line = "STARTING MASTER RECONCILIATION no uuid on a1: Reconciliation: Latest task state";
+    let line = "STARTING MASTER RECONCILIATION no uuid on a1 in a container: Reconciliation: Latest task state";
     assert_eq!(second.seen.task("open"), ["STARTING EXECUTOR u1 on a1", line]);
     assert_eq!(second.seen.task("done"), [""; 0], "it is forgotten");
 }

@@ -27,7 +27,10 @@ pub(crate) async fn master_killed_and_back(cluster: &Cluster) {
     scheduler.state("t", TaskKilled).await;
     let lines = scheduler.seen.task("t");
     assert_eq!(lines[..2], ["STARTING EXECUTOR u1 on a1", "RUNNING EXECUTOR u2 on a1"]);
-    assert_eq!(lines[2], "RUNNING MASTER RECONCILIATION no uuid on a1: Reconciliation: Latest task state");
+    assert_eq!(
+        lines[2],
+        "RUNNING MASTER RECONCILIATION no uuid on a1 in a container: Reconciliation: Latest task state"
+    );
     assert_eq!(lines[lines.len() - 2..], ["KILLING EXECUTOR u3 on a1", "KILLED EXECUTOR u4 on a1"]);
     assert_eq!(scheduler.seen.losses(), [""; 0]);
     scheduler.run("new", "exit 0").await;
@@ -73,7 +76,7 @@ pub(crate) async fn agent_killed_and_back(cluster: &Cluster) {
     let lines = [
         "STARTING EXECUTOR u1 on a1",
         "RUNNING EXECUTOR u2 on a1",
-        "RUNNING MASTER RECONCILIATION no uuid on a1: Reconciliation: Latest task state",
+        "RUNNING MASTER RECONCILIATION no uuid on a1 in a container: Reconciliation: Latest task state",
     ];
     assert_eq!(scheduler.seen.task("t"), lines, "its return is no news");
     assert_eq!(scheduler.seen.losses(), [""; 0]);
@@ -110,7 +113,7 @@ pub(crate) async fn agent_stopped_and_continued(cluster: &Cluster) {
         "UNKNOWN MASTER RECONCILIATION no uuid nowhere: Reconciliation: Task is unknown",
         "UNREACHABLE MASTER RECONCILIATION no uuid on a1 since: Reconciliation: Task is unreachable",
         "UNKNOWN MASTER RECONCILIATION no uuid nowhere: Reconciliation: Task is unknown",
-        "RUNNING MASTER AGENT_REREGISTERED no uuid on a1: Unreachable agent re-reregistered",
+        "RUNNING MASTER AGENT_REREGISTERED no uuid on a1 in a container: Unreachable agent re-reregistered",
     ];
     assert_eq!(scheduler.seen.task("t"), lines);
     scheduler.call(|calls| calls.kill("t", None, None));
@@ -154,7 +157,8 @@ pub(crate) async fn ended_on_a_stopped_agent(cluster: &Cluster) {
     assert_eq!(lines[2], "UNREACHABLE MASTER AGENT_REMOVED no uuid on a1 since: health check timed out");
     assert!(lines.contains(&"FINISHED EXECUTOR u3 on a1"), "{lines:?}");
     // Whether the executor got through to the agent before the agent was back at the master is chance.
-    let back = lines[3].strip_suffix(" MASTER AGENT_REREGISTERED no uuid on a1: Unreachable agent re-reregistered");
+    let back = lines[3]
+        .strip_suffix(" MASTER AGENT_REREGISTERED no uuid on a1 in a container: Unreachable agent re-reregistered");
     assert!(matches!(back, Some("RUNNING" | "FINISHED")), "{lines:?}");
 }
 
@@ -168,7 +172,7 @@ pub(crate) async fn killed_on_a_stopped_agent(cluster: &Cluster) {
     scheduler.state("t", TaskUnreachable).await;
     assert_eq!(
         scheduler.seen.task("t")[2],
-        "RUNNING MASTER RECONCILIATION no uuid on a1: Reconciliation: Latest task state"
+        "RUNNING MASTER RECONCILIATION no uuid on a1 in a container: Reconciliation: Latest task state"
     );
     cluster.continue_agent(0).await;
     scheduler.until("KILLED", |seen| seen.task("t").contains(&"KILLED EXECUTOR u4 on a1").then_some(())).await;
@@ -196,7 +200,7 @@ pub(crate) async fn agent_stopped_unaware(cluster: &Cluster) {
         "RUNNING EXECUTOR u2 on a1",
         "LOST MASTER AGENT_REMOVED no uuid on a1 since: health check timed out",
         "LOST MASTER RECONCILIATION no uuid on a1 since: Reconciliation: Task is unreachable",
-        "RUNNING MASTER AGENT_REREGISTERED no uuid on a1: Unreachable agent re-reregistered",
+        "RUNNING MASTER AGENT_REREGISTERED no uuid on a1 in a container: Unreachable agent re-reregistered",
     ];
     assert_eq!(scheduler.seen.task("t"), lines);
 }

@@ -68,6 +68,7 @@ conformance::scenarios! {
         tasks::is_killed_unawares: Options::default();
         tasks::is_not_killed_elsewhere: Options::default();
         tasks::has_its_environment: Options::default();
+        tasks::runs_a_group: Options::default();
         offers::as_they_are: crate::reserved();
         offers::as_older_frameworks_see_them: crate::reserved();
         offers::filters_outlive_a_failover: Options::default();

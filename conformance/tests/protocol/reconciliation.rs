@@ -3,7 +3,7 @@
 use conformance::v1::TaskState::*;
 use conformance::{Cluster, Scheduler};
 
-const RUNNING: &str = "RUNNING MASTER RECONCILIATION no uuid on a1: Reconciliation: Latest task state";
+const RUNNING: &str = "RUNNING MASTER RECONCILIATION no uuid on a1 in a container: Reconciliation: Latest task state";
 
 /// S52: asked for nothing, the master tells of all that it knows.
 pub(crate) async fn implicit(cluster: &Cluster) {

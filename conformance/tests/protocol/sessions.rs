@@ -96,7 +96,7 @@ pub(crate) async fn fails_over(cluster: &Cluster) {
 pub(crate) async fn is_torn_down(cluster: &Cluster) {
     let mut scheduler = Scheduler::start(cluster).await;
     let pid = PidFile::new();
-    scheduler.run("t", &pid.command()).await;
+    scheduler.run("t", &format!("{}; exec sleep 1000", pid.written())).await;
     let process = pid.read().await;
     scheduler.with(|client| client.teardown());
     assert_eq!(scheduler.end().await, "removed");
@@ -115,7 +115,7 @@ pub(crate) async fn is_removed_when_it_leaves(cluster: &Cluster) {
     let framework = || Framework::new("conformance").failover_timeout(Duration::ZERO);
     let mut scheduler = Scheduler::subscribed(cluster, cluster.config(framework())).await;
     let pid = PidFile::new();
-    scheduler.run("t", &pid.command()).await;
+    scheduler.run("t", &format!("{}; exec sleep 1000", pid.written())).await;
     let process = pid.read().await;
     scheduler.with(|client| client.disconnect());
     assert_eq!(scheduler.end().await, "left");
@@ -137,7 +137,7 @@ pub(crate) async fn leaves_and_returns(cluster: &Cluster) {
     second.call(|calls| calls.kill("t", None, None));
     second.state("t", TaskKilled).await;
     assert_eq!(second.seen.session().first(), Some(&"stream"));
-    let answer = "RUNNING MASTER RECONCILIATION no uuid on a1: Reconciliation: Latest task state";
+    let answer = "RUNNING MASTER RECONCILIATION no uuid on a1 in a container: Reconciliation: Latest task state";
     assert_eq!(second.seen.task("t"), [answer, "KILLING EXECUTOR u1 on a1", "KILLED EXECUTOR u2 on a1"]);
 }
 

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use conformance::v1::TaskState::*;
 use conformance::v1::framework_info::capability::Type as Capability;
-use conformance::v1::{Environment, environment};
-use conformance::{Cluster, Scheduler, kill_policy, task, without};
+use conformance::v1::offer::{Operation, operation};
+use conformance::v1::{Environment, ExecutorId, ExecutorInfo, FrameworkId, Resource, TaskGroupInfo};
+use conformance::v1::{environment, executor_info};
+use conformance::{Cluster, PidFile, Scheduler, kill_policy, process_ends, task, without};
 
 /// S45, S51: a task's life, each update acknowledged before the next one comes.
 pub(crate) async fn runs_and_finishes(cluster: &Cluster) {
@@ -44,11 +46,14 @@ pub(crate) async fn is_killed(cluster: &Cluster) {
 /// A task that doesn't hear TERM is ended by force after the grace.
 pub(crate) async fn is_killed_by_force(cluster: &Cluster) {
     let mut scheduler = Scheduler::start(cluster).await;
-    scheduler.run("t", "trap '' TERM; while :; do sleep 0.1; done").await;
+    let pid = PidFile::new();
+    scheduler.run("t", &format!("trap '' TERM; {}; while :; do sleep 0.1; done", pid.written())).await;
+    let process = pid.read().await;
     let began = tokio::time::Instant::now();
     scheduler.call(|calls| calls.kill("t", None, Some(kill_policy(Duration::from_millis(700)))));
     scheduler.state("t", TaskKilled).await;
     assert!(began.elapsed() >= Duration::from_millis(700), "{:?}", began.elapsed());
+    process_ends(process).await;
 }
 
 /// KILL right behind ACCEPT ends a task that no executor has heard of.
@@ -84,8 +89,38 @@ pub(crate) async fn is_not_killed_elsewhere(cluster: &Cluster) {
     scheduler.ask("t", None);
     assert_eq!(
         scheduler.lines("t", 3).await[2],
-        "RUNNING MASTER RECONCILIATION no uuid on a1: Reconciliation: Latest task state"
+        "RUNNING MASTER RECONCILIATION no uuid on a1 in a container: Reconciliation: Latest task state"
     );
+}
+
+/// A task group: one executor for all, by the name that we give it; its end is told, too.
+pub(crate) async fn runs_a_group(cluster: &Cluster) {
+    let mut scheduler = Scheduler::start(cluster).await;
+    let offer = scheduler.offer().await;
+    let mut resources = task(&offer, "", "").resources;
+    resources.push(Resource { name: "disk".into(), ..resources[1].clone() });
+    let executor = ExecutorInfo {
+        executor_id: ExecutorId { value: "pod".into() },
+        r#type: Some(executor_info::Type::Default.into()),
+        framework_id: Some(FrameworkId { value: scheduler.id() }),
+        resources,
+        ..Default::default()
+    };
+    let tasks = vec![task(&offer, "a", "exit 0"), task(&offer, "b", "exit 0")];
+    let group = operation::LaunchGroup { executor, task_group: TaskGroupInfo { tasks } };
+    let launch = Operation {
+        r#type: Some(operation::Type::LaunchGroup.into()),
+        launch_group: Some(Box::new(group)),
+        ..Default::default()
+    };
+    scheduler.call(|calls| calls.accept([&offer.id.value], [launch], None));
+    for id in ["a", "b"] {
+        scheduler.state(id, TaskFinished).await;
+        let states = ["STARTING EXECUTOR u1", "RUNNING EXECUTOR u2", "FINISHED EXECUTOR u3"];
+        assert_eq!(scheduler.seen.task(id), states.map(|state| format!("{state} on a1 by Some(\"pod\")")));
+    }
+    scheduler.until("the end of the executor", |seen| seen.losses().first().map(drop)).await;
+    assert_eq!(scheduler.seen.losses(), ["executor lost on a1 status 0"]);
 }
 
 /// A command without shell, with arguments and environment; and where a task finds itself.

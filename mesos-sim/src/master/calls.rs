@@ -98,7 +98,11 @@ impl Master {
                         let status = self.status(&task.task_id.value, TaskState::TaskError, Some(reason), &fault);
                         self.send_status(framework, v1::TaskStatus { agent_id: Some(task.agent_id.clone()), ..status });
                     }
-                    None => self.launch(framework, task.clone(), &role, &mut left),
+                    None => {
+                        let executor = operation.launch_group.as_ref().filter(|_| group);
+                        let executor = executor.map(|launch| launch.executor.executor_id.clone());
+                        self.launch(framework, task.clone(), executor, &role, &mut left);
+                    }
                 }
             }
         }
@@ -288,7 +292,14 @@ impl Master {
         }
     }
 
-    fn launch(&mut self, framework: &str, mut info: v1::TaskInfo, role: &str, left: &mut Pool) {
+    fn launch(
+        &mut self,
+        framework: &str,
+        mut info: v1::TaskInfo,
+        executor: Option<v1::ExecutorId>,
+        role: &str,
+        left: &mut Pool,
+    ) {
         let resources = Pool::of(&info.resources).unwrap_or_default();
         left.subtract(&resources);
         for resource in info.resources.iter_mut().filter(|resource| resource.allocation_info.is_none()) {
@@ -296,12 +307,13 @@ impl Master {
         }
         let agent = info.agent_id.value.clone();
         let staging = TaskState::TaskStaging;
-        let task = Task { agent: agent.clone(), resources, state: staging, latest: staging, uuid: None };
+        let task =
+            Task { agent: agent.clone(), resources, state: staging, latest: staging, uuid: None, container: None };
         self.tasks.insert((framework.into(), info.task_id.value.clone()), task);
         let Some(framework) = self.frameworks.get(framework).map(|framework| framework.info.clone()) else { return };
         self.out.push_back(Effect::ToAgent(
             agent,
-            ToAgent::Launch { framework: Box::new(framework), info: Box::new(info) },
+            ToAgent::Launch { framework: Box::new(framework), info: Box::new(info), executor },
         ));
     }
 
@@ -371,7 +383,8 @@ impl Master {
         let task = self.tasks.get(&key);
         let standing = |agent: &str| self.agents.get(agent).map(|entry| entry.standing);
         let known = task.filter(|task| !matches!(standing(&task.agent), Some(Standing::Unreachable { .. })));
-        let agent = task.map(|task| task.agent.clone()).or(agent);
+        // Of an unreachable task the master has forgotten even the agent: who doesn't name it hears UNKNOWN.
+        let agent = known.map(|task| task.agent.clone()).or(agent);
         let (state, text) = match (known, agent.as_deref().map(standing)) {
             (Some(task), _) => (task.state, "Reconciliation: Latest task state"),
             (None, Some(Some(Standing::Recovered))) => return None,
@@ -396,6 +409,7 @@ impl Master {
             status.unreachable_time = Some(v1::TimeInfo { nanoseconds: (since * 1e9) as i64 });
         }
         status.agent_id = agent.map(|value| v1::AgentId { value });
+        status.container_status = known.and_then(|task| task.container.clone());
         Some(status)
     }
 }

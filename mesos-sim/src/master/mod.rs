@@ -39,6 +39,8 @@ pub(crate) enum ToAgent {
     Launch {
         framework: Box<v1::FrameworkInfo>,
         info: Box<v1::TaskInfo>,
+        /// Of a task group.
+        executor: Option<v1::ExecutorId>,
     },
     Kill {
         task: TaskKey,
@@ -139,6 +141,8 @@ struct Task {
     latest: v1::TaskState,
     /// The uuid of the last forwarded update.
     uuid: Option<Bytes>,
+    /// Where it runs, as the last forwarded update said.
+    container: Option<v1::ContainerStatus>,
 }
 
 #[derive(Debug)]
@@ -217,7 +221,8 @@ impl Master {
     /// The checks before a call is looked at, in the order of the real master.
     fn checked(request: &Request) -> Result<Call, Response> {
         if request.method != "POST" {
-            let text = format!("Expecting one of {{ 'POST' }}, but received '{}'", request.method);
+            let method = &request.method;
+            let text = format!("405 Method Not Allowed. Expecting one of {{ 'POST' }}, but received '{method}'.");
             return Err(Response::text(405, text).with("Allow", "POST"));
         }
         let Some(content_type) = request.header("content-type") else {

@@ -76,12 +76,14 @@ impl Master {
                 state: if unreachable { task.state } else { task.forwarded() },
                 latest: task.state,
                 uuid: task.unacknowledged(),
+                container: task.container(),
             };
-            let state = known.state;
+            let (state, container) = (known.state, known.container.clone());
             self.tasks.insert(key.clone(), known);
             if unreachable {
                 let text = "Unreachable agent re-reregistered";
                 let mut status = self.status(&key.1, state, Some(Reason::AgentReregistered), text);
+                status.container_status = container;
                 status.agent_id = Some(v1::AgentId { value: agent.id.clone() });
                 self.send_status(&key.0, status);
             }
@@ -175,6 +177,17 @@ impl Master {
         }
     }
 
+    /// A task group's executor has ended in good order.
+    pub(crate) fn exited(&mut self, agent: &str, framework: &str, executor: v1::ExecutorId) {
+        let failure = event::Failure {
+            agent_id: Some(v1::AgentId { value: agent.into() }),
+            executor_id: Some(executor),
+            status: Some(0),
+        };
+        let event = Event { r#type: Some(event::Type::Failure.into()), failure: Some(failure), ..Default::default() };
+        self.send(framework, &event);
+    }
+
     /// An update from an agent. Agents that aren't registered now aren't heard; they try again.
     pub(crate) fn forward(&mut self, agent: &str, framework: &str, status: v1::TaskStatus, latest: TaskState) {
         if self.agents.get(agent).is_none_or(|entry| entry.standing != Standing::Registered) {
@@ -183,6 +196,7 @@ impl Master {
         let key = (framework.to_owned(), status.task_id.value.clone());
         if let Some(task) = self.tasks.get_mut(&key) {
             (task.state, task.latest, task.uuid) = (status.state(), latest, status.uuid.clone());
+            task.container = status.container_status.clone();
         }
         self.send_status(framework, status);
     }
