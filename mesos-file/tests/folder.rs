@@ -1,4 +1,5 @@
 //! Real folders: what is made, what is refused, who may have it.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -29,7 +30,7 @@ fn last(records: &mesos_file::Records) -> Option<u64> {
 }
 
 fn refusal(folder: &Path) -> OpenError {
-    FileStore::open(folder).err().expect("it can't be opened")
+    FileStore::open(folder).expect_err("it can't be opened")
 }
 
 #[test]

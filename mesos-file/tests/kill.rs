@@ -1,4 +1,5 @@
 //! A process that writes as fast as it can, killed at some time; S185 as far as the store goes.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;

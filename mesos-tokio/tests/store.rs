@@ -1,4 +1,5 @@
 //! A store on its own thread: what it must not hold up, in which order it answers, how it ends.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod common;
 
