@@ -44,7 +44,6 @@ impl Default for Http {
 
 impl Http {
     /// Starts from the defaults: plain HTTP, a connect timeout of 10 s.
-    #[must_use]
     pub fn builder() -> HttpBuilder {
         HttpBuilder::default()
     }

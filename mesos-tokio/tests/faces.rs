@@ -1,4 +1,5 @@
 //! Pulled and spawned: what may be dropped when, what a full queue holds up, how a driver ends.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Each way in which an exchange fails has its own kind, and says whether the request may have left. S150
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Which connection carries what, what is kept alive, and what is never sent twice.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! A store on its own thread: what it must not hold up, in which order it answers, how it ends.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod common;
 
@@ -6,8 +7,10 @@ use std::future::Future;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use common::{ACCEPTED, HANG, Log, Puppet, Seen, answer, guard, next, read_request, serve, write};
-use mesos_core::{Key, Lane, MemoryStore, Persist, Store, StoreFailure};
+use mesos_core::{Input, Instant, Key, Lane, Machine, MemoryStore, Output, Persist, Store, StoreFailure, Ticket};
+use mesos_file::FileStore;
 use mesos_tokio::{Closed, Driver, Http};
 
 /// Blocks its thread for each batch until the test gives the answer; logs what happens to it.
@@ -33,6 +36,8 @@ impl Store for Gated {
 
 impl Drop for Gated {
     fn drop(&mut self) {
+        // As long as closing files may take.
+        std::thread::sleep(Duration::from_millis(20));
         self.log.push(format!("dropped by {}", std::thread::current().name().unwrap_or_default()));
     }
 }
@@ -229,6 +234,40 @@ async fn the_end_waits_for_the_batch_under_way_and_lets_the_store_go() {
     driver.with(Puppet::persist);
 }
 
+/// Has nothing to wait for but the answer to its only batch, and ends with it.
+#[derive(Default)]
+struct Marks(Vec<Output<&'static str>>);
+
+impl Machine for Marks {
+    type Event = &'static str;
+
+    fn handle_input(&mut self, _: Instant, input: Input<'_>) {
+        match input {
+            Input::Timeout => self.0.push(Output::Persist(Persist::new(Ticket::new(1), vec![]))),
+            Input::Persisted { .. } => self.0.push(Output::Event("marked")),
+            _ => {}
+        }
+    }
+
+    fn poll_output(&mut self) -> Output<&'static str> {
+        self.0.pop().unwrap_or(Output::Timeout(None))
+    }
+}
+
+#[tokio::test]
+async fn a_machine_that_waits_for_its_store_alone_has_not_ended() {
+    let (store, gate, log) = gated();
+    let mut driver = Driver::new(Marks::default(), Http::default()).store(store);
+    let early = tokio::time::timeout(Duration::from_millis(20), driver.next_event()).await;
+    assert!(early.is_err(), "{early:?}");
+    log.wait(1).await;
+    // Waited for before it is answered.
+    let (event, sent) = tokio::join!(guard(driver.next_event()), async { gate.send(Ok(())) });
+    sent.unwrap();
+    assert_eq!(event, Some("marked"));
+    assert_eq!(guard(driver.next_event()).await, None);
+}
+
 #[tokio::test]
 async fn the_spawned_end_waits_too() {
     let (store, gate, log) = gated();
@@ -274,7 +313,7 @@ async fn dropping_the_driver_waits_for_nothing_and_loses_nothing() {
 
 #[tokio::test]
 async fn a_store_that_panics_is_refusal_for_good() {
-    let store = Each(|n| async move { if n == 1 { Ok(()) } else { panic!("expected in the test's output: {n}") } });
+    let store = Each(|n| async move { if n == 2 { panic!("expected in the test's output: {n}") } else { Ok(()) } });
     let mut driver = driver(store);
     driver.with(Puppet::persist);
     assert_eq!(next(&mut driver).await, Seen::Persisted(1));
@@ -337,6 +376,26 @@ async fn the_core_s_own_store() {
     });
     for n in 1..=10 {
         assert_eq!(next(&mut driver).await, Seen::Persisted(n));
+    }
+}
+
+// After the end, nothing of the old instance is in the way of the next.
+#[tokio::test]
+async fn a_file_store_can_be_opened_again_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..5_u64 {
+        let (store, records) = FileStore::open(&folder).unwrap();
+        let expected = (round > 0).then(|| Bytes::from_static(b"20"));
+        assert_eq!(records.get(&Key::new(["n"])), expected.as_ref());
+        let mut driver = driver(store);
+        driver.with(|m| {
+            m.chain = 20;
+            m.persist();
+        });
+        while next(&mut driver).await != Seen::Persisted(19) {}
+        // The last one is on its way, and nobody will hear of it any more.
+        driver.with(Puppet::end);
+        while guard(driver.next_event()).await.is_some() {}
     }
 }
 

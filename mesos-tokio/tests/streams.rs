@@ -1,4 +1,5 @@
 //! Bodies: every piece in order, orderly ends and breaks told apart, no more read than is wanted.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! TLS: explicit trust, names, client certificates, and each way in which they don't fit. S165
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod common;
 
