@@ -1,7 +1,7 @@
 //! Persistence as effects: what a machine wants written, and what a store promises.
 
 use alloc::collections::BTreeMap;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::future::Future;
@@ -215,7 +215,7 @@ pub enum StoreFailure {
     #[error("another instance owns the store: {0}")]
     Fenced(String),
     /// The store won't have it, and giving it again can't help (too large, no permission). Final.
-    #[error("the store refuses {}: {detail}", key.as_ref().map_or("the batch".to_string(), ToString::to_string))]
+    #[error("the store refuses {}: {detail}", key.as_ref().map_or("the batch", Key::as_str))]
     Refused {
         /// The record at fault, if there is a single one.
         key: Option<Key>,

@@ -51,6 +51,8 @@ pub(super) struct Sums {
     pub(super) ready: u32,
     pub(super) finished: u32,
     pub(super) held: u32,
+    /// Wanted slots in which there is still something of another revision.
+    pub(super) stale: u32,
     /// Slots with two instances, as the surge counts them.
     pub(super) doubles: u32,
     /// Wanted slots whose current attempt is of another revision, those that aren't ready first, and not counting
@@ -126,6 +128,7 @@ pub(super) struct Contribution {
     double: bool,
     outdated: Option<bool>,
     superseded: bool,
+    stale: bool,
 }
 
 impl Default for Slot {
@@ -207,8 +210,9 @@ impl Slot {
             held: self.wanted && (matches!(self.mark, Mark::Exhausted | Mark::Invalid) || self.blocked),
             double: self.attempts().filter(|a| double(a)).count() as u32 + beside > 1,
             outdated: outdated.map(|a| a.ready),
+            stale: self.wanted && self.attempts().any(|a| a.counts() && a.revision != *revision),
             superseded: match (&self.current, &self.successor) {
-                (Some(old), Some(new)) => new.ready && !replaced(old),
+                (Some(old), Some(new)) => new.ready && !replaced(old) && old.counts(),
                 _ => false,
             },
         }
@@ -278,6 +282,7 @@ impl Spec {
             (&mut sums.finished, old.finished, new.finished),
             (&mut sums.held, old.held, new.held),
             (&mut sums.doubles, old.double, new.double),
+            (&mut sums.stale, old.stale, new.stale),
         ] {
             change(sum, old.into(), new.into());
         }
@@ -286,7 +291,7 @@ impl Spec {
     pub(super) fn standing(&self) -> Standing {
         if self.sums.held > 0 {
             Standing::Degraded
-        } else if self.sums.ready + self.sums.finished >= self.sums.wanted && self.sums.outdated.is_empty() {
+        } else if self.sums.ready + self.sums.finished >= self.sums.wanted && self.sums.stale == 0 {
             Standing::Satisfied
         } else {
             Standing::Progressing

@@ -66,7 +66,7 @@ pub struct SpecStatus {
     pub finished: u32,
     /// How many are given up.
     pub held: u32,
-    /// How many still have another revision and aren't being replaced so far.
+    /// How many still have a task of another revision.
     pub outdated: u32,
     /// Whether every wanted instance is ready or finished.
     pub satisfied: bool,
@@ -524,7 +524,7 @@ fn status(spec: &Spec) -> SpecStatus {
         waiting: sums.waiting.len() as u32,
         finished: sums.finished,
         held: sums.held,
-        outdated: sums.outdated.len() as u32,
+        outdated: sums.stale,
         satisfied: spec.standing() == Standing::Satisfied,
         paused: spec.paused,
         removed: spec.removed,

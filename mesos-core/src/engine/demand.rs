@@ -70,6 +70,12 @@ impl Role {
         }
     }
 
+    /// Nothing is known of it any more, but what waits.
+    pub(super) fn forget(&mut self) {
+        let waiting = core::mem::take(&mut self.waiting);
+        *self = Self { waiting, ..Self::default() };
+    }
+
     pub(super) fn offered(&mut self) {
         self.silent = 0;
         if self.last_revive.is_some() {

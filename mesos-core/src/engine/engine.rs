@@ -26,6 +26,7 @@ use mesos_proto::store;
 
 /// Acknowledgements handed to the client at once; the rest waits here.
 const ACKS_AT_ONCE: usize = 64;
+const AGAIN_SOON: Duration = Duration::from_millis(100);
 
 /// Keeps declared tasks running: matches offers, launches, restarts, scales, reconciles, and writes down first whatever
 /// must not be lost.
@@ -166,6 +167,7 @@ impl Engine {
 
     /// Uses these credentials from the next request on.
     pub fn set_authorization(&mut self, authorization: crate::Authorization) {
+        self.config.client = self.config.client.clone().authorization(authorization.clone());
         self.client.set_authorization(authorization);
     }
 
@@ -289,7 +291,7 @@ impl Engine {
 
     /// Tells an event, once what it is about is durable.
     pub(super) fn tell(&mut self, slot: Option<SlotId>, event: Event) {
-        self.effects.push((slot, Effect::Tell(event)));
+        self.effects.push((slot, Effect::Tell(event.into())));
     }
 
     /// Does something once the slot's changes are durable.
@@ -306,27 +308,20 @@ impl Engine {
         }
     }
 
-    /// Writes the intents of one ACCEPT, all together.
+    /// Writes the intents of one ACCEPT, all together, after everything else that has changed: a task takes the place of
+    /// another only when it is on record what became of that one.
     pub(super) fn write_intents(&mut self, attempts: &[AttemptId]) -> u64 {
         let slots: BTreeSet<SlotId> = attempts.iter().map(|attempt| attempt.slot).collect();
-        let mut group = Vec::new();
-        self.dirty_records = core::mem::take(&mut self.dirty_records)
-            .into_iter()
-            .filter_map(|record| {
-                let mine = match &record {
-                    Record::Slot(id, _) => slots.contains(id),
-                    Record::Attempt(id, _) => slots.contains(&id.slot),
-                    Record::Ghost(_) => false,
-                };
-                if mine {
-                    group.push(record);
-                    None
-                } else {
-                    Some(record)
-                }
-            })
-            .collect();
-        self.write(group)
+        let (mine, others): (Vec<_>, Vec<_>) =
+            core::mem::take(&mut self.dirty_records).into_iter().partition(|record| match record {
+                Record::Slot(id, _) => slots.contains(id),
+                Record::Attempt(id, _) => slots.contains(&id.slot),
+                Record::Ghost(_) => false,
+            });
+        for group in groups(others) {
+            self.write(group);
+        }
+        self.write(mine)
     }
 
     /// Writes these records as they are now, in one batch.
@@ -393,7 +388,10 @@ impl Engine {
             Effect::Acknowledge { .. } => self.acks.push_back(effect),
             Effect::Accept(id) => self.accept(id),
             Effect::Kill(id) => self.send_kill(id),
-            Effect::Tell(event) => self.outputs.push_back(Output::Event(event)),
+            Effect::Tell(event) => {
+                self.ended |= matches!(*event, Event::Stopped { .. });
+                self.outputs.push_back(Output::Event(*event));
+            }
             Effect::Teardown => self.client.teardown(),
         }
     }
@@ -533,7 +531,7 @@ impl Engine {
         self.subscribed = true;
         if !self.framework_written {
             self.framework_written = true;
-            self.first_seen = self.first_seen.or(self.wall_now());
+            self.first_seen = self.first_seen.or_else(|| self.wall_now());
             // One that the operator named may have tasks that this store has never heard of.
             self.knew_framework |= self.config.client.framework().id.is_none();
             info!(framework = %subscribed.framework_id.value, "a new framework");
@@ -547,6 +545,9 @@ impl Engine {
         self.tell(None, Event::Subscribed(subscribed));
         // What was to be killed is asked to end again: nobody knows what arrived.
         for id in self.kills.under_way() {
+            if let Some(attempt) = self.book.attempt_mut(id) {
+                attempt.kills_sent = 0;
+            }
             self.later(Some(id.slot), Effect::Kill(id));
         }
     }
@@ -737,14 +738,16 @@ impl Engine {
 
     fn deadline(&self) -> Option<Deadline> {
         let own = |at: Option<Instant>, what| at.map(|at| Deadline { at, what });
+        // What could not be done when it was due is tried again soon, but not at once.
+        let soon = |at: Instant| if at <= self.now { self.now + AGAIN_SOON } else { at };
         let roles = self.roles.values().filter_map(|role| role.deadline(self.now)).min();
         let subscribed = self.may_call();
         [
             self.client_deadline,
             own(self.timers.first().map(|(at, _)| *at), "task"),
-            own(self.writer.deadline(), "store"),
-            own(self.reconciler.deadline().filter(|_| subscribed), "reconcile"),
-            own(roles.filter(|_| subscribed), "demand"),
+            own(self.writer.deadline().map(soon), "store"),
+            own(self.reconciler.deadline().filter(|_| subscribed).map(soon), "reconcile"),
+            own(roles.filter(|_| subscribed).map(soon), "demand"),
         ]
         .into_iter()
         .flatten()

@@ -88,8 +88,10 @@ impl Ghosts {
 impl Engine {
     /// Somebody may come back.
     pub(super) fn haunt(&mut self, task_id: Arc<str>, ghost: Ghost) {
+        if ghost.was.is_some() {
+            self.touch_ghost(&task_id);
+        }
         self.ghosts.insert(self.now, task_id.clone(), ghost);
-        self.touch_ghost(&task_id);
         self.set_ghost_timer(&task_id);
         while let Some(oldest) = self.ghosts.surplus() {
             self.lay(&oldest);
@@ -223,7 +225,7 @@ impl Engine {
                 due: None,
             };
             let task_id: Arc<str> = task_id.into();
-            self.ghosts.insert(self.now, task_id.clone(), ghost);
+            self.haunt(task_id.clone(), ghost);
             self.kill_ghost(&task_id);
             self.set_ghost_timer(&task_id);
         }

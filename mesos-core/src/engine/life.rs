@@ -3,7 +3,7 @@
 use alloc::string::ToString;
 use core::time::Duration;
 
-use super::attempt::{Attempt, AttemptId, KillReason, SlotId, State};
+use super::attempt::{Attempt, AttemptId, KillReason, Since, SlotId, State};
 use super::book::{End, Mark, Waiting};
 use super::engine::{Engine, Timer};
 use super::event::{EndClass, Event, GhostReason, Held, Task};
@@ -206,7 +206,7 @@ impl Engine {
         let ghost = Ghost {
             agent_id: (&*attempt.agent.id).into(),
             was: Some(was),
-            since: super::attempt::Since::now(self.now),
+            since: Since::now(self.now),
             kills_sent: 0,
             asked: attempt.asked,
             due: None,
@@ -258,11 +258,11 @@ impl Engine {
     pub(super) fn end_with_ghost(&mut self, id: AttemptId, class: EndClass, why: GhostReason) {
         let name = self.book.specs.get(&id.slot.spec).map(|spec| spec.spec.name().into());
         let Some((name, attempt)) = name.zip(self.book.attempt(id)) else { return };
-        let was = Was { spec: name, index: id.slot.index, revision: attempt.revision.clone(), why };
+        let was = Was { spec: name, index: id.slot.index, revision: attempt.revision, why };
         let ghost = Ghost {
             agent_id: (&*attempt.agent.id).into(),
             was: Some(was),
-            since: super::attempt::Since::now(self.now),
+            since: Since::now(self.now),
             kills_sent: 0,
             asked: None,
             due: None,
@@ -427,7 +427,7 @@ impl Engine {
             }
             _ => {}
         }
-        attempt.killing.get_or_insert(super::attempt::Since::now(now));
+        attempt.killing.get_or_insert_with(|| Since::now(now));
         attempt.kills_sent = 0;
         attempt.unreachable_since_kill = false;
         self.set_state(id, State::Killing(why));
@@ -457,7 +457,7 @@ impl Engine {
         if !self.kills.is_under_way(id) {
             return;
         }
-        let policy = self.book.specs.get(&id.slot.spec).and_then(|spec| spec.spec.launch.task.kill_policy.clone());
+        let policy = self.book.specs.get(&id.slot.spec).and_then(|spec| spec.spec.launch.task.kill_policy);
         let grace = policy.as_ref().and_then(|policy| policy.grace_period.as_ref());
         let grace = grace.map_or(GRACE, |grace| Duration::from_nanos(u64::try_from(grace.nanoseconds).unwrap_or(0)));
         let may = self.may_call();
@@ -529,7 +529,7 @@ impl Engine {
     }
 
     /// Whether a slot whose attempt still stands may open another beside it.
-    fn may_have_successor(&self, slot_id: SlotId) -> bool {
+    pub(super) fn may_have_successor(&self, slot_id: SlotId) -> bool {
         let Some(slot) = self.book.slot(slot_id) else { return false };
         let revision = self.book.specs.get(&slot_id.spec).map(|spec| &spec.revision);
         let leaves = |current: &Attempt| {
@@ -566,7 +566,7 @@ impl Engine {
             spec: spec.spec.name().to_string(),
             index: id.slot.index,
             generation: id.generation,
-            revision: attempt.revision.clone(),
+            revision: attempt.revision,
             state: attempt.state,
             task_state: attempt.last.state,
             reason: attempt.last.reason,

@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::attempt::{Agent, Attempt, AttemptId, KillReason, SlotId, SpecId, State};
+use super::attempt::{Agent, Attempt, AttemptId, SlotId, SpecId, State};
 use super::config::Order;
 use super::engine::{Engine, Sent};
 use super::event::Event;
@@ -140,7 +140,9 @@ impl Engine {
         }
         self.refresh();
         let mut hands = self.hands(&events);
-        self.place(&mut hands);
+        if !self.is_ending() {
+            self.place(&mut hands);
+        }
         let (mut accepted, mut declined, mut launched) = (0, 0, 0);
         let mut declines: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
         for hand in hands {
@@ -326,7 +328,7 @@ impl Engine {
         }
         candidate.hands.retain(|hand| !hopeless.contains(hand));
         if let Some(spec) = self.book.specs.get_mut(&id) {
-            spec.lacking = if chosen.is_some() { None } else { lacking.or(spec.lacking.take()) };
+            spec.lacking = if chosen.is_some() { None } else { lacking.or_else(|| spec.lacking.take()) };
         }
         let Some((place, taken)) = chosen else { return false };
         candidate.after = Some((at, index));
@@ -482,16 +484,8 @@ impl Engine {
         if self.forget(id).is_none() {
             return;
         }
-        let now = self.now;
-        if let Some(slot) = self.book.slot_mut(id.slot) {
-            let free = slot.successor.is_none()
-                && slot
-                    .current
-                    .as_ref()
-                    .is_none_or(|current| current.inactive || current.state != State::Killing(KillReason::Duplicate));
-            if slot.wanted && slot.waiting.is_none() && free {
-                self.wait(id.slot, now, now);
-            }
+        if self.may_have_successor(id.slot) {
+            self.wait(id.slot, self.now, self.now);
         }
         self.reconsider(id.slot);
     }

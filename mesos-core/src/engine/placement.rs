@@ -8,8 +8,12 @@ use core::fmt::Write as _;
 use super::attempt::{Agent, Attempt};
 use super::book::Spec;
 use super::spec::{Field, Operator};
+use super::status::cut;
 use crate::attribute::attribute_text;
 use crate::{OfferRef, v1};
+
+/// What is kept of a text that a peer chose, in bytes.
+const TEXT: usize = 1024;
 
 /// The agent of an offer.
 pub(super) fn agent(offer: OfferRef<'_>) -> Agent {
@@ -17,11 +21,11 @@ pub(super) fn agent(offer: OfferRef<'_>) -> Agent {
     let domain = owned.domain.and_then(|domain| domain.fault_domain);
     Agent {
         id: owned.agent_id.value.into(),
-        hostname: owned.hostname,
-        ip: owned.url.and_then(|url| url.address.ip),
-        region: domain.as_ref().map(|domain| domain.region.name.clone()),
-        zone: domain.map(|domain| domain.zone.name),
-        attributes: owned.attributes.iter().map(|a| (a.name.clone(), attribute_text(a))).collect(),
+        hostname: cut(&owned.hostname, TEXT).into(),
+        ip: owned.url.and_then(|url| url.address.ip).filter(|ip| ip.len() <= TEXT),
+        region: domain.as_ref().map(|domain| cut(&domain.region.name, TEXT).into()),
+        zone: domain.map(|domain| cut(&domain.zone.name, TEXT).into()),
+        attributes: owned.attributes.iter().map(|a| (a.name.clone(), cut(&attribute_text(a), TEXT).into())).collect(),
     }
 }
 

@@ -164,6 +164,7 @@ impl Engine {
                 if let Some(spec) = self.book.specs.get_mut(&id) {
                     spec.slots.insert(*index, slot);
                 }
+                self.touch_dirty(SlotId { spec: id, index: *index });
             }
         }
         for (name, index, generation, record) in recovered.attempts {
@@ -180,6 +181,10 @@ impl Engine {
                 self.touch_dirty(SlotId { spec: id, index });
                 self.tell(None, Event::InstanceHeld { spec: name, index, why: Held::Quarantined });
             }
+        }
+        if !recovered.quarantined.is_empty() {
+            // What can't be read may be what a task belongs to.
+            self.knew_framework = false;
         }
         for quarantined in recovered.quarantined {
             self.tell(None, Event::RecordQuarantined(quarantined));

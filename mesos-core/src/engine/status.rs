@@ -19,6 +19,10 @@ use crate::{Update, v1};
 
 /// So many acknowledgements may wait for the store; agents repeat what isn't acknowledged.
 const HELD: usize = 10_000;
+/// What is kept of what a peer says is bounded: records have to fit a store.
+const UUID: usize = 64;
+const ID: usize = 255;
+const MESSAGE: usize = 1024;
 
 impl Engine {
     /// The steps of ENGINE 1.3, macro U.
@@ -59,7 +63,7 @@ impl Engine {
         if update.uuid().is_some() && attempt.uuid.as_deref() == update.uuid() {
             return;
         }
-        if let Some(uuid) = update.uuid() {
+        if let Some(uuid) = update.uuid().filter(|uuid| uuid.len() <= UUID) {
             attempt.uuid = Some(Bytes::copy_from_slice(uuid));
         }
         let row = Row::of(update, attempt.state == State::Launching);
@@ -132,7 +136,7 @@ impl Engine {
     pub(super) fn staged(&mut self, id: AttemptId) {
         let now = self.now;
         if let Some(attempt) = self.book.attempt_mut(id) {
-            attempt.staged.get_or_insert(Since::now(now));
+            attempt.staged.get_or_insert_with(|| Since::now(now));
         }
         self.set_state(id, State::Staged);
         self.touch_attempt(id);
@@ -150,7 +154,7 @@ impl Engine {
         }
         self.started(id);
         let first = self.book.attempt_mut(id).is_some_and(|attempt| {
-            attempt.running.get_or_insert(Since::now(now));
+            attempt.running.get_or_insert_with(|| Since::now(now));
             !core::mem::replace(&mut attempt.told, true)
         });
         self.set_state(id, State::Running);
@@ -314,7 +318,7 @@ impl Engine {
 
 /// Keeps what a status says besides the state (W41, S128); whether anything of it is news.
 fn merge(attempt: &mut Attempt, update: &Update) -> bool {
-    if let Some(executor) = update.executor_id().filter(|id| !id.is_empty()) {
+    if let Some(executor) = update.executor_id().filter(|id| (1..=ID).contains(&id.len())) {
         attempt.executor_id = Some(executor.into());
     }
     let status = update.to_owned();
@@ -324,11 +328,17 @@ fn merge(attempt: &mut Attempt, update: &Update) -> bool {
         state: Some(update.state()),
         reason: update.reason(),
         source: update.source(),
-        message: update.message().map(Into::into),
+        message: update.message().map(|text| cut(text, MESSAGE).into()),
         healthy,
         container: container.or_else(|| attempt.last.container.take()),
     };
     let news = last.state != attempt.last.state || last.healthy != attempt.last.healthy;
     attempt.last = last;
     news
+}
+
+/// The first bytes of a text, at most so many.
+pub(super) fn cut(text: &str, bytes: usize) -> &str {
+    let end = (0..=bytes.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
 }

@@ -1,6 +1,5 @@
 //! The end of a framework: wanted by its user, or found to have come.
 
-use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -46,8 +45,9 @@ impl Engine {
         let event = Event::Stopped { removed };
         if removed {
             // The records go; and then it is over.
+            self.on_disconnected();
             let batch = self.erase();
-            self.when_durable(batch, Effect::Tell(event));
+            self.when_durable(batch, Effect::Tell(event.into()));
         } else {
             self.finish(event);
         }
@@ -67,6 +67,9 @@ impl Engine {
         self.marker = Marker::Removed;
         self.retired.push(spent.clone());
         self.forget_framework();
+        for role in self.roles.values_mut() {
+            role.forget();
+        }
         let all: Vec<AttemptId> = self.book.attempts().map(|attempt| attempt.id).collect();
         for id in all {
             self.end(id, EndClass::Infra);
@@ -77,6 +80,6 @@ impl Engine {
         let batch = self.write_engine();
         self.client = Client::new(self.config.client.clone().without_framework_id(), self.rng.next());
         self.client_waits = Some(batch);
-        self.tell(None, Event::FrameworkRemoved { framework_id: spent.to_string() });
+        self.tell(None, Event::FrameworkRemoved { framework_id: spent });
     }
 }

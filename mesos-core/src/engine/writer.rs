@@ -1,5 +1,6 @@
 //! What waits to be durable: records in batches, one at a time, and the effects that must not come before them.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -26,7 +27,7 @@ pub(super) enum Effect {
     Acknowledge { agent_id: alloc::string::String, task_id: alloc::sync::Arc<str>, uuid: Bytes },
     Accept(AcceptId),
     Kill(AttemptId),
-    Tell(Event),
+    Tell(Box<Event>),
     Teardown,
 }
 
