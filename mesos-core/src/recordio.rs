@@ -12,7 +12,7 @@ use bytes::{Buf, Bytes};
 const MAX_DIGITS: u8 = 32;
 
 /// So much may be set aside for a record at once; beyond it, memory is only taken as data arrives.
-const AHEAD: usize = 16 * 1024;
+const AHEAD: usize = 64 * 1024;
 
 /// Cuts a stream of bytes into records.
 ///

@@ -1,6 +1,8 @@
-//! Chores of the project: `cargo xtask test`, `cargo xtask gen`.
+//! Chores of the project: `cargo xtask test`, `gen`, `fuzz`, `bench`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
+mod bench;
+mod fuzz;
 #[cfg(feature = "gen")]
 mod generate;
 mod process;
@@ -18,13 +20,19 @@ const USAGE: &str = "usage:
       --skip-real  without a real Mesos (nothing is installed then)
       --only STEP  this step only; may be given several times
   cargo xtask gen
-      writes the Rust types and tables of mesos-proto from proto/";
+      writes the Rust types and tables of mesos-proto from proto/
+  cargo xtask fuzz [--minutes N]
+      all fuzz targets, N minutes together (7 if not given); needs cargo-fuzz and a nightly toolchain
+  cargo xtask bench [FILE [records]]
+      processor time from bytes to events against code written by hand, on events made up or in FILE";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let result = match args.split_first() {
         Some((command, rest)) if command == "test" => test::run(rest),
         Some((command, [])) if command == "gen" => generate(),
+        Some((command, rest)) if command == "fuzz" => fuzz::fuzz(rest),
+        Some((command, rest)) if command == "bench" => bench::bench(rest),
         Some((help, [])) if help == "--help" || help == "-h" => {
             println!("{USAGE}");
             Ok(true)

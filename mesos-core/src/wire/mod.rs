@@ -107,35 +107,37 @@ fn normal<M: Described>(bytes: Bytes, checked: Checked) -> Bytes {
     M::decode(bytes.clone()).map_or(bytes, |message| message.encode_to_vec().into())
 }
 
-/// The last value of a field that holds bytes.
+/// The value of a field that holds bytes and isn't repeated: in normal form the only one.
 #[inline]
-fn last(bytes: &[u8], field: u32) -> Option<&[u8]> {
-    let mut found = None;
-    for (number, value) in Fields::new(bytes) {
-        if let (true, Value::Bytes(bytes)) = (number == field, value) {
-            found = Some(bytes);
-        }
-    }
-    found
+fn single(bytes: &[u8], field: u32) -> Option<&[u8]> {
+    Fields::new(bytes).find_map(|(number, value)| match value {
+        Value::Bytes(bytes) if number == field => Some(bytes),
+        _ => None,
+    })
 }
 
-/// The last value of a field that holds a number.
+/// The value of a field that holds a number and isn't repeated: in normal form the only one.
 #[inline]
 fn number(bytes: &[u8], field: u32) -> Option<u64> {
-    let mut found = None;
-    for (number, value) in Fields::new(bytes) {
-        match value {
-            Value::Varint(value) | Value::Fixed64(value) if number == field => found = Some(value),
-            _ => {}
-        }
-    }
-    found
+    Fields::new(bytes).find_map(|(number, value)| match value {
+        Value::Varint(value) | Value::Fixed64(value) if number == field => Some(value),
+        _ => None,
+    })
+}
+
+/// All values of a repeated field that holds messages.
+#[inline]
+fn repeated(bytes: &[u8], field: u32) -> impl Iterator<Item = &[u8]> + Clone {
+    Fields::new(bytes).filter_map(move |(number, value)| match value {
+        Value::Bytes(bytes) if number == field => Some(bytes),
+        _ => None,
+    })
 }
 
 /// Follows a path of fields.
 #[inline]
 fn span<'a>(bytes: &'a [u8], path: &[u32]) -> Option<&'a [u8]> {
-    path.iter().try_fold(bytes, |bytes, &field| last(bytes, field))
+    path.iter().try_fold(bytes, |bytes, &field| single(bytes, field))
 }
 
 /// Text that has been checked before; empty if it isn't there.

@@ -6,10 +6,10 @@ use core::fmt;
 use core::ops::Range;
 
 use bytes::Bytes;
-use mesos_proto::{Described, Fields, Value, check};
+use mesos_proto::{Described, check};
 use prost::Message as _;
 
-use super::{BadOffer, INNER, OFFERS, ResourceRef, last, normal, number, span, text};
+use super::{BadOffer, INNER, OFFERS, ResourceRef, normal, number, repeated, single, span, text};
 use crate::v1;
 
 /// The offers of one OFFERS event.
@@ -72,7 +72,7 @@ impl<'a> OfferRef<'a> {
     /// The agent's host name.
     #[must_use]
     pub fn hostname(self) -> &'a str {
-        text(last(self.0, 4))
+        text(single(self.0, 4))
     }
 
     /// The role that the resources are offered to; frameworks without MULTI_ROLE aren't told.
@@ -96,9 +96,9 @@ impl<'a> OfferRef<'a> {
     /// (without end if not said).
     #[must_use]
     pub fn unavailability(self) -> Option<(i64, Option<i64>)> {
-        let unavailability = last(self.0, 9)?;
-        let start = number(last(unavailability, 1)?, 1)?;
-        let duration = last(unavailability, 2).and_then(|duration| number(duration, 1));
+        let unavailability = single(self.0, 9)?;
+        let start = number(single(unavailability, 1)?, 1)?;
+        let duration = single(unavailability, 2).and_then(|duration| number(duration, 1));
         Some((start as i64, duration.map(|duration| duration as i64)))
     }
 
@@ -120,14 +120,6 @@ impl fmt::Debug for OfferRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OfferRef").field("id", &self.id()).field("hostname", &self.hostname()).finish_non_exhaustive()
     }
-}
-
-/// All values of a repeated field that holds messages.
-fn repeated(bytes: &[u8], field: u32) -> impl Iterator<Item = &[u8]> + Clone {
-    Fields::new(bytes).filter_map(move |(number, value)| match value {
-        Value::Bytes(bytes) if number == field => Some(bytes),
-        _ => None,
-    })
 }
 
 /// Reads an OFFERS event. Each offer stands alone: one that is invalid doesn't take the others with it.

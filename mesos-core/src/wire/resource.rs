@@ -5,7 +5,7 @@ use core::fmt;
 use mesos_proto::{Fields, Value};
 use prost::Message as _;
 
-use super::{last, number, span, text};
+use super::{number, repeated, single, span, text};
 use crate::v1;
 
 /// A resource of an offer: a name, an amount, and whose it is.
@@ -43,7 +43,7 @@ impl<'a> ResourceRef<'a> {
     /// The name: `cpus`, `mem`, `disk`, `ports`, `gpus` or one that the agent's operator chose.
     #[must_use]
     pub fn name(self) -> &'a str {
-        text(last(self.0, 1))
+        text(single(self.0, 1))
     }
 
     /// The amount.
@@ -57,7 +57,7 @@ impl<'a> ResourceRef<'a> {
             },
             Some(v1::value::Type::Ranges) => ResourceValue::Ranges(self.ranges()),
             Some(v1::value::Type::Set) => {
-                ResourceValue::Set(SetItems(Fields::new(last(self.0, 5).unwrap_or_default())))
+                ResourceValue::Set(SetItems(Fields::new(single(self.0, 5).unwrap_or_default())))
             }
             Some(v1::value::Type::Text) | None => ResourceValue::None,
         }
@@ -66,13 +66,13 @@ impl<'a> ResourceRef<'a> {
     /// The amount of a scalar resource.
     #[must_use]
     pub fn scalar(self) -> Option<f64> {
-        last(self.0, 3).and_then(|scalar| number(scalar, 1)).map(f64::from_bits)
+        single(self.0, 3).and_then(|scalar| number(scalar, 1)).map(f64::from_bits)
     }
 
     /// The ranges of a ranges resource; none for others.
     #[must_use]
     pub fn ranges(self) -> Ranges<'a> {
-        Ranges(Fields::new(last(self.0, 4).unwrap_or_default()))
+        Ranges(Fields::new(single(self.0, 4).unwrap_or_default()))
     }
 
     /// The role to whose subscription it is offered; frameworks without MULTI_ROLE aren't told.
@@ -85,9 +85,9 @@ impl<'a> ResourceRef<'a> {
     /// RESERVATION_REFINEMENT. `None` if it isn't reserved.
     #[must_use]
     pub fn reserved_role(self) -> Option<&'a str> {
-        let role = match last(self.0, 13) {
-            Some(reservation) => last(reservation, 3),
-            None => last(self.0, 6),
+        let role = match repeated(self.0, 13).last() {
+            Some(reservation) => single(reservation, 3),
+            None => single(self.0, 6),
         };
         role.map(|role| text(Some(role))).filter(|&role| role != "*")
     }
@@ -95,19 +95,19 @@ impl<'a> ResourceRef<'a> {
     /// Whether it may be taken away again at any time.
     #[must_use]
     pub fn is_revocable(self) -> bool {
-        last(self.0, 9).is_some()
+        single(self.0, 9).is_some()
     }
 
     /// Whether several tasks can use it at once.
     #[must_use]
     pub fn is_shared(self) -> bool {
-        last(self.0, 10).is_some()
+        single(self.0, 10).is_some()
     }
 
     /// Whether it is a particular piece of disk: a volume, or one with a source.
     #[must_use]
     pub fn has_disk_info(self) -> bool {
-        last(self.0, 7).is_some()
+        single(self.0, 7).is_some()
     }
 
     /// The message in full.

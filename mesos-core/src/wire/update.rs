@@ -5,7 +5,7 @@ use core::fmt;
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::{last, number, span, text};
+use super::{number, single, span, text};
 use crate::v1;
 
 /// The status of a task, from an UPDATE event. Cheap to clone; it keeps the record alive that it came in.
@@ -49,7 +49,7 @@ impl Update {
     /// and must not be acknowledged. An empty uuid counts as none.
     #[must_use]
     pub fn uuid(&self) -> Option<&[u8]> {
-        last(&self.0, 11).filter(|uuid| !uuid.is_empty())
+        single(&self.0, 11).filter(|uuid| !uuid.is_empty())
     }
 
     /// Who says so.
@@ -67,7 +67,7 @@ impl Update {
     /// Something for people to read; nothing should hang on it.
     #[must_use]
     pub fn message(&self) -> Option<&str> {
-        last(&self.0, 4).map(|message| text(Some(message)))
+        single(&self.0, 4).map(|message| text(Some(message)))
     }
 
     /// The result of the task's health check, when it has one.
@@ -85,13 +85,13 @@ impl Update {
     /// Since when the agent is unreachable, in nanoseconds since 1970.
     #[must_use]
     pub fn unreachable_since(&self) -> Option<i64> {
-        last(&self.0, 14).and_then(|time| number(time, 1)).map(|nanoseconds| nanoseconds as i64)
+        single(&self.0, 14).and_then(|time| number(time, 1)).map(|nanoseconds| nanoseconds as i64)
     }
 
     /// Bytes from the executor.
     #[must_use]
     pub fn data(&self) -> Option<Bytes> {
-        last(&self.0, 3).map(|data| self.0.slice_ref(data))
+        single(&self.0, 3).map(|data| self.0.slice_ref(data))
     }
 
     /// The message in full: labels, container status, check results.
