@@ -13,6 +13,8 @@ pub struct Config {
     pub(super) removal: Removal,
     pub(super) order: Order,
     pub(super) protocol_events: bool,
+    pub(super) own_offers: bool,
+    pub(super) manual_acknowledgement: bool,
     pub(super) reconcile_every: Duration,
     pub(super) implicit_every: Duration,
     pub(super) max_launching_per_agent: u32,
@@ -74,6 +76,8 @@ impl Config {
             removal: Removal::Keep,
             order: Order::Fair,
             protocol_events: false,
+            own_offers: false,
+            manual_acknowledgement: false,
             reconcile_every: Duration::from_secs(15 * 60),
             implicit_every: Duration::from_secs(60 * 60),
             max_launching_per_agent: 32,
@@ -114,6 +118,24 @@ impl Config {
     #[must_use]
     pub const fn protocol_events(mut self, tell: bool) -> Self {
         self.protocol_events = tell;
+        self
+    }
+
+    /// Leaves all offers to the user, who gets them as [`Event::Offers`](super::Event::Offers) and answers each (S109).
+    /// The engine launches nothing; tasks that the user launches are unknown to it, so think of
+    /// [`unknown_tasks`](Self::unknown_tasks). Not by default.
+    #[must_use]
+    pub const fn own_offers(mut self, own: bool) -> Self {
+        self.own_offers = own;
+        self
+    }
+
+    /// Leaves acknowledgements to the user, who gets an [`Event::Unacknowledged`](super::Event::Unacknowledged) for each
+    /// status that has been dealt with (S111). Until it is acknowledged, no other status of that task comes. Not by
+    /// default.
+    #[must_use]
+    pub const fn manual_acknowledgement(mut self, manual: bool) -> Self {
+        self.manual_acknowledgement = manual;
         self
     }
 

@@ -1,5 +1,6 @@
 //! The engine itself: what it holds, how an input is worked off, and what comes out.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -10,22 +11,21 @@ use super::attempt::{AttemptId, SlotId, SpecId};
 use super::book::{Book, Standing};
 use super::config::{Config, OnRemoved};
 use super::demand::{Change, Role};
-use super::event::Event;
+use super::effects::Record;
+use super::event::{Event, Receipt};
 use super::ghost::Ghosts;
 use super::kills::Kills;
 use super::offers::{Accepts, AgentState};
+use super::placement::OfferPolicy;
 use super::reconcile::{AGAIN, Ask, Reconciler, Subject};
-use super::record;
 use super::recover::Recovered;
 use super::writer::{Effect, Stall, Writer};
 use crate::log::{debug, info};
 use crate::rng::Rng;
 use crate::scheduler::{self, CallError, CallId, CallSink, Calls, Client, FatalReason, Outcome, Outgoing, Session};
-use crate::{Deadline, Input, Instant, Key, Machine, Offers, Output, StoreFailure, UnixTime};
+use crate::{Deadline, Input, Instant, Machine, Offers, Output, StoreFailure, UnixTime};
 use mesos_proto::store;
 
-/// Acknowledgements handed to the client at once; the rest waits here.
-const ACKS_AT_ONCE: usize = 64;
 const AGAIN_SOON: Duration = Duration::from_millis(100);
 
 /// Keeps declared tasks running: matches offers, launches, restarts, scales, reconciles, and writes down first whatever
@@ -56,6 +56,7 @@ pub struct Engine {
     pub(super) roles: BTreeMap<Arc<str>, Role>,
     pub(super) agents: BTreeMap<Arc<str>, AgentState>,
     pub(super) ghosts: Ghosts,
+    pub(super) policy: Option<Box<dyn OfferPolicy>>,
     pub(super) accepts: Accepts,
     pub(super) in_hand: Vec<Offers>,
     pub(super) kills: Kills,
@@ -67,17 +68,17 @@ pub struct Engine {
     pub(super) session: u64,
     pub(super) subscribed: bool,
     /// No call may leave before this batch is durable.
-    gate: u64,
-    acks: VecDeque<Effect>,
-    acks_under_way: usize,
-    outputs: VecDeque<Output<Event>>,
-    effects: Vec<(Option<SlotId>, Effect)>,
-    dirty_slots: BTreeSet<SlotId>,
+    pub(super) gate: u64,
+    pub(super) acks: VecDeque<Effect>,
+    pub(super) acks_under_way: usize,
+    pub(super) outputs: VecDeque<Output<Event>>,
+    pub(super) effects: Vec<(Option<SlotId>, Effect)>,
+    pub(super) dirty_slots: BTreeSet<SlotId>,
     /// Records to be written again, or removed.
-    dirty_records: BTreeSet<Record>,
+    pub(super) dirty_records: BTreeSet<Record>,
     client_deadline: Option<Deadline>,
     recovered: Option<Recovered>,
-    ended: bool,
+    pub(super) ended: bool,
 }
 
 /// Whose timer it is.
@@ -95,14 +96,6 @@ pub(super) enum Sent {
     Accept(Vec<AttemptId>),
     Revive(Vec<Arc<str>>),
     Acknowledge,
-}
-
-/// A record of the store.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Record {
-    Slot(SlotId, Key),
-    Attempt(AttemptId, Key),
-    Ghost(Arc<str>),
 }
 
 impl Engine {
@@ -130,6 +123,7 @@ impl Engine {
             roles,
             agents: BTreeMap::new(),
             ghosts: Ghosts::default(),
+            policy: None,
             accepts: Accepts::default(),
             in_hand: Vec::new(),
             kills: Kills::default(),
@@ -153,8 +147,8 @@ impl Engine {
         }
     }
 
-    /// The calls of the protocol, beside the engine's own: messages, operations, inverse offers. All offers are the
-    /// engine's: they are answered before anybody else sees them.
+    /// The calls of the protocol, beside the engine's own: messages, operations, inverse offers. Offers are the
+    /// engine's and answered before anybody else sees them, unless [`own_offers`](Config::own_offers) says otherwise.
     pub fn calls(&mut self) -> Calls<'_> {
         Calls::new(self)
     }
@@ -171,6 +165,17 @@ impl Engine {
         self.client.set_authorization(authorization);
     }
 
+    /// Places instances by a policy of one's own from now on.
+    pub fn set_offer_policy(&mut self, policy: impl OfferPolicy + 'static) {
+        self.policy = Some(Box::new(policy));
+    }
+
+    /// Acknowledges a status whose [`Event::Unacknowledged`] was told.
+    pub fn acknowledge(&mut self, receipt: Receipt) {
+        let Receipt { agent_id, task_id, uuid } = receipt;
+        self.acks.push_back(Effect::Acknowledge { agent_id, task_id: task_id.into(), uuid });
+    }
+
     /// What the wall clock shows now, if anybody said so.
     pub(super) fn wall_now(&self) -> Option<UnixTime> {
         self.wall.map(|(at, wall)| wall + self.now.saturating_duration_since(at))
@@ -179,31 +184,6 @@ impl Engine {
     /// Whether calls may leave: subscribed, and all durable that must be first.
     pub(super) fn may_call(&self) -> bool {
         self.subscribed && self.writer.is_durable(self.gate) && !self.ended
-    }
-
-    // What has changed.
-
-    /// The sums of this slot's spec have to be looked at again.
-    pub(super) fn touch_dirty(&mut self, id: SlotId) {
-        self.dirty_slots.insert(id);
-    }
-
-    pub(super) fn touch_slot(&mut self, id: SlotId) {
-        self.dirty_slots.insert(id);
-        if let Some(spec) = self.book.specs.get(&id.spec) {
-            self.dirty_records.insert(Record::Slot(id, record::slot_key(spec.spec.name(), id.index)));
-        }
-    }
-
-    pub(super) fn touch_attempt(&mut self, id: AttemptId) {
-        self.dirty_slots.insert(id.slot);
-        if let Some(spec) = self.book.specs.get(&id.slot.spec) {
-            self.dirty_records.insert(Record::Attempt(id, record::attempt_key(spec.spec.name(), id)));
-        }
-    }
-
-    pub(super) fn touch_ghost(&mut self, task_id: &Arc<str>) {
-        self.dirty_records.insert(Record::Ghost(task_id.clone()));
     }
 
     /// Demand has come up in a spec.
@@ -287,128 +267,6 @@ impl Engine {
         }
     }
 
-    // Effects, and what they wait for.
-
-    /// Tells an event, once what it is about is durable.
-    pub(super) fn tell(&mut self, slot: Option<SlotId>, event: Event) {
-        self.effects.push((slot, Effect::Tell(event.into())));
-    }
-
-    /// Does something once the slot's changes are durable.
-    pub(super) fn later(&mut self, slot: Option<SlotId>, effect: Effect) {
-        self.effects.push((slot, effect));
-    }
-
-    /// Does something once this batch is durable.
-    pub(super) fn when_durable(&mut self, batch: u64, effect: Effect) {
-        if self.writer.is_durable(batch) {
-            self.perform(effect);
-        } else {
-            self.writer.hold(batch, effect);
-        }
-    }
-
-    /// Writes the intents of one ACCEPT, all together, after everything else that has changed: a task takes the place of
-    /// another only when it is on record what became of that one.
-    pub(super) fn write_intents(&mut self, attempts: &[AttemptId]) -> u64 {
-        let slots: BTreeSet<SlotId> = attempts.iter().map(|attempt| attempt.slot).collect();
-        let (mine, others): (Vec<_>, Vec<_>) =
-            core::mem::take(&mut self.dirty_records).into_iter().partition(|record| match record {
-                Record::Slot(id, _) => slots.contains(id),
-                Record::Attempt(id, _) => slots.contains(&id.slot),
-                Record::Ghost(_) => false,
-            });
-        for group in groups(others) {
-            self.write(group);
-        }
-        self.write(mine)
-    }
-
-    /// Writes these records as they are now, in one batch.
-    fn write(&mut self, records: Vec<Record>) -> u64 {
-        let mut ops = Vec::with_capacity(records.len());
-        let mut slots = Vec::new();
-        for record in records {
-            match record {
-                Record::Slot(id, key) => {
-                    let value = self.book.slot(id).map(|slot| self.slot_record(slot));
-                    slots.push(id);
-                    ops.push((key, value));
-                }
-                Record::Attempt(id, key) => {
-                    let value = self.book.attempt(id).map(|attempt| self.attempt_record(attempt));
-                    slots.push(id.slot);
-                    ops.push((key, value));
-                }
-                Record::Ghost(task_id) => {
-                    let ghost = self.ghosts.get(&task_id).filter(|ghost| ghost.was.is_some());
-                    let value = ghost.and_then(|ghost| self.ghost_record(&task_id, ghost));
-                    ops.push((super::ghost::key(&task_id), value));
-                }
-            }
-        }
-        let batch = self.writer.write(self.now, ops);
-        for id in slots {
-            if let Some(slot) = self.book.slot_mut(id) {
-                slot.written_in = batch;
-            }
-        }
-        batch
-    }
-
-    /// Writes what has changed, and lets go of what need not wait for it.
-    fn flush(&mut self) {
-        if !self.dirty_records.is_empty() {
-            // A ghost and the attempt that it was belong together, and so do a slot and its attempts: all of a step
-            // goes into one batch if it fits, else slot by slot.
-            let records: Vec<Record> = core::mem::take(&mut self.dirty_records).into_iter().collect();
-            for group in groups(records) {
-                self.write(group);
-            }
-        }
-        let last = self.writer.last();
-        for (slot, effect) in core::mem::take(&mut self.effects) {
-            let batch = match slot {
-                None => 0,
-                Some(id) => self.book.slot(id).map_or(last, |slot| slot.written_in),
-            };
-            self.when_durable(batch, effect);
-        }
-        if let Some(batch) = self.writer.poll(self.now) {
-            self.outputs.push_back(Output::Persist(batch));
-        }
-    }
-
-    /// Something is durable, or need not be.
-    fn perform(&mut self, effect: Effect) {
-        if self.ended {
-            return;
-        }
-        match effect {
-            Effect::Acknowledge { .. } => self.acks.push_back(effect),
-            Effect::Accept(id) => self.accept(id),
-            Effect::Kill(id) => self.send_kill(id),
-            Effect::Tell(event) => {
-                self.ended |= matches!(*event, Event::Stopped { .. });
-                self.outputs.push_back(Output::Event(*event));
-            }
-            Effect::Teardown => self.client.teardown(),
-        }
-    }
-
-    /// Hands acknowledgements to the client, some at a time.
-    fn send_acks(&mut self) {
-        while self.may_call() && self.acks_under_way < ACKS_AT_ONCE {
-            let Some(Effect::Acknowledge { agent_id, task_id, uuid }) = self.acks.pop_front() else { return };
-            // One that can't be sent comes again by itself: the agent repeats the update.
-            let call = scheduler::acknowledge(&task_id, Some(&agent_id), Some(&uuid));
-            if let Ok(call) = call.and_then(|call| self.client.submit(call)) {
-                self.acks_under_way += 1;
-                self.sent.insert(call, Sent::Acknowledge);
-            }
-        }
-    }
-
     // Inputs.
 
     /// The first input: what was recovered takes its place.
@@ -487,6 +345,7 @@ impl Engine {
         }
         match event {
             E::Subscribed(subscribed) => self.on_subscribed(subscribed),
+            E::Offers(offers) if self.config.own_offers => self.outputs.push_back(Output::Event(Event::Offers(offers))),
             E::Offers(offers) => {
                 self.in_hand.push(offers);
                 if self.may_call() {
@@ -802,31 +661,4 @@ impl CallSink for Engine {
     fn submit(&mut self, call: Outgoing) -> Result<CallId, CallError> {
         self.client.submit(call)
     }
-}
-
-/// Records that belong together stay together: those of a slot, and with them all ghosts of the step.
-fn groups(records: Vec<Record>) -> Vec<Vec<Record>> {
-    /// As many as surely fit one batch.
-    const TOGETHER: usize = 200;
-    if records.len() <= TOGETHER {
-        return alloc::vec![records];
-    }
-    let mut by_slot: BTreeMap<Option<SlotId>, Vec<Record>> = BTreeMap::new();
-    for record in records {
-        let slot = match &record {
-            Record::Slot(id, _) => Some(*id),
-            Record::Attempt(id, _) => Some(id.slot),
-            Record::Ghost(_) => None,
-        };
-        by_slot.entry(slot).or_default().push(record);
-    }
-    // Ghosts first: a crash between leaves a task twice in the books, never not at all.
-    let mut groups = Vec::new();
-    for (slot, records) in by_slot {
-        match slot {
-            None => groups.extend(records.chunks(TOGETHER).map(<[Record]>::to_vec)),
-            Some(_) => groups.push(records),
-        }
-    }
-    groups
 }

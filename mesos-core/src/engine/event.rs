@@ -159,6 +159,12 @@ pub enum Event {
         /// The id that is spent.
         framework_id: String,
     },
+    /// Offers to be answered through [`calls`](super::Engine::calls); only if [asked for](super::Config::own_offers)
+    /// (S109, S110).
+    Offers(crate::Offers),
+    /// A status is dealt with, and to be acknowledged by [`acknowledge`](super::Engine::acknowledge); only if
+    /// [asked for](super::Config::manual_acknowledgement) (S111). Each receipt of it, repeats too.
+    Unacknowledged(Receipt),
     /// An event of the protocol, as it came; only if [asked for](super::Config::protocol_events).
     Protocol(scheduler::Event),
     /// The framework cannot go on. Terminal.
@@ -222,6 +228,22 @@ impl Task {
             State::Killing(why) => Some(why),
             _ => None,
         }
+    }
+}
+
+/// A status that waits for its acknowledgement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    pub(super) agent_id: String,
+    pub(super) task_id: String,
+    pub(super) uuid: bytes::Bytes,
+}
+
+impl Receipt {
+    /// The task that it is about.
+    #[must_use]
+    pub fn task_id(&self) -> &str {
+        &self.task_id
     }
 }
 

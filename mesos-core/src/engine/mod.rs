@@ -48,6 +48,7 @@ mod book;
 mod commands;
 mod config;
 mod demand;
+mod effects;
 mod engine;
 mod event;
 mod ghost;
@@ -73,8 +74,9 @@ pub use attempt::{KillReason, State};
 pub use commands::{CommandError, SpecStatus};
 pub use config::{Config, OnRemoved, Order, Removal, UnknownTasks};
 pub use engine::Engine;
-pub use event::{EndClass, Event, GhostReason, Held, Task};
+pub use event::{EndClass, Event, GhostReason, Held, Receipt, Task};
 pub use launch::Revision;
+pub use placement::{OfferPolicy, Place};
 pub use recover::{Quarantined, RecoverError};
 pub use spec::{
     Amount, CheckProblem, Duplicates, Field, KillSelection, OnReturn, RestartPolicy, SpecError, SpecProblem, TaskSpec,

@@ -298,7 +298,8 @@ impl Engine {
             .get(&index)
             .and_then(|slot| slot.waiting)
             .is_some_and(|waiting| now.saturating_duration_since(waiting.since) >= DESPERATE);
-        let (mut chosen, mut hopeless, mut lacking) = (None, Vec::new(), None);
+        let need = &spec.spec.launch.need;
+        let (mut best, mut hopeless, mut lacking) = (None, Vec::new(), None);
         for &place in &candidate.hands {
             let Some(hand) = hands.get_mut(place) else { continue };
             let agent = self.agents.get(&hand.agent.id);
@@ -313,19 +314,22 @@ impl Engine {
                 hand.gated = true;
             } else if !placement::allows(spec, index, &hand.agent) {
                 hopeless.push(place);
+            } else if let Err(shortfall) = hand.pool.fits(need) {
+                lacking = Some(shortfall);
+                hopeless.push(place);
             } else {
-                match hand.pool.take(&spec.spec.launch.need) {
-                    Ok(taken) => {
-                        chosen = Some((place, taken));
+                let candidate =
+                    placement::Place { spec: spec.spec.name(), index, agent: &hand.agent, pool: &hand.pool };
+                let rating = self.policy.as_mut().map_or(Some(i64::MAX), |policy| policy.rate(&candidate));
+                if let Some(rating) = rating.filter(|rating| best.is_none_or(|(best, _)| *rating > best)) {
+                    best = Some((rating, place));
+                    if rating == i64::MAX {
                         break;
-                    }
-                    Err(shortfall) => {
-                        lacking = Some(shortfall);
-                        hopeless.push(place);
                     }
                 }
             }
         }
+        let chosen = best.and_then(|(_, place)| Some((place, hands.get_mut(place)?.pool.take(need).ok()?)));
         candidate.hands.retain(|hand| !hopeless.contains(hand));
         if let Some(spec) = self.book.specs.get_mut(&id) {
             spec.lacking = if chosen.is_some() { None } else { lacking.or_else(|| spec.lacking.take()) };

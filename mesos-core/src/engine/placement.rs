@@ -10,7 +10,79 @@ use super::book::Spec;
 use super::spec::{Field, Operator};
 use super::status::cut;
 use crate::attribute::attribute_text;
+use crate::resources::Pool;
 use crate::{OfferRef, v1};
+
+/// Chooses among the agents that an instance fits on, in place of the first one: a placement of one's own (S108).
+///
+/// It is asked with what is in hand in that step, for each instance that waits and each agent with room for it whose
+/// constraints hold. It must answer the same for the same, or simulated runs can't be repeated.
+///
+/// ```
+/// use mesos_core::engine::{OfferPolicy, Place};
+///
+/// /// Fills the fullest agent first.
+/// #[derive(Debug)]
+/// struct Pack;
+///
+/// impl OfferPolicy for Pack {
+///     fn rate(&mut self, place: &Place<'_>) -> Option<i64> {
+///         Some(-(place.free("cpus") * 1000.0) as i64)
+///     }
+/// }
+/// ```
+pub trait OfferPolicy: core::fmt::Debug + Send {
+    /// How good this agent is for this instance: the highest rating wins, the earlier offer among equal ones, and
+    /// `None` is not at all. [`i64::MAX`] ends the search.
+    fn rate(&mut self, place: &Place<'_>) -> Option<i64>;
+}
+
+/// An instance that waits, and an agent that it fits on.
+#[derive(Debug)]
+pub struct Place<'a> {
+    pub(super) spec: &'a str,
+    pub(super) index: u32,
+    pub(super) agent: &'a Agent,
+    pub(super) pool: &'a Pool,
+}
+
+impl<'a> Place<'a> {
+    /// The spec of the instance.
+    #[must_use]
+    pub const fn spec(&self) -> &'a str {
+        self.spec
+    }
+
+    /// Which instance of the spec.
+    #[must_use]
+    pub const fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// The agent's id.
+    #[must_use]
+    pub fn agent_id(&self) -> &'a str {
+        &self.agent.id
+    }
+
+    /// The agent's host name.
+    #[must_use]
+    pub fn hostname(&self) -> &'a str {
+        &self.agent.hostname
+    }
+
+    /// The value of a field of the agent, as constraints see it.
+    #[must_use]
+    pub fn value(&self, field: &Field) -> Option<&'a str> {
+        value(self.agent, field)
+    }
+
+    /// How much of a scalar resource is still free in what is offered of the agent, what can be revoked not counted.
+    #[must_use]
+    pub fn free(&self, resource: &str) -> f64 {
+        self.pool.amount(resource, false) as f64 / 1000.0
+    }
+}
 
 /// What is kept of a text that a peer chose, in bytes.
 const TEXT: usize = 1024;

@@ -40,11 +40,11 @@ impl Engine {
             self.on_unknown(update, Row::of(update, false));
             None
         };
-        self.acknowledge(update, slot);
+        self.receive(update, slot);
     }
 
     /// Every receipt is acknowledged, once what it changed is durable.
-    fn acknowledge(&mut self, update: &Update, slot: Option<SlotId>) {
+    fn receive(&mut self, update: &Update, slot: Option<SlotId>) {
         let (Some(uuid), Some(agent)) = (update.uuid(), update.agent_id()) else { return };
         if self.writer.held_acknowledgements() >= HELD {
             return;

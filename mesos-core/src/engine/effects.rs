@@ -1,0 +1,201 @@
+//! What has changed is written, and what depends on it happens afterwards.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::attempt::{AttemptId, SlotId};
+use super::engine::{Engine, Sent};
+use super::event::{Event, Receipt};
+use super::record;
+use super::writer::Effect;
+use crate::scheduler::{self, CallSink as _};
+use crate::{Key, Output};
+
+/// Acknowledgements handed to the client at once; the rest waits here.
+const ACKS_AT_ONCE: usize = 64;
+
+/// A record of the store.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Record {
+    Slot(SlotId, Key),
+    Attempt(AttemptId, Key),
+    Ghost(Arc<str>),
+}
+
+impl Engine {
+    /// The sums of this slot's spec have to be looked at again.
+    pub(super) fn touch_dirty(&mut self, id: SlotId) {
+        self.dirty_slots.insert(id);
+    }
+
+    pub(super) fn touch_slot(&mut self, id: SlotId) {
+        self.dirty_slots.insert(id);
+        if let Some(spec) = self.book.specs.get(&id.spec) {
+            self.dirty_records.insert(Record::Slot(id, record::slot_key(spec.spec.name(), id.index)));
+        }
+    }
+
+    pub(super) fn touch_attempt(&mut self, id: AttemptId) {
+        self.dirty_slots.insert(id.slot);
+        if let Some(spec) = self.book.specs.get(&id.slot.spec) {
+            self.dirty_records.insert(Record::Attempt(id, record::attempt_key(spec.spec.name(), id)));
+        }
+    }
+
+    pub(super) fn touch_ghost(&mut self, task_id: &Arc<str>) {
+        self.dirty_records.insert(Record::Ghost(task_id.clone()));
+    }
+
+    /// Tells an event, once what it is about is durable.
+    pub(super) fn tell(&mut self, slot: Option<SlotId>, event: Event) {
+        self.effects.push((slot, Effect::Tell(event.into())));
+    }
+
+    /// Does something once the slot's changes are durable.
+    pub(super) fn later(&mut self, slot: Option<SlotId>, effect: Effect) {
+        self.effects.push((slot, effect));
+    }
+
+    /// Does something once this batch is durable.
+    pub(super) fn when_durable(&mut self, batch: u64, effect: Effect) {
+        if self.writer.is_durable(batch) {
+            self.perform(effect);
+        } else {
+            self.writer.hold(batch, effect);
+        }
+    }
+
+    /// Writes the intents of one ACCEPT, all together, after everything else that has changed: a task takes the place of
+    /// another only when it is on record what became of that one.
+    pub(super) fn write_intents(&mut self, attempts: &[AttemptId]) -> u64 {
+        let slots: BTreeSet<SlotId> = attempts.iter().map(|attempt| attempt.slot).collect();
+        let (mine, others): (Vec<_>, Vec<_>) =
+            core::mem::take(&mut self.dirty_records).into_iter().partition(|record| match record {
+                Record::Slot(id, _) => slots.contains(id),
+                Record::Attempt(id, _) => slots.contains(&id.slot),
+                Record::Ghost(_) => false,
+            });
+        for group in groups(others) {
+            self.write(group);
+        }
+        self.write(mine)
+    }
+
+    /// Writes these records as they are now, in one batch.
+    fn write(&mut self, records: Vec<Record>) -> u64 {
+        let mut ops = Vec::with_capacity(records.len());
+        let mut slots = Vec::new();
+        for record in records {
+            match record {
+                Record::Slot(id, key) => {
+                    let value = self.book.slot(id).map(|slot| self.slot_record(slot));
+                    slots.push(id);
+                    ops.push((key, value));
+                }
+                Record::Attempt(id, key) => {
+                    let value = self.book.attempt(id).map(|attempt| self.attempt_record(attempt));
+                    slots.push(id.slot);
+                    ops.push((key, value));
+                }
+                Record::Ghost(task_id) => {
+                    let ghost = self.ghosts.get(&task_id).filter(|ghost| ghost.was.is_some());
+                    let value = ghost.and_then(|ghost| self.ghost_record(&task_id, ghost));
+                    ops.push((super::ghost::key(&task_id), value));
+                }
+            }
+        }
+        let batch = self.writer.write(self.now, ops);
+        for id in slots {
+            if let Some(slot) = self.book.slot_mut(id) {
+                slot.written_in = batch;
+            }
+        }
+        batch
+    }
+
+    /// Writes what has changed, and lets go of what need not wait for it.
+    pub(super) fn flush(&mut self) {
+        if !self.dirty_records.is_empty() {
+            // A ghost and the attempt that it was belong together, and so do a slot and its attempts: all of a step
+            // goes into one batch if it fits, else slot by slot.
+            let records: Vec<Record> = core::mem::take(&mut self.dirty_records).into_iter().collect();
+            for group in groups(records) {
+                self.write(group);
+            }
+        }
+        let last = self.writer.last();
+        for (slot, effect) in core::mem::take(&mut self.effects) {
+            let batch = match slot {
+                None => 0,
+                Some(id) => self.book.slot(id).map_or(last, |slot| slot.written_in),
+            };
+            self.when_durable(batch, effect);
+        }
+        if let Some(batch) = self.writer.poll(self.now) {
+            self.outputs.push_back(Output::Persist(batch));
+        }
+    }
+
+    /// Something is durable, or need not be.
+    pub(super) fn perform(&mut self, effect: Effect) {
+        if self.ended {
+            return;
+        }
+        match effect {
+            Effect::Acknowledge { agent_id, task_id, uuid } if self.config.manual_acknowledgement => {
+                let receipt = Receipt { agent_id, task_id: task_id.to_string(), uuid };
+                self.outputs.push_back(Output::Event(Event::Unacknowledged(receipt)));
+            }
+            Effect::Acknowledge { .. } => self.acks.push_back(effect),
+            Effect::Accept(id) => self.accept(id),
+            Effect::Kill(id) => self.send_kill(id),
+            Effect::Tell(event) => {
+                self.ended |= matches!(*event, Event::Stopped { .. });
+                self.outputs.push_back(Output::Event(*event));
+            }
+            Effect::Teardown => self.client.teardown(),
+        }
+    }
+
+    /// Hands acknowledgements to the client, some at a time.
+    pub(super) fn send_acks(&mut self) {
+        while self.may_call() && self.acks_under_way < ACKS_AT_ONCE {
+            let Some(Effect::Acknowledge { agent_id, task_id, uuid }) = self.acks.pop_front() else { return };
+            // One that can't be sent comes again by itself: the agent repeats the update.
+            let call = scheduler::acknowledge(&task_id, Some(&agent_id), Some(&uuid));
+            if let Ok(call) = call.and_then(|call| self.client.submit(call)) {
+                self.acks_under_way += 1;
+                self.sent.insert(call, Sent::Acknowledge);
+            }
+        }
+    }
+}
+
+/// Records that belong together stay together: those of a slot, and with them all ghosts of the step.
+fn groups(records: Vec<Record>) -> Vec<Vec<Record>> {
+    /// As many as surely fit one batch.
+    const TOGETHER: usize = 200;
+    if records.len() <= TOGETHER {
+        return alloc::vec![records];
+    }
+    let mut by_slot: BTreeMap<Option<SlotId>, Vec<Record>> = BTreeMap::new();
+    for record in records {
+        let slot = match &record {
+            Record::Slot(id, _) => Some(*id),
+            Record::Attempt(id, _) => Some(id.slot),
+            Record::Ghost(_) => None,
+        };
+        by_slot.entry(slot).or_default().push(record);
+    }
+    // Ghosts first: a crash between leaves a task twice in the books, never not at all.
+    let mut groups = Vec::new();
+    for (slot, records) in by_slot {
+        match slot {
+            None => groups.extend(records.chunks(TOGETHER).map(<[Record]>::to_vec)),
+            Some(_) => groups.push(records),
+        }
+    }
+    groups
+}
