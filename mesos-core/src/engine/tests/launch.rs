@@ -1,0 +1,257 @@
+//! From an offer to a task.
+
+use super::*;
+
+/// A service that needs this.
+fn needs(name: &str, resources: Resources) -> TaskSpec {
+    service(name, 1).resources(resources)
+}
+
+fn variable<'a>(task: &'a v1::TaskInfo, name: &str) -> Option<&'a str> {
+    let environment = task.command.as_ref()?.environment.as_ref()?;
+    environment.variables.iter().find(|variable| variable.name == name)?.value.as_deref()
+}
+
+/// What a task takes, as it is written.
+fn taken(task: &v1::TaskInfo) -> String {
+    placement::text(&task.resources)
+}
+
+// ENGINE 1, S65 to S71, S99 to S102, W18, W21
+#[test]
+fn three_of_three() {
+    let mut s = Script::new([service("web", 3)]);
+    s.disk = Disk::Hangs;
+    s.offer("a1", "cpus:4;mem:4096;ports:[31000-32000]");
+    assert!(s.accepts().is_empty(), "S102: the intents come first");
+    s.confirm();
+    s.settle();
+    let accept = s.accept();
+    assert_eq!(accept.offers, ["o1"]);
+    assert_eq!(accept.refuse, 3600.0);
+    let names: Vec<&str> = accept.tasks.iter().map(|task| task.name.as_str()).collect();
+    assert_eq!(names, ["web-1", "web-2", "web-3"]);
+    assert!(s.declines().is_empty(), "S70");
+    for task in accept.ids() {
+        assert_eq!(s.state(&task), Some(State::Launching));
+        let task = s.engine.find_task(&task).unwrap();
+        assert_eq!((task.agent_id.as_str(), task.hostname.as_str()), ("a1", "h-a1"), "S99");
+    }
+    assert_eq!((s.spec("web").live, s.spec("web").waiting), (3, 0), "S101");
+}
+
+// ENGINE 3, S105, W23
+#[test]
+fn mixed_role_offer() {
+    let big = needs("big", Resources::new().cpus(3.0).mem(10.0));
+    let small = needs("small", Resources::new().cpus(1.0).mem(10.0)).priority(1);
+    let mut s = Script::with(client(Framework::new("test").roles(["web"])), [small, big]);
+    s.offer("a1", "cpus:2;cpus(web):2;mem:100");
+    let accept = s.accept();
+    let texts: Vec<String> = accept.tasks.iter().map(taken).collect();
+    assert_eq!(texts, ["cpus(web):2;cpus:1;mem:10", "cpus:1;mem:10"]);
+    let roles = accept.tasks.iter().flat_map(|task| &task.resources).map(|resource| resource.allocation_info.clone());
+    assert!(roles.into_iter().all(|info| info.expect("allocation info").role() == "web"));
+}
+
+// ENGINE 4, S107, W31
+#[test]
+fn exact_tenths() {
+    let mut s = Script::new([service("web", 4).resources(Resources::new().cpus(0.1).mem(10.0))]);
+    s.offer("a1", "cpus:0.3;mem:100");
+    assert_eq!(s.accept().tasks.len(), 3);
+    assert!(s.spec("web").lacking.unwrap().contains("cpus"));
+}
+
+// ENGINE 5, S89 to S91, W24, W25, W28
+#[test]
+fn static_ports_numeric() {
+    let bad = needs("bad", Resources::new().cpus(1.0).ports(2).static_ports([9001, 10_000]));
+    let good = needs("good", Resources::new().cpus(1.0).ports(30)).priority(1);
+    let mut s = Script::new([bad, good]);
+    s.offer("a1", "cpus:1;mem:100;ports:[31000-31009,9000-9009,20000-20009]");
+    let accept = s.accept();
+    assert_eq!(accept.tasks.len(), 1);
+    assert_eq!(accept.tasks[0].name, "good-1");
+    let lacking = s.spec("bad").lacking.unwrap();
+    assert!(lacking.contains("10000"), "{lacking}");
+}
+
+// S86 to S89, S93
+#[test]
+fn static_and_dynamic_ports() {
+    for (offered, fixed, count, expected) in [
+        ("[8081-8090]", &[8081, 8082][..], 2, Some((8081, 8082))),
+        ("[9000-9009,8081-8090]", &[8081, 9001], 2, Some((8081, 9001))),
+        ("[8081-8090,9000-9050]", &[8082, 9001], 31, Some((8082, 9001))),
+        ("[8081-8090]", &[8081, 8091], 2, None),
+        ("[8081-8090]", &[8080, 8081], 2, None),
+        ("[8081-8090,9000-9009]", &[8090, 8999], 2, None),
+        ("[8081-8120]", &[], 50, None),
+    ] {
+        let need = Resources::new().cpus(1.0).ports(count).static_ports(fixed.iter().copied());
+        let mut s = Script::new([needs("web", need)]);
+        let offer = s.offer("a1", &format!("cpus:1;mem:100;ports:{offered}"));
+        let Some((first, second)) = expected else {
+            assert!(s.accepts().is_empty(), "{offered} {fixed:?}");
+            assert_eq!(s.declines(), [(vec![offer], 120.0)]);
+            continue;
+        };
+        let accept = s.accept();
+        let port = |name: &str| variable(&accept.tasks[0], name).map(|value| value.parse::<u32>().expect("a port"));
+        assert_eq!((port("PORT0"), port("PORT1")), (Some(first), Some(second)), "{offered} {fixed:?}");
+        assert!(port(&format!("PORT{}", count - 1)).is_some() && port(&format!("PORT{count}")).is_none());
+        assert_eq!(variable(&accept.tasks[0], "HOST"), Some("h-a1"));
+    }
+}
+
+// S92, W29
+#[test]
+fn a_static_port_is_given_once_per_agent() {
+    let mut s = Script::new([service("web", 2).resources(Resources::new().cpus(1.0).ports(1).static_ports([8080]))]);
+    let first = s.launch("a1", "cpus:8;mem:100;ports:[8080-8080]");
+    assert_eq!(first.len(), 1);
+    assert_eq!(s.spec("web").waiting, 1);
+    assert_eq!(s.launch("a2", "cpus:8;mem:100;ports:[8080-8080]").len(), 1);
+}
+
+// S94
+#[test]
+fn foreign_resources_are_left_alone() {
+    let mut s = Script::new([needs("web", Resources::new().cpus(1.0).ports(1))]);
+    assert!(s.launch("a1", "cpus:1;mem:100;portsa:[1-100];gpus:1").is_empty());
+    s.offer("a1", "cpus:1;mem:100;portsa:[1-100];gpus:1;ports:[31005-31005]");
+    assert_eq!(taken(&s.accept().tasks[0]), "cpus:1;ports:[31005-31005]");
+}
+
+// ENGINE 6
+#[test]
+fn merged_offers() {
+    let need = needs("web", Resources::new().cpus(2.0).mem(10.0));
+    let mut s = Script::with(client(Framework::new("test").roles(["web", "db"])), [need]);
+    let one = s.make_offer("a1", "cpus:1;mem:100");
+    let two = s.make_offer("a1", "cpus:1;mem:100");
+    let mut other = s.make_offer("a1", "cpus:8;mem:100");
+    other.allocation_info = Some(v1::resource::AllocationInfo { role: Some("db".into()) });
+    other.resources.iter_mut().for_each(|resource| resource.allocation_info = other.allocation_info.clone());
+    let elsewhere = s.make_offer("a2", "cpus:1;mem:100");
+    s.offers(vec![elsewhere, one, other, two]);
+    let accept = s.accept();
+    assert_eq!(accept.offers, ["o1", "o2"]);
+    assert_eq!(accept.tasks.len(), 1);
+    assert_eq!(s.laws.unanswered(), 0);
+}
+
+// ENGINE 7, S67, W52
+#[test]
+fn backfill_and_rank() {
+    let big = needs("big", Resources::new().cpus(1.0).mem(5000.0)).priority(1);
+    let small = needs("small", Resources::new().cpus(1.0).mem(100.0)).priority(2);
+    let mut s = Script::new([small, big]);
+    s.offer("a1", "cpus:8;mem:4096");
+    let accept = s.accept();
+    assert_eq!(accept.tasks.len(), 1);
+    assert_eq!(accept.tasks[0].name, "small-1");
+    let lacking = s.spec("big").lacking.unwrap();
+    assert!(lacking.contains("mem") && lacking.contains("5000") && lacking.contains("4096"), "{lacking}");
+    assert_eq!(s.spec("small").lacking, None);
+}
+
+// S31: priority, then in turns, or by name and number as the original does.
+#[test]
+fn who_goes_first() {
+    let specs = || [service("b", 12), service("a", 2).priority(1), service("c", 2)];
+    let names = |s: &mut Script| {
+        s.offer("a1", "cpus:16;mem:4096");
+        let accept = s.accept();
+        accept.tasks.iter().map(|task| task.name.clone()).collect::<Vec<_>>()
+    };
+    let fair = names(&mut Script::new(specs()));
+    assert_eq!(fair[..4], ["b-1", "c-1", "b-2", "b-3"]);
+    assert_eq!(fair[14..], ["a-1", "a-2"]);
+    let plain = names(&mut Script::with(config().order(Order::InSpecOrder), specs()));
+    let b: Vec<String> = (1..=12).map(|number| format!("b-{number}")).collect();
+    assert_eq!(plain[..12], b, "2 before 10");
+    assert_eq!(plain[12..], ["c-1", "c-2", "a-1", "a-2"]);
+}
+
+// ENGINE 44, S108
+#[test]
+fn unique_hosts() {
+    let mut s = Script::new([service("web", 3).unique("@hostname")]);
+    let (a, b) = (s.make_offer("a1", BIG), s.make_offer("a2", BIG));
+    s.offers(vec![a, b]);
+    assert_eq!(s.accepts().len(), 2);
+    assert_eq!(s.spec("web").waiting, 1);
+    // Once more, while the others count as peers that run.
+    for task in s.engine.tasks().map(|task| task.task_id).collect::<Vec<_>>() {
+        s.update(&task, TaskRunning);
+    }
+    assert!(s.launch("a2", BIG).is_empty());
+    assert_eq!(s.launch("a3", BIG).len(), 1);
+    assert_eq!(s.spec("web").waiting, 0);
+}
+
+// ENGINE 48
+#[test]
+fn same_step_peers() {
+    let mut s = Script::new([service("web", 3).unique("@hostname")]);
+    let offers: Vec<_> =
+        ["a1", "a2", "a3"].map(|agent| v1::Offer { hostname: "same".into(), ..s.make_offer(agent, BIG) }).into();
+    s.offers(offers);
+    assert_eq!(s.accept().tasks.len(), 1);
+    assert_eq!(s.laws.unanswered(), 0);
+}
+
+// S104, W19: an offer that nobody can use does not keep the others from being answered.
+#[test]
+fn one_strange_offer_does_not_spoil_the_others() {
+    let mut s = Script::new([service("web", 1)]);
+    let mut odd = s.make_offer("a1", "cpus:8;mem:100");
+    odd.resources[0].r#type = 77;
+    let mut foreign = s.make_offer("a2", BIG);
+    foreign.allocation_info = Some(v1::resource::AllocationInfo { role: Some("nobody".into()) });
+    let good = s.make_offer("a3", BIG);
+    s.offers(vec![odd, foreign, good]);
+    assert_eq!(s.accept().tasks[0].agent_id.value, "a3");
+    assert_eq!(s.laws.unanswered(), 0);
+}
+
+// ENGINE 1.4 A7: a launch that nobody has heard of ends in a kill, not in a second task.
+#[test]
+fn a_launch_without_any_status() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.launch("a1", BIG).remove(0);
+    s.answer(&task, TaskStaging);
+    s.clear();
+    s.sleep(secs(601));
+    assert_eq!(s.state(&task), Some(State::Killing(KillReason::Overdue)));
+    assert_eq!(s.kills(), [task.clone()]);
+    assert!(s.launch("a1", BIG).is_empty(), "not before its end is reported");
+    s.update(&task, TaskKilled);
+    assert!(s.events.iter().any(|event| matches!(event, Event::TaskEnded { class: EndClass::Fault, .. })));
+}
+
+// ENGINE 1.5²: overdue without ever having had a status is nobody's fault.
+#[test]
+fn a_launch_that_got_lost() {
+    let mut s = Script::new([service("web", 1).launch_timeout(secs(60))]);
+    let task = s.launch("a1", BIG).remove(0);
+    s.sleep(secs(61));
+    assert_eq!(s.kills(), [task.clone()]);
+    s.answer(&task, TaskGone);
+    assert!(s.events.iter().any(|event| matches!(event, Event::TaskEnded { class: EndClass::Infra, .. })));
+    assert_eq!(s.launch("a1", BIG).len(), 1);
+}
+
+// ENGINE 2.2: so many tasks may be starting on an agent.
+#[test]
+fn an_agent_starts_so_many_at_a_time() {
+    let mut s = Script::with(config().max_launching_per_agent(3), [service("web", 5)]);
+    let tasks = s.launch("a1", BIG);
+    assert_eq!(tasks.len(), 3);
+    assert!(s.launch("a1", BIG).is_empty());
+    assert!(s.declines().iter().all(|(_, seconds)| *seconds == 5.0));
+    s.update(&tasks[0], TaskRunning);
+    assert_eq!(s.launch("a1", BIG).len(), 1);
+}

@@ -1,0 +1,182 @@
+//! What must hold for every call, whatever the scenario (ENGINE 11).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::string::String;
+use std::vec::Vec;
+
+use super::*;
+
+/// What the other side knows.
+#[derive(Default)]
+pub(super) struct Laws {
+    /// Offers of this session that have no answer.
+    offers: BTreeMap<String, v1::Offer>,
+    launched: BTreeSet<String>,
+    /// Statuses with a uuid, as often as they were delivered without being acknowledged.
+    unacknowledged: BTreeMap<(String, Vec<u8>), (v1::TaskStatus, u32)>,
+    ended: bool,
+}
+
+impl Laws {
+    pub(super) fn on_subscribed(&mut self) {
+        self.offers.clear();
+    }
+
+    pub(super) fn on_lost(&mut self) {
+        self.offers.clear();
+    }
+
+    /// A process has started.
+    pub(super) fn on_start(&mut self) {
+        self.ended = false;
+    }
+
+    pub(super) fn on_offer(&mut self, offer: &v1::Offer) {
+        self.offers.insert(offer.id.value.clone(), offer.clone());
+    }
+
+    pub(super) fn on_rescind(&mut self, offer: &str) {
+        // One whose ACCEPT is on its way may be rescinded too.
+        self.offers.remove(offer);
+    }
+
+    pub(super) fn on_status(&mut self, status: &v1::TaskStatus) {
+        if let Some(uuid) = status.uuid.as_ref().filter(|uuid| !uuid.is_empty()) {
+            let key = (status.task_id.value.clone(), uuid.to_vec());
+            self.unacknowledged.entry(key).or_insert((status.clone(), 0)).1 += 1;
+        }
+    }
+
+    /// I13: nothing after the end.
+    pub(super) fn alive(&self) {
+        assert!(!self.ended, "after the end");
+    }
+
+    pub(super) fn on_event(&mut self, event: &Event) {
+        self.alive();
+        self.ended =
+            matches!(event, Event::Fatal(_) | Event::Fenced(_) | Event::StoreRefused(_) | Event::Stopped { .. });
+    }
+
+    /// How many offers have no answer.
+    pub(super) fn unanswered(&self) -> usize {
+        self.offers.len()
+    }
+
+    pub(super) fn on_call(&mut self, call: &Call, store: &MemoryStore) {
+        self.alive();
+        assert!(store.records().contains_key(&Key::new(["framework"])), "W1: {call:?}");
+        match call.r#type() {
+            Type::Accept => self.on_accept(call.accept.as_ref().expect("a body"), store),
+            Type::Decline => {
+                let decline = call.decline.as_ref().expect("a body");
+                decline.offer_ids.iter().for_each(|id| drop(self.answer(&id.value)));
+                check_filter(decline.filters);
+            }
+            Type::Acknowledge => self.on_acknowledge(call.acknowledge.as_ref().expect("a body"), store),
+            Type::Kill => {
+                // W4: for a task in the books it is written that it is to end.
+                let task = &call.kill.as_ref().expect("a body").task_id.value;
+                let record = instance(task, store);
+                assert!(record.as_ref().is_none_or(|record| record.contains("KILLING")), "W4: {record:?}");
+            }
+            Type::Reconcile => {
+                assert!(call.reconcile.as_ref().expect("a body").tasks.len() <= 1000, "I14");
+            }
+            Type::Teardown => {
+                let engine = &store.records()[&Key::new(["engine"])];
+                assert!(String::from_utf8_lossy(engine).contains("TEARING_DOWN"), "W9");
+            }
+            _ => {}
+        }
+    }
+
+    /// I1: every offer is answered once, and only one of this session.
+    fn answer(&mut self, offer: &str) -> v1::Offer {
+        self.offers.remove(offer).unwrap_or_else(|| panic!("I1: {offer} was answered, or isn't good"))
+    }
+
+    fn on_accept(&mut self, accept: &call::Accept, store: &MemoryStore) {
+        check_filter(accept.filters);
+        let offers: Vec<v1::Offer> = accept.offer_ids.iter().map(|id| self.answer(&id.value)).collect();
+        // I2: of one agent and role.
+        let of = |offer: &v1::Offer| {
+            (offer.agent_id.value.clone(), offer.allocation_info.as_ref().map(|info| info.role().to_string()))
+        };
+        assert!(offers.iter().all(|offer| of(offer) == of(&offers[0])), "I2");
+        let mut there: BTreeMap<(String, String), i64> = BTreeMap::new();
+        let mut ports: BTreeSet<u64> = BTreeSet::new();
+        for resource in offers.iter().flat_map(|offer| &offer.resources) {
+            match &resource.ranges {
+                Some(ranges) => ports.extend(ranges.range.iter().flat_map(|range| range.begin..=range.end)),
+                None => *there.entry(bucket(resource)).or_default() += thousandths(resource),
+            }
+        }
+        for operation in &accept.operations {
+            for task in &operation.launch.as_ref().expect("LAUNCH").task_infos {
+                let id = &task.task_id.value;
+                assert_eq!(task.agent_id, offers[0].agent_id, "I2");
+                assert!(self.launched.insert(id.clone()), "I3: {id} was used before");
+                // W3
+                assert!(instance(id, store).is_some(), "W3: {id} has no record");
+                for resource in &task.resources {
+                    match &resource.ranges {
+                        Some(ranges) => {
+                            for port in ranges.range.iter().flat_map(|range| range.begin..=range.end) {
+                                assert!(ports.remove(&port), "I2: port {port}");
+                            }
+                        }
+                        None => {
+                            let left = there.entry(bucket(resource)).or_default();
+                            *left -= thousandths(resource);
+                            assert!(*left >= 0, "I2: {resource:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// I5, W5: with the ids and bytes received, once per delivery, and not before what it says is durable.
+    fn on_acknowledge(&mut self, acknowledge: &call::Acknowledge, store: &MemoryStore) {
+        let task = &acknowledge.task_id.value;
+        let Some((status, times)) = self.unacknowledged.get_mut(&(task.clone(), acknowledge.uuid.to_vec())) else {
+            panic!("I5: never delivered: {acknowledge:?}")
+        };
+        assert!(*times > 0, "I5: acknowledged twice: {acknowledge:?}");
+        *times -= 1;
+        assert_eq!(status.agent_id.as_ref(), Some(&acknowledge.agent_id), "I5");
+        let record = instance(task, store);
+        let is = |names: &[&str]| record.as_ref().is_some_and(|r| names.iter().any(|name| r.contains(name)));
+        match status.state() {
+            TaskStaging | TaskStarting => assert!(!is(&["\"PREPARED\""]), "W5: {record:?}"),
+            TaskRunning => assert!(!is(&["\"PREPARED\"", "\"STAGED\""]), "W5: {record:?}"),
+            TaskUnknown | TaskUnreachable | TaskKilling => {}
+            _ => assert!(record.is_none(), "W5: {record:?}"),
+        }
+    }
+}
+
+/// I21; what the client returns by itself, unreadable as it is, has Mesos's default of 5 s.
+fn check_filter(filters: Option<v1::Filters>) {
+    let seconds = filters.unwrap_or_default().refuse_seconds();
+    assert!(seconds > 0.0 && seconds <= 3600.0, "I21: {seconds}");
+}
+
+/// Equal for resources that may stand for each other.
+fn bucket(resource: &v1::Resource) -> (String, String) {
+    let role = resource.allocation_info.as_ref().map(|info| info.role().to_string());
+    (resource.name.clone(), format!("{:?} {role:?}", resource.reservations))
+}
+
+fn thousandths(resource: &v1::Resource) -> i64 {
+    resource.scalar.as_ref().map_or(0, |scalar| (scalar.value * 1000.0).round() as i64)
+}
+
+/// The record of the attempt with this task id.
+fn instance(task: &str, store: &MemoryStore) -> Option<String> {
+    let id = id::parse(task)?;
+    let key = Key::new(["inst", id.spec, &id.index.to_string(), &id.generation.to_string()]);
+    let text = String::from_utf8(store.records().get(&key)?.to_vec()).expect("text");
+    text.contains(task).then_some(text)
+}

@@ -1,0 +1,102 @@
+//! What becomes of offers, and of ACCEPTs on their way.
+
+use super::*;
+
+// ENGINE 2, S65, S106, W4, W51
+#[test]
+fn nothing_pending() {
+    let mut s = Script::new([]);
+    let offers: Vec<_> = (0..1000).map(|n| s.make_offer(&format!("a{n}"), "cpus:4;mem:4096")).collect();
+    s.offers(offers);
+    let declines = s.declines();
+    assert_eq!(declines.len(), 1);
+    assert_eq!((declines[0].0.len(), declines[0].1), (1000, 3600.0));
+    s.sleep(secs(5));
+    assert_eq!(s.take(Type::Suppress).len(), 1);
+    s.sleep(secs(7200));
+    assert!(s.take(Type::Suppress).is_empty() && s.take(Type::Revive).is_empty());
+}
+
+// ENGINE 8
+#[test]
+fn rescind_before_accept() {
+    let mut s = Script::new([service("web", 2)]);
+    s.disk = Disk::Hangs;
+    let (a, b) = (s.make_offer("a1", "cpus:1;mem:32"), s.make_offer("a1", "cpus:1;mem:32"));
+    s.offers(vec![a, b]);
+    assert_eq!(s.engine.tasks().count(), 2);
+    s.rescind("o1");
+    assert_eq!(s.declines(), [(vec!["o2".to_string()], 5.0)]);
+    assert_eq!(s.spec("web").waiting, 2);
+    s.disk = Disk::Writes;
+    s.settle();
+    assert!(s.accepts().is_empty());
+    assert_eq!(s.stored(["inst", "web", "0", "1"]), None);
+    // At once, and with new ids.
+    let tasks = s.launch("a1", BIG);
+    assert_eq!(tasks.iter().map(|task| s.engine.find_task(task).unwrap().generation).collect::<Vec<_>>(), [2, 2]);
+}
+
+// ENGINE 9, S103, W20
+#[test]
+fn rescind_race() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.launch("a1", BIG).remove(0);
+    s.rescind("o1");
+    assert_eq!(s.state(&task), Some(State::Launching));
+    s.master_says(&task, TaskDropped, Reason::InvalidOffers);
+    let waits =
+        |event: &Event| matches!(event, Event::InstanceWaiting { cause: EndClass::Infra, delay: Duration::ZERO, .. });
+    assert_eq!(s.told(waits), 1);
+    let next = s.launch("a1", BIG).remove(0);
+    assert_eq!(s.engine.find_task(&next).unwrap().generation, 2);
+}
+
+/// An ACCEPT is sent, and the connection dies before its answer.
+fn accept_cut() -> (Script, String) {
+    let mut s = Script::new([service("web", 1)]);
+    s.answering = false;
+    let task = s.launch("a1", BIG).remove(0);
+    s.cut();
+    s.answering = true;
+    s.clear();
+    s.resubscribe();
+    assert_eq!(s.state(&task), Some(State::Launching));
+    assert_eq!(s.asked(), [task.clone()]);
+    assert!(s.launch("a2", BIG).is_empty(), "while the question is open");
+    (s, task)
+}
+
+// ENGINE 10 a, S103, W20
+#[test]
+fn accept_cut_but_it_arrived() {
+    let (mut s, task) = accept_cut();
+    s.answer(&task, TaskRunning);
+    assert_eq!(s.state(&task), Some(State::Running));
+    assert!(s.launch("a2", BIG).is_empty());
+}
+
+// ENGINE 10 b
+#[test]
+fn accept_cut_and_lost() {
+    let (mut s, task) = accept_cut();
+    s.answer(&task, TaskGone);
+    assert_eq!(s.state(&task), None);
+    assert_eq!(s.launch("a2", BIG).len(), 1);
+}
+
+// ENGINE 11, S103
+#[test]
+fn accept_400() {
+    let mut s = Script::new([service("web", 1)]);
+    s.answering = false;
+    let task = s.launch("a1", BIG).remove(0);
+    s.reply(400, "no");
+    s.answering = true;
+    s.settle();
+    assert_eq!(s.state(&task), None);
+    assert_eq!(s.spec("web").waiting, 1);
+    s.resubscribe();
+    assert_eq!(s.launch("a1", BIG).len(), 1);
+    assert!(!s.asked().contains(&task), "nothing to ask");
+}
