@@ -71,7 +71,7 @@ pub struct Engine {
     acks: VecDeque<Effect>,
     acks_under_way: usize,
     outputs: VecDeque<Output<Event>>,
-    effects: Vec<(Option<SlotId>, Effect)>,
+    effects: Vec<(After, Effect)>,
     dirty_slots: BTreeSet<SlotId>,
     /// Records to be written again, or removed.
     dirty_records: BTreeSet<Record>,
@@ -87,6 +87,16 @@ pub(super) enum Timer {
     Ghost(Arc<str>),
     /// Tasks had long enough to end.
     Uninstall,
+}
+
+/// What has to be durable before an effect.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum After {
+    Nothing,
+    /// The last change of this slot.
+    Slot(SlotId),
+    /// All changes so far.
+    Everything,
 }
 
 /// What a call was for.
@@ -291,12 +301,12 @@ impl Engine {
 
     /// Tells an event, once what it is about is durable.
     pub(super) fn tell(&mut self, slot: Option<SlotId>, event: Event) {
-        self.effects.push((slot, Effect::Tell(event.into())));
+        self.effects.push((slot.map_or(After::Nothing, After::Slot), Effect::Tell(event.into())));
     }
 
-    /// Does something once the slot's changes are durable.
-    pub(super) fn later(&mut self, slot: Option<SlotId>, effect: Effect) {
-        self.effects.push((slot, effect));
+    /// Does something once these changes are durable.
+    pub(super) fn later(&mut self, after: After, effect: Effect) {
+        self.effects.push((after, effect));
     }
 
     /// Does something once this batch is durable.
@@ -367,10 +377,11 @@ impl Engine {
             }
         }
         let last = self.writer.last();
-        for (slot, effect) in core::mem::take(&mut self.effects) {
-            let batch = match slot {
-                None => 0,
-                Some(id) => self.book.slot(id).map_or(last, |slot| slot.written_in),
+        for (after, effect) in core::mem::take(&mut self.effects) {
+            let batch = match after {
+                After::Nothing => 0,
+                After::Slot(id) => self.book.slot(id).map_or(last, |slot| slot.written_in),
+                After::Everything => last,
             };
             self.when_durable(batch, effect);
         }
@@ -548,7 +559,7 @@ impl Engine {
             if let Some(attempt) = self.book.attempt_mut(id) {
                 attempt.kills_sent = 0;
             }
-            self.later(Some(id.slot), Effect::Kill(id));
+            self.later(After::Slot(id.slot), Effect::Kill(id));
         }
     }
 
