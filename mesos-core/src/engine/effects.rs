@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::attempt::{AttemptId, SlotId};
-use super::engine::{Engine, Sent};
+use super::engine::{After, Engine, Sent};
 use super::event::{Event, Receipt};
 use super::record;
 use super::writer::Effect;
@@ -50,12 +50,12 @@ impl Engine {
 
     /// Tells an event, once what it is about is durable.
     pub(super) fn tell(&mut self, slot: Option<SlotId>, event: Event) {
-        self.effects.push((slot, Effect::Tell(event.into())));
+        self.effects.push((slot.map_or(After::Nothing, After::Slot), Effect::Tell(event.into())));
     }
 
-    /// Does something once the slot's changes are durable.
-    pub(super) fn later(&mut self, slot: Option<SlotId>, effect: Effect) {
-        self.effects.push((slot, effect));
+    /// Does something once these changes are durable.
+    pub(super) fn later(&mut self, after: After, effect: Effect) {
+        self.effects.push((after, effect));
     }
 
     /// Does something once this batch is durable.
@@ -126,10 +126,11 @@ impl Engine {
             }
         }
         let last = self.writer.last();
-        for (slot, effect) in core::mem::take(&mut self.effects) {
-            let batch = match slot {
-                None => 0,
-                Some(id) => self.book.slot(id).map_or(last, |slot| slot.written_in),
+        for (after, effect) in core::mem::take(&mut self.effects) {
+            let batch = match after {
+                After::Nothing => 0,
+                After::Slot(id) => self.book.slot(id).map_or(last, |slot| slot.written_in),
+                After::Everything => last,
             };
             self.when_durable(batch, effect);
         }

@@ -72,7 +72,7 @@ pub struct Engine {
     pub(super) acks: VecDeque<Effect>,
     pub(super) acks_under_way: usize,
     pub(super) outputs: VecDeque<Output<Event>>,
-    pub(super) effects: Vec<(Option<SlotId>, Effect)>,
+    pub(super) effects: Vec<(After, Effect)>,
     pub(super) dirty_slots: BTreeSet<SlotId>,
     /// Records to be written again, or removed.
     pub(super) dirty_records: BTreeSet<Record>,
@@ -88,6 +88,16 @@ pub(super) enum Timer {
     Ghost(Arc<str>),
     /// Tasks had long enough to end.
     Uninstall,
+}
+
+/// What has to be durable before an effect.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum After {
+    Nothing,
+    /// The last change of this slot.
+    Slot(SlotId),
+    /// All changes so far.
+    Everything,
 }
 
 /// What a call was for.
@@ -407,7 +417,7 @@ impl Engine {
             if let Some(attempt) = self.book.attempt_mut(id) {
                 attempt.kills_sent = 0;
             }
-            self.later(Some(id.slot), Effect::Kill(id));
+            self.later(After::Slot(id.slot), Effect::Kill(id));
         }
     }
 

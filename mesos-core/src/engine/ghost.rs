@@ -163,6 +163,10 @@ impl Engine {
                     self.set_ghost_timer(task_id);
                 }
             }
+            // Nobody's, and no longer to be seen: should it show life again, it is found again.
+            Row::Unreachable | Row::Unknown if self.ghosts.get(task_id).is_some_and(|ghost| ghost.was.is_none()) => {
+                self.lay(task_id);
+            }
             // It says itself that it ends, or isn't to be seen.
             Row::Killing | Row::Unreachable | Row::Unknown | Row::GoneByOperator | Row::DrainedForGood => {}
             _ => self.lay(task_id),

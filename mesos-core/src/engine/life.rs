@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::attempt::{Attempt, AttemptId, KillReason, Since, SlotId, State};
 use super::book::{End, Mark, Waiting};
-use super::engine::{Engine, Timer};
+use super::engine::{After, Engine, Timer};
 use super::event::{EndClass, Event, GhostReason, Held, Task};
 use super::ghost::{Ghost, Was};
 use super::kills;
@@ -447,7 +447,7 @@ impl Engine {
     pub(super) fn start_kills(&mut self) {
         while self.may_call() {
             let Some(id) = self.kills.next(self.config.max_kills) else { return };
-            self.later(Some(id.slot), super::writer::Effect::Kill(id));
+            self.later(After::Slot(id.slot), super::writer::Effect::Kill(id));
         }
     }
 
@@ -466,7 +466,8 @@ impl Engine {
             return;
         }
         attempt.kills_sent = attempt.kills_sent.saturating_add(1);
-        attempt.unreachable_since_kill = false;
+        // One that goes to an agent out of sight is lost as well.
+        attempt.unreachable_since_kill = attempt.last.state == Some(v1::TaskState::TaskUnreachable);
         let wait = kills::wait(grace, attempt.kills_sent);
         let (task_id, agent_id) = (attempt.task_id.clone(), attempt.agent.clone());
         let wait = wait + self.rng.below(wait / 10);

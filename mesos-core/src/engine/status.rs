@@ -8,7 +8,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::attempt::{Attempt, AttemptId, KillReason, Last, Since, SlotId, State};
-use super::engine::Engine;
+use super::engine::{After, Engine};
 use super::event::{EndClass, Event, GhostReason};
 use super::launch::Revision;
 use super::reconcile::{AGAIN, Subject};
@@ -28,23 +28,23 @@ impl Engine {
     /// The steps of ENGINE 1.3, macro U.
     pub(super) fn on_update(&mut self, update: &Update) {
         let task_id = update.task_id();
-        let slot = if let Some(id) = self.book.find(task_id) {
+        let after = if let Some(id) = self.book.find(task_id) {
             self.on_attempt(id, update);
-            Some(id.slot)
+            After::Slot(id.slot)
         } else if self.ghosts.get(task_id).is_some() {
             let task_id: Arc<str> = task_id.into();
             self.reconciler.answered(&Subject::Ghost(task_id.clone()));
             self.on_ghost(&task_id, Row::of(update, false));
-            None
+            After::Everything
         } else {
             self.on_unknown(update, Row::of(update, false));
-            None
+            After::Nothing
         };
-        self.receive(update, slot);
+        self.receive(update, after);
     }
 
     /// Every receipt is acknowledged, once what it changed is durable.
-    fn receive(&mut self, update: &Update, slot: Option<SlotId>) {
+    fn receive(&mut self, update: &Update, after: After) {
         let (Some(uuid), Some(agent)) = (update.uuid(), update.agent_id()) else { return };
         if self.writer.held_acknowledgements() >= HELD {
             return;
@@ -54,7 +54,7 @@ impl Engine {
             task_id: update.task_id().into(),
             uuid: Bytes::copy_from_slice(uuid),
         };
-        self.later(slot, effect);
+        self.later(after, effect);
     }
 
     fn on_attempt(&mut self, id: AttemptId, update: &Update) {
@@ -277,8 +277,11 @@ impl Engine {
         let policy = self.book.specs.get(&id.slot.spec).map(|spec| spec.spec.policy.duplicates);
         let Some(attempt) = self.book.attempt(id) else { return };
         let answered = attempt.doubted.zip(attempt.asked).is_some_and(|(doubted, asked)| asked >= doubted + AGAIN);
-        if !answered || policy == Some(Duplicates::Forbid) {
+        if !answered {
             self.set_timer(id);
+        } else if policy == Some(Duplicates::Forbid) {
+            // It stays as it is until somebody knows more; the regular questions go on.
+            self.set_timer_at(id, None);
             self.tell_task(id, Event::TaskUpdated);
         } else {
             self.end_with_ghost(id, EndClass::Infra, GhostReason::Unknown);

@@ -1,9 +1,13 @@
 //! The engine against a scripted master, store and clock, without I/O. Whatever a scenario is about, the laws of
 //! [`laws`] are checked on every call.
 
+mod backoff;
+mod ends;
+mod kills;
 mod launch;
 mod laws;
 mod offers;
+mod unreachable;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::format;

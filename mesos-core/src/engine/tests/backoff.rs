@@ -1,0 +1,180 @@
+//! How long the next attempt waits.
+
+use super::*;
+
+/// The task ends like this; for how long its instance is held back then.
+fn ended(s: &mut Script, task: &str, state: v1::TaskState) -> Duration {
+    s.events.clear();
+    s.update(task, state);
+    let delay = |event: &Event| match event {
+        Event::InstanceWaiting { delay, .. } => Some(*delay),
+        _ => None,
+    };
+    s.events.iter().find_map(delay).expect("it waits")
+}
+
+fn about(delay: Duration, seconds: u64) -> bool {
+    let full = secs(seconds);
+    delay >= full - full / 10 && delay <= full + full / 10
+}
+
+/// The next attempt starts after this delay and not before.
+fn starts_after(s: &mut Script, delay: Duration) -> String {
+    if !delay.is_zero() {
+        s.sleep(delay - millis(1));
+        assert!(s.launch("a1", BIG).is_empty(), "too early");
+        s.sleep(millis(1));
+    }
+    let task = s.launch("a1", BIG).remove(0);
+    s.update(&task, TaskRunning);
+    task
+}
+
+// ENGINE 15, S129, W37, I11; strikes are left out by letting agent after agent do.
+#[test]
+fn crash_loop_curve() {
+    let mut s = Script::new([service("web", 1)]);
+    let mut task = s.running(1).remove(0);
+    for expected in [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300] {
+        s.sleep(secs(1));
+        let delay = ended(&mut s, &task, TaskFailed);
+        assert!(about(delay, expected), "{delay:?}, not {expected} s");
+        // Whom it avoids is not what this is about: it takes him after two minutes of waiting.
+        s.engine.agents.clear();
+        task = starts_after(&mut s, delay);
+    }
+    s.sleep(secs(300));
+    let delay = ended(&mut s, &task, TaskFailed);
+    assert!(about(delay, 1), "{delay:?}");
+    let task = starts_after(&mut s, delay);
+    let delay = ended(&mut s, &task, TaskFailed);
+    assert!(about(delay, 2), "{delay:?}");
+    s.engine.reset_delay("web").unwrap();
+    s.tick();
+    starts_after(&mut s, Duration::ZERO);
+}
+
+// ENGINE 3.2: a service that finishes is started again, in a loop ever more slowly.
+#[test]
+fn finishing_too_early_counts_as_well() {
+    let mut s = Script::new([service("web", 1).max_failures(Some(3))]);
+    let mut task = s.running(1).remove(0);
+    for expected in [1, 2, 4, 8] {
+        let delay = ended(&mut s, &task, TaskFinished);
+        assert!(about(delay, expected), "{delay:?}");
+        task = starts_after(&mut s, delay);
+    }
+    s.sleep(secs(300));
+    assert_eq!(ended(&mut s, &task, TaskFinished), Duration::ZERO);
+}
+
+// ENGINE 16, S129
+#[test]
+fn backoff_survives_crash() {
+    let mut s = Script::new([service("web", 1)]);
+    let mut task = s.running(1).remove(0);
+    for _ in 0..5 {
+        let delay = ended(&mut s, &task, TaskFailed);
+        s.engine.agents.clear();
+        task = starts_after(&mut s, delay);
+    }
+    let delay = ended(&mut s, &task, TaskFailed);
+    assert!(about(delay, 32), "{delay:?}");
+    s.sleep(secs(10));
+    s.crash();
+    // Records have whole milliseconds.
+    s.sleep(delay - secs(10) - millis(1));
+    assert!(s.launch("a1", BIG).is_empty(), "too early");
+    s.sleep(millis(1));
+    assert_eq!(s.launch("a1", BIG).len(), 1);
+}
+
+// ENGINE 65: a wall clock that jumps can't hold anybody back for longer than the policy.
+#[test]
+fn clock_jump() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    ended(&mut s, &task, TaskFailed);
+    s.stop();
+    s.wall -= secs(86_400);
+    s.recover();
+    s.sleep(secs(300));
+    assert!(s.launch("a1", BIG).is_empty());
+    s.sleep(secs(31));
+    let task = s.launch("a1", BIG).remove(0);
+    s.update(&task, TaskRunning);
+    ended(&mut s, &task, TaskFailed);
+    s.stop();
+    s.wall += secs(10 * 86_400);
+    s.recover();
+    s.sleep(millis(1));
+    assert_eq!(s.launch("a1", BIG).len(), 1);
+}
+
+// ENGINE 17
+#[test]
+fn healthy_slots_not_punished() {
+    let mut s = Script::new([service("web", 5)]);
+    let tasks = s.running(5);
+    for _ in 0..5 {
+        let task = s.tasks("web", 0).remove(0).task_id;
+        let delay = ended(&mut s, &task, TaskFailed);
+        s.engine.agents.clear();
+        starts_after(&mut s, delay);
+    }
+    assert_eq!(ended(&mut s, &tasks[3], TaskGone), Duration::ZERO);
+    assert_eq!(s.launch("a1", BIG).len(), 1);
+}
+
+// ENGINE 18
+#[test]
+fn infra_is_not_fault() {
+    let mut s = Script::new([service("web", 1)]);
+    for expected in [0, 1, 2] {
+        let task = s.launch("a1", BIG).remove(0);
+        let delay = ended(&mut s, &task, TaskDropped);
+        assert_eq!(delay, secs(expected));
+        s.sleep(delay);
+    }
+    assert_eq!(s.told(|e| matches!(e, Event::AgentAvoided { during, .. } if *during == secs(300))), 1);
+    s.clear();
+    assert!(s.launch("a1", BIG).is_empty());
+    assert_eq!(s.declines()[0].1, 5.0);
+    let task = s.launch("a2", BIG).remove(0);
+    s.update(&task, TaskRunning);
+    let delay = ended(&mut s, &task, TaskFailed);
+    assert!(about(delay, 1), "n was 0: {delay:?}");
+}
+
+// ENGINE 54, L8
+#[test]
+fn avoided_not_starved() {
+    let mut s = Script::new([service("web", 1)]);
+    for _ in 0..3 {
+        let task = s.launch("a1", BIG).remove(0);
+        s.update(&task, TaskDropped);
+        s.sleep(secs(2));
+    }
+    s.sleep(secs(116));
+    assert!(s.launch("a1", BIG).is_empty());
+    s.sleep(secs(2));
+    assert_eq!(s.launch("a1", BIG).len(), 1);
+}
+
+// ENGINE 3.5: a stable run clears what an agent has against it.
+#[test]
+fn a_stable_run_clears_strikes() {
+    let mut s = Script::new([service("web", 1)]);
+    for _ in 0..2 {
+        let task = s.launch("a1", BIG).remove(0);
+        s.update(&task, TaskDropped);
+        s.sleep(secs(2));
+    }
+    let task = s.running(1).remove(0);
+    s.sleep(secs(300));
+    s.update(&task, TaskFailed);
+    s.sleep(secs(2));
+    let task = s.launch("a1", BIG).remove(0);
+    s.update(&task, TaskDropped);
+    assert_eq!(s.told(|e| matches!(e, Event::AgentAvoided { .. })), 0);
+}

@@ -1,0 +1,283 @@
+//! Ends of tasks: what they count as, and what follows from them.
+
+use super::*;
+
+const ENDS: [v1::TaskState; 8] =
+    [TaskFinished, TaskFailed, TaskKilled, TaskError, TaskLost, TaskDropped, TaskGone, TaskGoneByOperator];
+
+/// A running task ends like this; whether another one is to follow.
+fn goes_on(spec: TaskSpec, end: v1::TaskState) -> bool {
+    let mut s = Script::new([spec]);
+    let task = s.running(1).remove(0);
+    s.update(&task, end);
+    assert_eq!(s.state(&task), None, "S126, W38: {end:?}");
+    assert_eq!(s.stored(["inst", "web", "0", "1"]), None, "S113, S116");
+    assert_eq!(s.acks(), [task], "S111");
+    let status = s.spec("web");
+    assert_eq!(status.waiting + status.finished, 1);
+    status.waiting == 1
+}
+
+// S10, S11, S116, S126, W38
+#[test]
+fn which_ends_are_followed_by_a_restart() {
+    for end in ENDS {
+        assert!(goes_on(service("web", 1), end), "{end:?}");
+        let original = service("web", 1).restart(RestartPolicy::states_of_original());
+        assert_eq!(goes_on(original, end), matches!(end, TaskFailed | TaskLost | TaskError), "S10: {end:?}");
+        let listed = service("web", 1).restart(RestartPolicy::states([TaskKilled]));
+        let unlisted_fault = end == TaskError;
+        assert_eq!(goes_on(listed, end), end == TaskKilled, "S11: {end:?} {unlisted_fault}");
+        assert!(!goes_on(service("web", 1).restart(RestartPolicy::Never), end), "{end:?}");
+        assert_eq!(goes_on(service("web", 1).job(), end), end != TaskFinished, "{end:?}");
+    }
+}
+
+// ENGINE 3.1: what never ran is tried again whatever the policy says.
+#[test]
+fn a_launch_that_was_dropped_is_repeated_under_any_policy() {
+    for end in [TaskDropped, TaskGone] {
+        let mut s = Script::new([service("web", 1).restart(RestartPolicy::Never)]);
+        let task = s.launch("a1", BIG).remove(0);
+        s.answer(&task, end);
+        assert_eq!(s.launch("a1", BIG).len(), 1);
+    }
+}
+
+// S113 to S115, W26, W39: the next attempt is made anew from its spec, with another id.
+#[test]
+fn a_restart_starts_afresh() {
+    let spec = service("web", 1).resources(Resources::new().cpus(1.0).ports(2).static_ports([31_005]));
+    let mut s = Script::new([spec.env("MYHOST", "mine").env("PORT1A", "kept")]);
+    s.offer("a1", BIG);
+    let first = s.accept().tasks.remove(0);
+    s.update(&first.task_id.value, TaskRunning);
+    s.update(&first.task_id.value, TaskFailed);
+    s.sleep(secs(2));
+    s.offer("a2", "cpus:4;mem:100;ports:[31005-31005,31900-31901]");
+    let second = s.accept().tasks.remove(0);
+    assert_ne!(first.task_id, second.task_id);
+    let variables = |task: &v1::TaskInfo| {
+        let variables = &task.command.as_ref().unwrap().environment.as_ref().unwrap().variables;
+        variables.iter().map(|v| format!("{}={}", v.name, v.value())).collect::<Vec<_>>()
+    };
+    let common = ["MYHOST=mine", "PORT1A=kept", "PORT0=31005"];
+    assert_eq!(variables(&first), [&common[..], &["PORT1=31000", "HOST=h-a1", "TASK_WEB_SERIAL_NUMBER=1"]].concat());
+    assert_eq!(variables(&second), [&common[..], &["PORT1=31900", "HOST=h-a2", "TASK_WEB_SERIAL_NUMBER=1"]].concat());
+}
+
+// S118, S119, S122 to S125, S127, S128, W41, W42: STAGING, STARTING, RUNNING, and what is kept of them.
+#[test]
+fn what_is_known_of_a_task() {
+    let mut s = Script::new([service("web", 1).http_check("/").resources(Resources::new().cpus(1.0).ports(1))]);
+    let task = s.launch("a1", BIG).remove(0);
+    s.clear();
+    s.answer(&task, TaskStaging);
+    s.status(&task, TaskStarting, |status| status.executor_id = Some("exec".into()));
+    let launched = |event: &Event| matches!(event, Event::TaskLaunched(_));
+    assert_eq!(s.told(launched), 0);
+    s.status(&task, TaskRunning, |status| {
+        status.healthy = Some(true);
+        status.message = Some("up".into());
+        status.reason = Some(Reason::TaskHealthCheckStatusUpdated.into());
+        status.container_status.get_or_insert_default().executor_pid = Some(77);
+    });
+    let record = s.stored(["inst", "web", "0", "1"]).unwrap();
+    assert!(record.contains("RUNNING") && record.contains("exec"), "S125: {record}");
+    s.sleep(secs(100));
+    // Nothing but the state and health: the rest stays.
+    s.status(&task, TaskRunning, |status| status.healthy = Some(false));
+    assert_eq!(s.told(launched), 1, "S122");
+    // STAGING, STARTING, RUNNING, and the health.
+    assert_eq!(s.told(|event| matches!(event, Event::TaskUpdated(_))), 4, "S123");
+    let now = s.engine.find_task(&task).unwrap();
+    assert_eq!((now.executor_id.as_deref(), now.healthy, now.ready), (Some("exec"), Some(false), false));
+    assert_eq!(now.container.unwrap().executor_pid, Some(77));
+    assert_eq!(now.running_for, Some(secs(100)), "S119");
+    assert_eq!(now.ports, [31_000]);
+    s.update(&task, TaskFinished);
+    assert_eq!(s.told(|event| matches!(event, Event::TaskEnded { class: EndClass::Ok, .. })), 1, "S124");
+}
+
+// S130, W2, I5: the same status again is acknowledged again, and does nothing else.
+#[test]
+fn the_same_status_twice() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.launch("a1", BIG).remove(0);
+    s.clear();
+    for state in [TaskStarting, TaskRunning] {
+        let uuid = vec![if state == TaskRunning { 0x4b } else { 0x4a }; 16];
+        for _ in 0..3 {
+            s.status(&task, state, |status| status.uuid = Some(uuid.clone().into()));
+        }
+    }
+    assert_eq!(s.acks().len(), 6);
+    assert_eq!(s.told(|event| matches!(event, Event::TaskUpdated(_))), 2);
+    // And one that comes late changes nothing.
+    s.update(&task, TaskStarting);
+    assert_eq!(s.acks().len(), 1);
+    assert_eq!(s.state(&task), Some(State::Running));
+}
+
+// W39: a status without an agent, and one in a state that nobody knows.
+#[test]
+fn strange_statuses_do_no_harm() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    s.status(&task, TaskRunning, |status| status.agent_id = None);
+    assert!(s.acks().is_empty());
+    s.status(&task, TaskRunning, |status| status.state = 99);
+    s.status("", TaskRunning, |_| {});
+    assert_eq!(s.state(&task), Some(State::Running));
+    s.sleep(secs(60));
+    assert_eq!(s.spec("web").ready, 1);
+}
+
+// ENGINE 19
+#[test]
+fn invalid_is_held() {
+    let mut s = Script::new([service("web", 1)]);
+    for _ in 0..3 {
+        let task = s.launch("a1", BIG).remove(0);
+        s.master_says(&task, TaskError, Reason::TaskInvalid);
+        s.sleep(secs(16));
+    }
+    assert_eq!(s.told(|e| matches!(e, Event::InstanceHeld { why: Held::Invalid, index: 0, .. })), 1);
+    assert_eq!(s.told(|e| matches!(e, Event::SpecDegraded { .. })), 1);
+    assert!(s.launch("a1", BIG).is_empty());
+    assert_eq!((s.spec("web").held, s.spec("web").satisfied), (1, false));
+    s.engine.apply(service("web", 1).env("A", "b")).unwrap();
+    s.tick();
+    let task = s.launch("a1", BIG).remove(0);
+    s.update(&task, TaskRunning);
+    assert!(s.spec("web").satisfied);
+}
+
+// ENGINE 20
+#[test]
+fn job_exhausted() {
+    let mut s = Script::new([service("web", 1).job()]);
+    let mut agents = (1..).map(|n| format!("a{n}"));
+    let mut fail = |s: &mut Script| {
+        for _ in 0..6 {
+            let task = s.launch(&agents.next().unwrap(), BIG).remove(0);
+            s.update(&task, TaskRunning);
+            s.update(&task, TaskFailed);
+            s.sleep(secs(40));
+        }
+        assert_eq!(s.told(|e| matches!(e, Event::InstanceHeld { why: Held::Exhausted, .. })), 1);
+        assert!(s.launch("a1", BIG).is_empty());
+        s.clear();
+    };
+    fail(&mut s);
+    s.crash();
+    assert_eq!(s.spec("web").held, 1, "also after a crash");
+    s.clear();
+    s.engine.retry("web").unwrap();
+    s.tick();
+    fail(&mut s);
+    s.engine.restart_instance("web", 0).unwrap();
+    s.tick();
+    let task = s.launch("a1", BIG).remove(0);
+    s.update(&task, TaskFinished);
+    assert_eq!(s.spec("web").finished, 1);
+    assert!(s.spec("web").satisfied);
+}
+
+// ENGINE 29, W44
+#[test]
+fn finished_while_killing() {
+    let mut s = Script::new([service("web", 1).job()]);
+    let task = s.running(1).remove(0);
+    s.engine.kill(&task).unwrap();
+    s.tick();
+    assert_eq!(s.kills(), [task.clone()]);
+    s.update(&task, TaskKilling);
+    s.update(&task, TaskFinished);
+    assert_eq!(s.told(|e| matches!(e, Event::TaskEnded { class: EndClass::Ok, .. })), 1);
+    assert_eq!(s.spec("web").finished, 1);
+}
+
+// S117, W40, W44: what is being restarted is replaced when it has ended, not before.
+#[test]
+fn restarting_one_instance() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    s.engine.restart_instance("web", 0).unwrap();
+    s.tick();
+    assert_eq!(s.kills(), [task.clone()]);
+    for state in [TaskRunning, TaskKilling] {
+        s.update(&task, state);
+        assert_eq!(s.state(&task), Some(State::Killing(KillReason::User)));
+        assert!(s.launch("a1", BIG).is_empty());
+    }
+    s.update(&task, TaskKilled);
+    assert_eq!(s.launch("a1", BIG).len(), 1, "at once");
+}
+
+// ENGINE 1.5: KILLED by the executor's own health check, and by nobody that we know.
+#[test]
+fn killed_by_others() {
+    let mut s = Script::new([service("web", 1)]);
+    let classes = |s: &Script| {
+        let class = |event: &Event| match event {
+            Event::TaskEnded { class, .. } => Some(*class),
+            _ => None,
+        };
+        s.events.iter().filter_map(class).collect::<Vec<_>>()
+    };
+    let task = s.running(1).remove(0);
+    s.update(&task, TaskKilling);
+    assert_eq!(s.state(&task), Some(State::Killing(KillReason::External)));
+    assert!(s.kills().is_empty());
+    s.update(&task, TaskKilled);
+    s.sleep(secs(5));
+    let task = s.launch("a1", BIG).remove(0);
+    s.update(&task, TaskRunning);
+    s.status(&task, TaskKilled, |status| status.healthy = Some(false));
+    s.sleep(secs(5));
+    let task = s.launch("a1", BIG).remove(0);
+    s.status(&task, TaskKilled, |status| status.reason = Some(Reason::TaskKilledDuringLaunch.into()));
+    assert_eq!(classes(&s), [EndClass::External, EndClass::Fault, EndClass::Infra]);
+}
+
+// ENGINE 57
+#[test]
+fn agent_drained() {
+    let mut s = Script::new([service("web", 8)]);
+    let tasks = s.running(8);
+    for task in &tasks[..4] {
+        s.status(task, TaskKilling, |status| status.reason = Some(Reason::AgentDraining.into()));
+        s.status(task, TaskKilled, |status| status.reason = Some(Reason::AgentDraining.into()));
+    }
+    assert_eq!(s.acks().len(), 8);
+    assert_eq!(
+        s.told(|e| matches!(e, Event::InstanceWaiting { cause: EndClass::Drain, delay: Duration::ZERO, .. })),
+        4
+    );
+    assert_eq!(s.launch("a2", BIG).len(), 4);
+    assert!(s.kills().is_empty());
+}
+
+// ENGINE 58, OBSERVED: once or twice, and early: the task may live on.
+#[test]
+fn drain_mark_gone() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    let gone = |s: &mut Script, task: &str| {
+        s.status(task, TaskGoneByOperator, |status| status.reason = Some(Reason::AgentDraining.into()));
+    };
+    gone(&mut s, &task);
+    let next = s.launch("a2", BIG);
+    assert_eq!(next.len(), 1);
+    gone(&mut s, &task);
+    assert!(s.launch("a3", BIG).is_empty(), "one replacement");
+    assert_eq!(s.acks(), [task.clone(), task.clone()]);
+    assert!(s.stored(["ghost", &task]).is_some());
+    // Should it live after all, it is killed.
+    s.update(&next[0], TaskRunning);
+    s.update(&task, TaskRunning);
+    assert_eq!(s.kills(), [task.clone()]);
+    s.update(&task, TaskKilled);
+    assert_eq!(s.stored(["ghost", &task]), None);
+}

@@ -1,0 +1,173 @@
+//! Ending tasks.
+
+use super::*;
+
+// ENGINE 27, W44: written first, asked again until it ends.
+#[test]
+fn kill_lost() {
+    let mut s = Script::new([service("web", 3).kill_grace(secs(5)).scalable(true)]);
+    let tasks = s.running(3);
+    s.disk = Disk::Hangs;
+    s.engine.scale("web", 2).unwrap();
+    s.tick();
+    assert!(s.kills().is_empty(), "W4");
+    s.disk = Disk::Writes;
+    s.settle();
+    s.sleep(secs(15 + 30 + 60 + 20));
+    let kills = s.timed(Type::Kill);
+    let gaps: Vec<u64> = kills.windows(2).map(|w| w[1].0.saturating_duration_since(w[0].0).as_secs()).collect();
+    assert_eq!(gaps.len(), 3, "{gaps:?}");
+    for (gap, expected) in gaps.iter().zip([15, 30, 60]) {
+        assert!((expected..=expected + expected / 10).contains(gap), "{gaps:?}");
+    }
+    for (_, call) in kills {
+        let kill = call.kill.unwrap();
+        assert_eq!((kill.task_id.value.as_str(), kill.agent_id.unwrap().value.as_str()), (tasks[2].as_str(), "a1"));
+        assert_eq!(kill.kill_policy.unwrap().grace_period.unwrap().nanoseconds, 5_000_000_000);
+    }
+    s.update(&tasks[2], TaskKilled);
+    s.sleep(secs(3600));
+    assert!(s.kills().is_empty());
+    assert_eq!(s.stored(["slot", "web", "2"]), None);
+    assert!(s.spec("web").satisfied);
+}
+
+// ENGINE 28
+#[test]
+fn kill_while_agent_away() {
+    let mut s = Script::new([service("web", 2).scalable(true)]);
+    let tasks = s.running(2);
+    s.engine.scale("web", 1).unwrap();
+    s.tick();
+    s.clear();
+    s.master_says(&tasks[1], TaskUnreachable, Reason::AgentRemoved);
+    assert_eq!(s.state(&tasks[1]), None);
+    assert!(s.stored(["ghost", &tasks[1]]).is_some_and(|record| record.contains("ABANDONED")));
+    assert_eq!(s.stored(["slot", "web", "1"]), None, "done");
+    s.sleep(secs(3600));
+    assert!(s.kills().is_empty());
+    s.master_says(&tasks[1], TaskRunning, Reason::AgentReregistered);
+    assert_eq!(s.kills(), [tasks[1].clone()]);
+    s.update(&tasks[1], TaskKilled);
+    assert_eq!(s.stored(["ghost", &tasks[1]]), None);
+}
+
+// ENGINE 1.3 ABANDON: a strict slot waits even while it is being killed.
+#[test]
+fn a_strict_slot_is_not_abandoned() {
+    let mut s = Script::new([service("web", 1).duplicates(Duplicates::Forbid)]);
+    let task = s.running(1).remove(0);
+    s.engine.restart_instance("web", 0).unwrap();
+    s.tick();
+    s.master_says(&task, TaskUnreachable, Reason::AgentRemoved);
+    s.sleep(secs(1000));
+    assert!(s.launch("a2", BIG).is_empty());
+    s.clear();
+    // It is in sight again: no waiting for the next turn.
+    s.master_says(&task, TaskRunning, Reason::AgentReregistered);
+    assert_eq!(s.kills(), [task.clone()]);
+    s.update(&task, TaskKilled);
+    assert_eq!(s.launch("a2", BIG).len(), 1);
+}
+
+// ENGINE 30, S120, W22: armed, since the store knew this framework.
+#[test]
+fn zombie_found() {
+    let mut s = Script::new([service("web", 1)]);
+    s.answer("zombie", TaskRunning);
+    assert_eq!(s.told(|e| matches!(e, Event::UnknownTask { killed: true, .. })), 1);
+    assert_eq!(s.kills(), ["zombie"]);
+    s.sleep(secs(20));
+    assert_eq!(s.kills(), ["zombie"], "again");
+    s.update("zombie", TaskKilled);
+    assert_eq!(s.acks(), ["zombie"]);
+    s.sleep(secs(3600));
+    assert!(s.kills().is_empty());
+    assert!(!s.store.records().keys().any(|key| key.as_str().starts_with("ghost")), "nothing is kept of it");
+}
+
+// ENGINE 30: an empty store must not wipe a framework that runs.
+#[test]
+fn an_empty_store_kills_nothing() {
+    let named = scheduler::Config::new(Framework::new("test"), ["10.0.0.1:5050"]).unwrap().framework_id("f-7").unwrap();
+    for config in [Config::new(named), config().unknown_tasks(UnknownTasks::Ignore)] {
+        let mut s = Script::with(config, [service("web", 1)]);
+        s.answer("zombie", TaskRunning);
+        s.update("zombie", TaskRunning);
+        assert_eq!(s.told(|e| matches!(e, Event::UnknownTask { killed: false, .. })), 2);
+        assert_eq!(s.acks(), ["zombie"]);
+        s.sleep(secs(3600));
+        assert!(s.kills().is_empty());
+    }
+}
+
+// ENGINE 31, S121, I9
+#[test]
+fn kill_answer_loop() {
+    for answer in [TaskUnknown, TaskLost, TaskGone, TaskUnreachable] {
+        let mut s = Script::new([service("web", 1)]);
+        s.answer("zombie", answer);
+        assert!(s.kills().is_empty());
+        s.answer("zombie", TaskRunning);
+        assert_eq!(s.kills().len(), 1);
+        s.answer("zombie", answer);
+        s.sleep(secs(3600));
+        assert!(s.kills().is_empty(), "{answer:?}");
+    }
+}
+
+// OBSERVED: KILLED, then a late KILLING of a task that has ended.
+#[test]
+fn a_late_killing_is_no_life() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    s.answer(&task, TaskKilled);
+    s.clear();
+    for state in [TaskKilling, TaskKilling, TaskRunning, TaskKilled] {
+        s.update(&task, state);
+    }
+    assert!(s.kills().is_empty());
+    assert_eq!(s.acks().len(), 4);
+}
+
+// ENGINE 63, I15
+#[test]
+fn rate_of_kills() {
+    let mut s = Script::with(config().max_launching_per_agent(1000), [service("web", 1000)]);
+    let offers = (0..10).map(|n| s.make_offer(&format!("a{n}"), "cpus:100;mem:100000")).collect();
+    s.offers(offers);
+    let tasks: Vec<String> = s.accepts().iter().flat_map(Accept::ids).collect();
+    assert_eq!(tasks.len(), 1000);
+    tasks.iter().for_each(|task| s.update(task, TaskRunning));
+    s.clear();
+    s.engine.remove("web").unwrap();
+    s.tick();
+    let mut killed = 0;
+    for _ in 0..20 {
+        let kills = s.kills();
+        assert!(kills.len() <= 100);
+        killed += kills.len();
+        kills.iter().for_each(|task| s.update(task, TaskKilled));
+        s.sleep(secs(1));
+    }
+    assert_eq!(killed, 1000);
+    assert_eq!(s.told(|e| matches!(e, Event::SpecRemoved { .. })), 1);
+    assert_eq!(s.engine.specs().count(), 0);
+    assert!(!s.store.records().keys().any(|key| key.as_str().contains("web")));
+}
+
+// ENGINE 1.4 A17: a new session asks at once for the end of what was to end.
+#[test]
+fn kills_are_repeated_in_a_new_session() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    s.engine.kill(&task).unwrap();
+    s.tick();
+    s.cut();
+    s.clear();
+    s.resubscribe();
+    assert_eq!(s.kills(), [task.clone()]);
+    // And so does a new process.
+    s.crash();
+    assert_eq!(s.kills(), [task]);
+}

@@ -1,0 +1,252 @@
+//! Tasks that can't be seen, and come back.
+
+use super::*;
+
+fn lose(s: &mut Script, task: &str) {
+    s.master_says(task, TaskUnreachable, Reason::AgentRemoved);
+    s.tick();
+}
+
+/// A task is unreachable and replaced; its successor is being launched on another agent.
+fn replaced(spec: TaskSpec) -> (Script, String, String) {
+    let mut s = Script::new([spec]);
+    let old = s.running(1).remove(0);
+    lose(&mut s, &old);
+    assert_eq!(s.state(&old), Some(State::Unreachable));
+    let new = s.launch("a2", BIG).remove(0);
+    s.clear();
+    (s, old, new)
+}
+
+// ENGINE 21
+#[test]
+fn unreachable_replaced() {
+    let (mut s, old, new) = replaced(service("web", 1));
+    s.update(&new, TaskRunning);
+    assert_eq!(s.state(&old), Some(State::Unreachable));
+    assert_eq!((s.spec("web").ready, s.spec("web").satisfied, s.spec("web").live), (1, true, 1));
+    s.sleep(secs(599));
+    assert_eq!(s.state(&old), Some(State::Unreachable));
+    s.sleep(secs(2));
+    assert_eq!(s.state(&old), None);
+    assert!(s.stored(["ghost", &old]).is_some_and(|record| record.contains("EXPIRED")));
+    assert_eq!(s.tasks("web", 0).len(), 1);
+    assert!(s.spec("web").satisfied);
+}
+
+// ENGINE 22
+#[test]
+fn unreachable_returns_early() {
+    let mut s = Script::new([service("web", 1)]);
+    let old = s.running(1).remove(0);
+    lose(&mut s, &old);
+    assert_eq!(s.spec("web").waiting, 1);
+    s.master_says(&old, TaskRunning, Reason::AgentReregistered);
+    assert_eq!(s.told(|e| matches!(e, Event::TaskReturned(_))), 1);
+    assert_eq!((s.state(&old), s.spec("web").waiting), (Some(State::Running), 0));
+    assert!(s.launch("a2", BIG).is_empty());
+    assert!(s.kills().is_empty());
+    assert!(s.spec("web").satisfied);
+}
+
+// ENGINE 23: a ready successor stays.
+#[test]
+fn unreachable_returns_late() {
+    let (mut s, old, new) = replaced(service("web", 1));
+    s.update(&new, TaskRunning);
+    s.master_says(&old, TaskRunning, Reason::AgentReregistered);
+    assert_eq!(s.kills(), [old.clone()]);
+    assert_eq!(s.state(&old), Some(State::Killing(KillReason::Duplicate)));
+    s.update(&old, TaskKilled);
+    assert_eq!(s.tasks("web", 0).iter().map(|task| &task.task_id).collect::<Vec<_>>(), [&new]);
+    assert!(s.launch("a3", BIG).is_empty());
+}
+
+// ENGINE 23: one that isn't ready does not.
+#[test]
+fn unreachable_returns_before_its_successor_is_ready() {
+    let (mut s, old, new) = replaced(service("web", 1));
+    s.update(&new, TaskStarting);
+    s.master_says(&old, TaskRunning, Reason::AgentReregistered);
+    assert_eq!(s.kills(), [new.clone()]);
+    s.update(&new, TaskKilled);
+    assert_eq!(s.tasks("web", 0).iter().map(|task| &task.task_id).collect::<Vec<_>>(), [&old]);
+    assert!(s.launch("a3", BIG).is_empty());
+    assert!(s.spec("web").satisfied);
+}
+
+// ENGINE 23: an outdated one goes in any case.
+#[test]
+fn unreachable_returns_outdated() {
+    let mut s = Script::new([service("web", 1)]);
+    let old = s.running(1).remove(0);
+    lose(&mut s, &old);
+    s.engine.apply(service("web", 1).env("A", "b")).unwrap();
+    s.tick();
+    let new = s.launch("a2", BIG).remove(0);
+    s.clear();
+    s.master_says(&old, TaskRunning, Reason::AgentReregistered);
+    assert_eq!(s.kills(), [old]);
+    s.update(&new, TaskRunning);
+    assert_eq!(s.spec("web").ready, 1);
+}
+
+// ENGINE 3.6: the other policies.
+#[test]
+fn who_stays_can_be_chosen() {
+    for (on_return, old_goes) in [(OnReturn::Oldest, false), (OnReturn::Youngest, true), (OnReturn::PreferNew, true)] {
+        let (mut s, old, new) = replaced(service("web", 1).on_return(on_return));
+        s.sleep(secs(10));
+        s.update(&new, TaskRunning);
+        s.master_says(&old, TaskRunning, Reason::AgentReregistered);
+        assert_eq!(s.kills(), [if old_goes { old } else { new }], "{on_return:?}");
+    }
+}
+
+// ENGINE 24, I5
+#[test]
+fn expunged_returns() {
+    let (mut s, old, new) = replaced(service("web", 1));
+    s.update(&new, TaskRunning);
+    s.sleep(secs(601));
+    s.clear();
+    s.master_says(&old, TaskRunning, Reason::AgentReregistered);
+    s.update(&old, TaskRunning);
+    assert_eq!((s.kills(), s.acks()), (vec![old.clone()], vec![old.clone()]));
+    s.sleep(secs(20));
+    assert_eq!(s.kills(), [old.clone()], "the first one may have been lost");
+    s.update(&old, TaskKilling);
+    s.update(&old, TaskKilled);
+    assert_eq!(s.acks().len(), 2);
+    assert_eq!(s.stored(["ghost", &old]), None);
+    s.sleep(secs(3600));
+    assert!(s.kills().is_empty());
+    assert!(s.spec("web").satisfied);
+}
+
+// ENGINE 1.5¹: a ghost whose place is free takes it again; what that changes is durable before it is acknowledged.
+#[test]
+fn a_ghost_finds_its_place_free() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    lose(&mut s, &task);
+    s.sleep(secs(601));
+    assert_eq!((s.state(&task), s.spec("web").waiting), (None, 1));
+    s.disk = Disk::Hangs;
+    s.update(&task, TaskRunning);
+    assert_eq!(s.state(&task), Some(State::Running));
+    assert!(s.acks().is_empty());
+    s.disk = Disk::Writes;
+    s.settle();
+    assert_eq!(s.acks(), [task.clone()]);
+    assert!(s.stored(["inst", "web", "0", "1"]).is_some() && s.stored(["ghost", &task]).is_none());
+    assert!(s.launch("a2", BIG).is_empty());
+    assert!(s.kills().is_empty());
+}
+
+// ENGINE 25
+#[test]
+fn strict_slot() {
+    let mut s = Script::new([service("web", 1).duplicates(Duplicates::Forbid)]);
+    let task = s.running(1).remove(0);
+    lose(&mut s, &task);
+    s.sleep(secs(86_400));
+    assert!(s.launch("a2", BIG).is_empty());
+    assert_eq!(s.state(&task), Some(State::Unreachable));
+    s.answer(&task, TaskGone);
+    assert_eq!(s.launch("a2", BIG).len(), 1);
+}
+
+// ENGINE 3.4: nor after any number of UNKNOWNs, until somebody says so; and it isn't asked for all the time.
+#[test]
+fn a_strict_slot_waits_for_an_operator() {
+    let mut s = Script::new([service("web", 1).duplicates(Duplicates::Forbid)]);
+    let task = s.running(1).remove(0);
+    s.clear();
+    for _ in 0..30 {
+        if s.asked().contains(&task) || s.state(&task) == Some(State::Running) {
+            s.answer(&task, TaskUnknown);
+        }
+        s.sleep(secs(60));
+    }
+    assert_eq!(s.state(&task), Some(State::Doubtful));
+    assert!(s.told(|e| matches!(e, Event::TaskUpdated(_))) <= 5, "half an hour");
+    assert!(s.launch("a2", BIG).is_empty());
+    s.engine.declare_dead("web", 0).unwrap();
+    s.tick();
+    assert_eq!(s.launch("a2", BIG).len(), 1);
+    // The operator was wrong.
+    s.clear();
+    s.update(&task, TaskRunning);
+    assert_eq!(s.kills(), [task]);
+}
+
+// ENGINE 26
+#[test]
+fn unknown_twice() {
+    for (answer, replaced) in [(TaskUnknown, true), (TaskRunning, false)] {
+        let mut s = Script::new([service("web", 1)]);
+        let task = s.running(1).remove(0);
+        s.sleep(secs(60));
+        s.clear();
+        s.answer(&task, TaskUnknown);
+        assert_eq!(s.state(&task), Some(State::Doubtful));
+        assert!(s.launch("a2", BIG).is_empty());
+        // One that comes too early answers nothing.
+        s.sleep(secs(9));
+        s.answer(&task, TaskUnknown);
+        assert_eq!(s.state(&task), Some(State::Doubtful));
+        assert!(s.asked().is_empty());
+        s.sleep(secs(2));
+        assert_eq!(s.asked(), [task.clone()]);
+        s.answer(&task, answer);
+        assert_eq!(s.launch("a2", BIG).len(), usize::from(replaced));
+        assert_eq!(s.stored(["ghost", &task]).is_some(), replaced);
+    }
+}
+
+// OBSERVED: TASK_LOST comes to those who are PARTITION_AWARE too, for tasks that may be dead: it is asked for.
+#[test]
+fn lost_although_partition_aware() {
+    let mut s = Script::new([service("web", 1).unreachable(secs(60), secs(600))]);
+    let task = s.running(1).remove(0);
+    s.sleep(secs(60));
+    s.clear();
+    s.master_says(&task, TaskLost, Reason::AgentDisconnected);
+    s.sleep(secs(1));
+    assert_eq!(s.state(&task), Some(State::Unreachable));
+    assert_eq!(s.asked(), [task.clone()]);
+    s.answer(&task, TaskGone);
+    assert_eq!(s.launch("a2", BIG).len(), 1);
+}
+
+// OBSERVED: a launch waits in the socket of an agent that is stopped, and runs when it is back.
+#[test]
+fn unreachable_while_launching() {
+    let mut s = Script::new([service("web", 1)]);
+    let old = s.launch("a1", BIG).remove(0);
+    lose(&mut s, &old);
+    let new = s.launch("a2", BIG).remove(0);
+    s.update(&new, TaskRunning);
+    s.clear();
+    s.master_says(&old, TaskStaging, Reason::AgentReregistered);
+    s.update(&old, TaskRunning);
+    assert_eq!(s.kills(), [old.clone()]);
+    s.update(&old, TaskKilled);
+    assert_eq!(s.spec("web").ready, 1);
+}
+
+// ENGINE 1.4 A21, A22 are parked: after a new master only an answer lets them act.
+#[test]
+fn what_is_due_waits_for_news_of_this_session() {
+    let mut s = Script::new([service("web", 1).unreachable(secs(30), secs(600))]);
+    let task = s.running(1).remove(0);
+    lose(&mut s, &task);
+    s.cut();
+    s.resubscribe();
+    s.sleep(secs(300));
+    assert!(s.launch("a2", BIG).is_empty());
+    s.answer(&task, TaskUnreachable);
+    s.tick();
+    assert_eq!(s.launch("a2", BIG).len(), 1);
+}
