@@ -7,6 +7,7 @@ mod kills;
 mod launch;
 mod laws;
 mod offers;
+mod options;
 mod unreachable;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -1,0 +1,112 @@
+//! Options of the npm original, and what stands for each here.
+
+use super::*;
+
+// S17: without tasks the engine is a pure client that wants nothing.
+#[test]
+fn no_tasks_at_all() {
+    let mut s = Script::new([]);
+    let (first, second) = (s.make_offer("a1", BIG), s.make_offer("a2", BIG));
+    let ids = vec![first.id.value.clone(), second.id.value.clone()];
+    s.offers(vec![first, second]);
+    assert_eq!(s.declines(), [(ids, 3600.0)]);
+    s.sleep(secs(10));
+    assert_eq!(s.take(Type::Suppress).len(), 1);
+}
+
+// S20: static ports need no switch; a spec without any gets dynamic ones only.
+#[test]
+fn static_ports_are_asked_for_by_the_spec() {
+    let ports = |resources: Resources| service("web", 1).resources(resources.cpus(1.0).mem(32.0));
+    let mut s = Script::new([ports(Resources::new().ports(2).static_ports([31500]))]);
+    s.offer("a1", BIG);
+    let accept = s.accept();
+    assert_eq!(s.engine.find_task(&accept.ids()[0]).unwrap().ports, [31500, 31000]);
+    let mut s = Script::new([ports(Resources::new().ports(2))]);
+    s.offer("a1", BIG);
+    let accept = s.accept();
+    assert_eq!(s.engine.find_task(&accept.ids()[0]).unwrap().ports, [31000, 31001]);
+}
+
+// S21: serial numbers are there unless they are switched off.
+#[test]
+fn serial_numbers() {
+    for (spec, name) in [(service("web", 1), "web-1"), (service("web", 1).serial_numbers(false), "web")] {
+        let mut s = Script::new([spec]);
+        s.offer("a1", BIG);
+        assert_eq!(s.accept().tasks[0].name, name);
+    }
+}
+
+// S25, S28, S29: a value is made of values; zero is zero and never falls back to a default; and an engine is ready as
+// soon as it is made, before any input.
+#[test]
+fn an_engine_is_made_of_values() {
+    let zero = service("none", 0).launch_timeout(Duration::ZERO).unreachable(Duration::ZERO, Duration::ZERO);
+    let framework = Framework::new("test").failover_timeout(Duration::ZERO);
+    let mut s = Script::unstarted(client(framework), [zero]);
+    assert!(s.subscribes.is_empty());
+    s.start();
+    assert_eq!(s.subscribes[0].framework_info.failover_timeout, Some(0.0));
+    assert_eq!((s.spec("none").wanted, s.spec("none").satisfied), (0, true));
+}
+
+// S18, S19: what were handlers by name is one event type here, matched by the compiler: a name that isn't one doesn't
+// compile. All that the protocol has to say comes along if asked for.
+#[test]
+fn every_event_of_the_protocol_can_be_seen() {
+    let mut s = Script::with(config().protocol_events(true), []);
+    s.send(&event_of(event::Type::Heartbeat));
+    assert_eq!(s.told(|event| matches!(event, Event::Protocol(scheduler::Event::Heartbeat))), 1);
+}
+
+// S109, S110
+#[test]
+fn offers_can_be_left_to_the_user() {
+    let mut s = Script::with(config().own_offers(true), [service("web", 1)]);
+    let id = s.offer("a1", BIG);
+    assert!(s.accepts().is_empty() && s.declines().is_empty());
+    let theirs = |event: &Event| matches!(event, Event::Offers(offers) if offers.ids().eq([id.as_str()]));
+    assert_eq!(s.told(theirs), 1);
+    s.engine.calls().decline([&id], None).unwrap();
+    s.settle();
+    assert_eq!(s.take(Type::Decline).len(), 1);
+}
+
+// S111: every receipt is the user's to acknowledge, once it has been dealt with.
+#[test]
+fn acknowledgements_can_be_left_to_the_user() {
+    let mut s = Script::with(config().manual_acknowledgement(true), [service("web", 1)]);
+    let task = s.launch("a1", BIG).remove(0);
+    s.update(&task, TaskRunning);
+    assert!(s.acks().is_empty());
+    let receipt = s.events.iter().find_map(|event| match event {
+        Event::Unacknowledged(receipt) => Some(receipt.clone()),
+        _ => None,
+    });
+    s.engine.acknowledge(receipt.expect("a receipt"));
+    s.settle();
+    assert_eq!(s.acks().len(), 1);
+}
+
+// S108: a placement of one's own.
+#[test]
+fn a_policy_chooses_among_agents() {
+    #[derive(Debug)]
+    struct Emptiest;
+    impl OfferPolicy for Emptiest {
+        fn rate(&mut self, place: &Place<'_>) -> Option<i64> {
+            assert_eq!(
+                (place.spec(), place.index(), place.value(&Field::Hostname)),
+                ("web", 0, Some(place.hostname()))
+            );
+            (place.agent_id() != "a3").then(|| (place.free("cpus") * 1000.0) as i64)
+        }
+    }
+    let mut s = Script::new([service("web", 1)]);
+    s.engine.set_offer_policy(Emptiest);
+    let offers = [("a1", "cpus:2;mem:64"), ("a2", "cpus:4;mem:64"), ("a3", "cpus:9;mem:64")];
+    let offers = offers.map(|(agent, resources)| s.make_offer(agent, resources)).to_vec();
+    s.offers(offers);
+    assert_eq!(s.accept().offers, ["o2"]);
+}
