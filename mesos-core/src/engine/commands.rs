@@ -6,7 +6,7 @@ use core::cmp::Reverse;
 
 use mesos_proto::store::engine::Marker;
 
-use super::attempt::{SlotId, SpecId, State};
+use super::attempt::{Attempt, SlotId, SpecId, State};
 use super::book::{Mark, Slot, Spec, Standing};
 use super::engine::Engine;
 use super::event::{Event, Task};
@@ -364,7 +364,7 @@ impl Engine {
             }
         };
         self.fit(id);
-        self.tell(None, Event::SpecApplied { spec: name, revision });
+        self.tell_after_all(Event::SpecApplied { spec: name, revision });
     }
 
     /// A9: what a new revision means for each instance.
@@ -485,19 +485,18 @@ impl Engine {
             .iter()
             .filter(|(_, slot)| slot.wanted)
             .map(|(index, slot)| {
-                let condition = match &slot.current {
-                    None => 0,
-                    Some(current) => match current.state {
-                        State::Killing(_) | State::Prepared => 0,
-                        State::Doubtful => 1,
-                        State::Unreachable => 2,
-                        State::Launching => 3,
-                        State::Staged => 4,
-                        State::Running if !current.ready => 5,
-                        State::Running if current.revision != spec.revision => 6,
-                        State::Running => 7,
-                    },
+                let condition = |attempt: &Attempt| match attempt.state {
+                    State::Killing(_) | State::Prepared => 0,
+                    State::Doubtful => 1,
+                    State::Unreachable => 2,
+                    State::Launching => 3,
+                    State::Staged => 4,
+                    State::Running if !attempt.ready => 5,
+                    State::Running if attempt.revision != spec.revision => 6,
+                    State::Running => 7,
                 };
+                // A slot is in as good a condition as the better one of its attempts.
+                let condition = slot.attempts().map(condition).max().unwrap_or_default();
                 let age = slot.current.as_ref().and_then(|a| a.running).map(|since| since.elapsed(self.now));
                 let age = age.unwrap_or_default();
                 let order = match selection {

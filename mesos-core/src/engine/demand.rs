@@ -36,10 +36,10 @@ pub(super) struct Role {
     answered: Option<Instant>,
     /// How often REVIVE went without an offer following it.
     silent: u32,
-    /// A decline of ours may hide offers until this moment.
+    /// Declines of ours may hide offers until this moment.
     hidden_until: Option<Instant>,
-    /// Something waits that did not when those filters were set.
-    fresh: bool,
+    /// The same, of those that came before the latest demand: it was not looked at for it.
+    hides: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Role {
 
     /// An instance waits that did not before.
     pub(super) const fn demand(&mut self) {
-        self.fresh = true;
+        self.hides = self.hidden_until;
     }
 
     /// A new session: filters of earlier ones may still be in force.
@@ -65,9 +65,14 @@ impl Role {
         self.last_revive = first.then_some(now);
         self.silent = 0;
         if !first {
-            self.hidden_until = Some(now + Duration::from_secs(3600));
-            self.fresh = true;
+            self.conceal(now);
         }
+    }
+
+    /// Filters that nobody knows may be in force.
+    fn conceal(&mut self, now: Instant) {
+        self.hidden_until = Some(now + Duration::from_secs(3600));
+        self.hides = self.hidden_until;
     }
 
     /// Nothing is known of it any more, but what waits.
@@ -88,7 +93,6 @@ impl Role {
     pub(super) fn declined(&mut self, now: Instant, refuse: Duration) {
         if refuse > RATE {
             self.hidden_until = self.hidden_until.max(Some(now + refuse));
-            self.fresh = false;
         }
     }
 
@@ -104,7 +108,7 @@ impl Role {
         self.last_revive = Some(now);
         self.revive = Some(call);
         self.hidden_until = None;
-        self.fresh = false;
+        self.hides = None;
         self.silent = self.silent.saturating_add(1);
     }
 
@@ -122,8 +126,7 @@ impl Role {
             self.revive = None;
             self.answered = Some(now);
             if !taken {
-                self.hidden_until = Some(now + Duration::from_secs(3600));
-                self.fresh = true;
+                self.conceal(now);
             }
         }
     }
@@ -140,7 +143,7 @@ impl Role {
     pub(super) fn poll(&mut self, now: Instant) -> Option<Change> {
         let change = if self.is_wanted(now) {
             self.unwanted_since = None;
-            let hidden = self.fresh && self.hidden_until.is_some_and(|until| until > now);
+            let hidden = self.hides.is_some_and(|until| until > now);
             (self.suppressed || hidden || self.lost(now)).then_some(Change::Revive)
         } else {
             let since = *self.unwanted_since.get_or_insert(now);

@@ -48,7 +48,12 @@ impl Engine {
         self.dirty_records.insert(Record::Ghost(task_id.clone()));
     }
 
-    /// Tells an event, once what it is about is durable.
+    /// Tells an event, once everything so far is durable.
+    pub(super) fn tell_after_all(&mut self, event: Event) {
+        self.effects.push((After::Everything, Effect::Tell(event.into())));
+    }
+
+    /// Tells an event, once the slot that it is about is durable.
     pub(super) fn tell(&mut self, slot: Option<SlotId>, event: Event) {
         self.effects.push((slot.map_or(After::Nothing, After::Slot), Effect::Tell(event.into())));
     }

@@ -24,7 +24,7 @@ use crate::log::{debug, info};
 use crate::rng::Rng;
 use crate::scheduler::{self, CallError, CallId, CallSink, Calls, Client, FatalReason, Outcome, Outgoing, Session};
 use crate::{Deadline, Input, Instant, Machine, Offers, Output, StoreFailure, UnixTime};
-use mesos_proto::store;
+use mesos_proto::store::engine::Marker;
 
 const AGAIN_SOON: Duration = Duration::from_millis(100);
 
@@ -51,7 +51,7 @@ pub struct Engine {
     pub(super) removed_at: Option<Instant>,
     /// A new client that may not begin before this batch is durable.
     pub(super) client_waits: Option<u64>,
-    pub(super) marker: store::engine::Marker,
+    pub(super) marker: Marker,
     pub(super) book: Book,
     pub(super) roles: BTreeMap<Arc<str>, Role>,
     pub(super) agents: BTreeMap<Arc<str>, AgentState>,
@@ -59,6 +59,8 @@ pub struct Engine {
     pub(super) policy: Option<Box<dyn OfferPolicy>>,
     pub(super) accepts: Accepts,
     pub(super) in_hand: Vec<Offers>,
+    /// Those in hand that are no longer good.
+    pub(super) void: BTreeSet<String>,
     pub(super) kills: Kills,
     pub(super) reconciler: Reconciler,
     pub(super) writer: Writer,
@@ -119,10 +121,10 @@ impl Engine {
             wall: None,
             incarnation: recovered.incarnation,
             knew_framework: recovered.framework.is_some(),
-            framework_written: recovered.framework.is_some(),
+            framework_written: recovered.framework.is_some() && recovered.marker != Marker::Removed,
             removed_at: None,
             client_waits: None,
-            retired: recovered.framework.as_ref().map(|framework| framework.retired.clone()).unwrap_or_default(),
+            retired: recovered.retired(),
             first_seen: recovered
                 .framework
                 .as_ref()
@@ -136,6 +138,7 @@ impl Engine {
             policy: None,
             accepts: Accepts::default(),
             in_hand: Vec::new(),
+            void: BTreeSet::new(),
             kills: Kills::default(),
             reconciler: Reconciler::new(config.reconcile_every, config.implicit_every),
             writer: Writer::new(),
@@ -258,7 +261,7 @@ impl Engine {
             if spec.slots.is_empty() {
                 let event = Event::SpecRemoved { spec: name() };
                 self.drop_spec(id);
-                self.tell(None, event);
+                self.tell_after_all(event);
             }
             return;
         }
@@ -273,7 +276,7 @@ impl Engine {
         };
         spec.told = Some(standing);
         if let Some(event) = event {
-            self.tell(None, event);
+            self.tell_after_all(event);
         }
     }
 
@@ -362,7 +365,7 @@ impl Engine {
                     self.match_offers();
                 }
             }
-            E::Rescind(offer) => self.rescinded(&offer.value),
+            E::Rescind(offer) => self.rescinded(offer.value),
             E::Update(update) => self.on_update(&update),
             E::Failure(failure) => self.on_failure(&failure),
             E::CallDone { id, outcome, .. } => self.on_call_done(id, &outcome),
@@ -379,7 +382,9 @@ impl Engine {
             E::OperationUpdate(status) => {
                 let _ = self.client.calls().acknowledge_operation_status(&status);
             }
-            E::Fatal(FatalReason::Removed) if self.config.on_removed == OnRemoved::FreshId => self.on_removed(),
+            E::Fatal(FatalReason::Removed) if self.config.on_removed == OnRemoved::FreshId || self.is_ending() => {
+                self.on_removed();
+            }
             E::Fatal(reason) => {
                 self.flush();
                 self.finish(Event::Fatal(reason));
@@ -404,6 +409,10 @@ impl Engine {
             // One that the operator named may have tasks that this store has never heard of.
             self.knew_framework |= self.config.client.framework().id.is_none();
             info!(framework = %subscribed.framework_id.value, "a new framework");
+            // What was said of the former one holds no longer.
+            if self.marker == Marker::Removed {
+                self.marker = Marker::Running;
+            }
             self.gate = self.write_framework(&subscribed.framework_id.value);
         }
         let fresh = subscribed.first && self.incarnation == 1;

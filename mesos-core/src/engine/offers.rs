@@ -135,11 +135,12 @@ impl Engine {
     /// Answers all offers in hand.
     pub(super) fn match_offers(&mut self) {
         let events = core::mem::take(&mut self.in_hand);
+        let void = core::mem::take(&mut self.void);
         if events.is_empty() {
             return;
         }
         self.refresh();
-        let mut hands = self.hands(&events);
+        let mut hands = self.hands(&events, &void);
         if !self.is_ending() {
             self.place(&mut hands);
         }
@@ -180,7 +181,7 @@ impl Engine {
     }
 
     /// Gathers the offers by agent and role, in order of arrival.
-    fn hands<'a>(&mut self, events: &'a [Offers]) -> Vec<Hand<'a>> {
+    fn hands<'a>(&mut self, events: &'a [Offers], void: &BTreeSet<String>) -> Vec<Hand<'a>> {
         let now = self.now;
         for offer in events.iter().flat_map(Offers::iter) {
             if let Some(role) = self.roles.get_mut(offer.role().unwrap_or("*")) {
@@ -189,7 +190,7 @@ impl Engine {
         }
         let mut hands: Vec<Hand<'a>> = Vec::new();
         let mut places: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-        for offer in events.iter().flat_map(Offers::iter) {
+        for offer in events.iter().flat_map(Offers::iter).filter(|offer| !void.contains(offer.id())) {
             let role = offer.role().unwrap_or("*");
             // Nothing is looked at that nobody waits for.
             let wanted =
@@ -462,9 +463,12 @@ impl Engine {
     }
 
     /// An offer is no longer good.
-    pub(super) fn rescinded(&mut self, offer: &str) {
-        for accept in self.accepts.ids(|accept| accept.offers.iter().any(|id| id == offer)) {
-            self.cancel(accept, Some(offer));
+    pub(super) fn rescinded(&mut self, offer: String) {
+        for accept in self.accepts.ids(|accept| accept.offers.contains(&offer)) {
+            self.cancel(accept, Some(&offer));
+        }
+        if self.in_hand.iter().flat_map(Offers::iter).any(|in_hand| in_hand.id() == offer) {
+            self.void.insert(offer);
         }
     }
 
@@ -478,6 +482,7 @@ impl Engine {
     /// All offers are void.
     pub(super) fn cancel_all(&mut self) {
         self.in_hand.clear();
+        self.void.clear();
         for accept in self.accepts.ids(|_| true) {
             self.cancel(accept, None);
         }

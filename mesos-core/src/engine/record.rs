@@ -74,7 +74,9 @@ impl Engine {
         let first_seen = self.first_seen.map(|time| millis(time.since_epoch()));
         let record =
             store::Framework { stamp: self.stamp(), id: id.to_owned(), first_seen, retired: self.retired.clone() };
-        self.writer.write(self.now, alloc::vec![(framework_key(), Some(bytes(&record)))])
+        let engine = store::Engine { stamp: self.stamp(), marker: self.marker.into() };
+        let ops = alloc::vec![(engine_key(), Some(bytes(&engine))), (framework_key(), Some(bytes(&record)))];
+        self.writer.write(self.now, ops)
     }
 
     /// Writes a spec; with its revision, if that isn't there yet.

@@ -93,6 +93,15 @@ pub(super) struct Recovered {
     given: Vec<TaskSpec>,
 }
 
+impl Recovered {
+    /// The framework ids that are spent.
+    pub(super) fn retired(&self) -> Vec<String> {
+        let Some(framework) = &self.framework else { return Vec::new() };
+        let last = (self.marker == Marker::Removed).then(|| framework.id.clone());
+        framework.retired.iter().cloned().chain(last).collect()
+    }
+}
+
 #[derive(Debug)]
 struct StoredSpec {
     spec: TaskSpec,

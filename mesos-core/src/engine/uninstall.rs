@@ -73,6 +73,7 @@ impl Engine {
         let all: Vec<AttemptId> = self.book.attempts().map(|attempt| attempt.id).collect();
         for id in all {
             self.end(id, EndClass::Infra);
+            self.reconsider(id.slot);
         }
         let ghosts: Vec<_> = self.ghosts.iter().map(|(id, _)| id.clone()).collect();
         ghosts.iter().for_each(|id| self.lay(id));
@@ -80,6 +81,6 @@ impl Engine {
         let batch = self.write_engine();
         self.client = Client::new(self.config.client.clone().without_framework_id(), self.rng.next());
         self.client_waits = Some(batch);
-        self.tell(None, Event::FrameworkRemoved { framework_id: spent });
+        self.tell_after_all(Event::FrameworkRemoved { framework_id: spent });
     }
 }

@@ -2,12 +2,17 @@
 //! [`laws`] are checked on every call.
 
 mod backoff;
+mod demand;
 mod ends;
 mod kills;
 mod launch;
 mod laws;
 mod offers;
 mod options;
+mod persist;
+mod reconcile;
+mod scale;
+mod uninstall;
 mod unreachable;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -298,6 +303,14 @@ impl Script {
             master_info: None,
         };
         self.record(&v1::scheduler::Event { subscribed: Some(subscribed), ..event_of(event::Type::Subscribed) });
+    }
+
+    /// Answers a SUBSCRIBE for an id that is spent.
+    fn accept_as_removed(&mut self, request: &Request) {
+        self.stream = Some(request.id());
+        let head = Head::new(200).header("content-type", b"application/x-protobuf");
+        self.feed(Input::Head { id: request.id(), head: head.header("mesos-stream-id", b"8b42") });
+        self.error("Framework has been removed");
     }
 
     /// Sends an event on the stream.

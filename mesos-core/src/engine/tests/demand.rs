@@ -1,0 +1,143 @@
+//! SUPPRESS and REVIVE.
+
+use super::*;
+
+fn seconds(moments: &[(Instant, Call)]) -> Vec<u64> {
+    moments.windows(2).map(|w| w[1].0.saturating_duration_since(w[0].0).as_secs()).collect()
+}
+
+/// An engine without any demand, suppressed.
+fn suppressed() -> Script {
+    let mut s = Script::new([service("web", 0).scalable(true)]);
+    s.sleep(secs(20));
+    assert_eq!(s.take(Type::Suppress).len(), 1);
+    assert_eq!(s.told(|e| matches!(e, Event::Suppressed { .. })), 1);
+    s.clear();
+    s
+}
+
+// ENGINE 49, L5, I12
+#[test]
+fn revive_lost() {
+    let mut s = suppressed();
+    s.engine.scale("web", 1).unwrap();
+    s.tick();
+    s.sleep(secs(200));
+    let gaps = seconds(&s.timed(Type::Revive));
+    assert_eq!(gaps.len(), 2, "{gaps:?}");
+    assert!(gaps[0] >= 30 && gaps[1] >= 60, "{gaps:?}");
+    assert_eq!(s.launch("a1", BIG).len(), 1);
+}
+
+// ENGINE 49: however often demand changes.
+#[test]
+fn one_revive_in_five_seconds() {
+    let mut s = suppressed();
+    for round in 1..20 {
+        s.engine.scale("web", round).unwrap();
+        s.tick();
+        s.sleep(millis(700));
+        // It fits nowhere, so that a filter hides what comes later.
+        s.offer("a1", "cpus:0.1;mem:1");
+    }
+    let gaps = seconds(&s.timed(Type::Revive));
+    assert!(!gaps.is_empty() && gaps.iter().all(|gap| *gap >= 5), "{gaps:?}");
+}
+
+// ENGINE 50
+#[test]
+fn decline_undoes_revive() {
+    let mut s = suppressed();
+    s.answering = false;
+    s.engine.scale("web", 1).unwrap();
+    s.tick();
+    s.sleep(secs(1));
+    assert_eq!(s.take(Type::Revive).len(), 1);
+    s.offer("a1", "cpus:0.1;mem:1");
+    s.answering = true;
+    s.settle();
+    assert_eq!(s.declines()[0].1, 5.0);
+    s.offer("a2", "cpus:0.1;mem:1");
+    assert_eq!(s.declines()[0].1, 5.0, "it may have been on its way");
+    s.sleep(secs(2));
+    s.offer("a3", "cpus:0.1;mem:1");
+    assert_eq!(s.declines()[0].1, 120.0);
+}
+
+// ENGINE 51
+#[test]
+fn suppressed_but_offered() {
+    let mut s = suppressed();
+    for _ in 0..10 {
+        s.offer("a1", BIG);
+        assert_eq!(s.declines()[0].1, 3600.0);
+        s.sleep(secs(1));
+    }
+    s.sleep(secs(10));
+    let suppresses = s.timed(Type::Suppress);
+    assert!((1..=3).contains(&suppresses.len()), "{}", suppresses.len());
+    assert!(seconds(&suppresses).iter().all(|gap| *gap >= 5));
+    s.sleep(secs(3600));
+    assert!(s.take(Type::Suppress).is_empty());
+}
+
+// ENGINE 52, S106
+#[test]
+fn two_roles() {
+    let specs = [service("a", 1).role("a"), service("b", 1).role("b")];
+    let mut s = Script::with(client(Framework::new("test").roles(["a", "b"])), specs);
+    // Role a, as `make_offer` has it.
+    let task = s.launch("a1", BIG).remove(0);
+    s.update(&task, TaskRunning);
+    s.sleep(secs(6));
+    let roles: Vec<_> = s.take(Type::Suppress).into_iter().flat_map(|call| call.suppress.unwrap().roles).collect();
+    assert_eq!(roles, ["a"]);
+    s.cut();
+    s.clear();
+    s.resubscribe();
+    assert_eq!(s.subscribes.last().unwrap().suppressed_roles, ["a"]);
+    s.answer(&task, TaskRunning);
+    s.sleep(secs(5));
+    let roles: Vec<_> = s.take(Type::Revive).into_iter().flat_map(|call| call.revive.unwrap().roles).collect();
+    assert_eq!(roles, ["b"], "OBSERVED: filters outlive a session");
+    assert!(s.take(Type::Suppress).is_empty());
+}
+
+// ENGINE 2.5: five seconds before a back-off ends, offers are wanted again.
+#[test]
+fn offers_are_asked_for_in_time() {
+    let mut s = Script::new([service("web", 1).backoff(secs(60), secs(60))]);
+    let task = s.running(1).remove(0);
+    s.update(&task, TaskFailed);
+    s.sleep(secs(40));
+    assert_eq!(s.take(Type::Suppress).len(), 1);
+    assert!(s.take(Type::Revive).is_empty());
+    s.sleep(secs(23));
+    assert_eq!(s.take(Type::Revive).len(), 1);
+}
+
+// ENGINE 2.5
+#[test]
+fn filters_by_situation() {
+    let mut s = Script::new([service("web", 1).backoff(secs(20), secs(20))]);
+    let closing = |s: &Script, from: i64, during: Option<i64>| v1::Unavailability {
+        start: v1::TimeInfo { nanoseconds: (s.wall + s.now.since_origin()).as_nanos() as i64 + from * 1_000_000_000 },
+        duration: during.map(|secs| v1::DurationInfo { nanoseconds: secs * 1_000_000_000 }),
+    };
+    // ENGINE 55: about to be taken away, and back from it.
+    for (from, during, refuse) in [(300, Some(3600), 3600.0), (-600, Some(900), 300.0), (-60, None, 3600.0)] {
+        let unavailability = Some(closing(&s, from, during));
+        let offer = v1::Offer { unavailability, ..s.make_offer("a1", BIG) };
+        s.offers(vec![offer]);
+        assert_eq!(s.declines()[0].1, refuse);
+    }
+    let unavailability = Some(closing(&s, -900, Some(600)));
+    let offer = v1::Offer { unavailability, ..s.make_offer("a1", BIG) };
+    s.offers(vec![offer]);
+    let task = s.accept().ids().remove(0);
+    s.update(&task, TaskRunning);
+    s.update(&task, TaskFailed);
+    s.offer("a1", BIG);
+    let refuse = s.declines()[0].1;
+    assert!((17.0..=22.0).contains(&refuse), "as long as it waits: {refuse}");
+}

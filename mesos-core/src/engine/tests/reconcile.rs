@@ -1,0 +1,151 @@
+//! Questions and answers.
+
+use super::*;
+
+// ENGINE 32, S162, W43
+#[test]
+fn master_failover_silent_agents() {
+    let mut s = Script::new([service("web", 3).scalable(true)]);
+    let tasks = s.running(3);
+    s.cut();
+    s.resubscribe();
+    let mut asked = Vec::new();
+    let start = s.now;
+    s.engine.scale("web", 4).unwrap();
+    s.tick();
+    assert_eq!(s.launch("a2", BIG).len(), 1, "other slots launch");
+    let fourth = s.tasks("web", 3).remove(0).task_id;
+    s.update(&fourth, TaskRunning);
+    while s.now < start + secs(540) {
+        s.sleep(secs(1));
+        for (at, call) in s.timed(Type::Reconcile) {
+            let reconcile = call.reconcile.unwrap();
+            let first = reconcile.tasks.iter().filter(|task| task.task_id.value == tasks[0]).count();
+            assert!(first <= 1, "W43");
+            if first == 1 {
+                asked.push(at);
+                assert!(reconcile.tasks.iter().all(|t| t.agent_id.as_ref().is_some_and(|id| id.value == "a1")));
+            }
+        }
+        assert!(s.kills().is_empty() && s.launch("a3", BIG).is_empty());
+    }
+    let gaps: Vec<u64> = asked.windows(2).map(|w| w[1].saturating_duration_since(w[0]).as_secs()).collect();
+    for (gap, expected) in gaps.iter().zip([10, 20, 40, 60, 60, 60, 60, 60]) {
+        assert!((expected..=expected + expected / 10 + 1).contains(gap), "{gaps:?}");
+    }
+    assert!(gaps.len() >= 8);
+    tasks.iter().for_each(|task| s.answer(task, TaskRunning));
+    assert_eq!(s.told(|e| matches!(e, Event::ReconcileDone { .. })), 1);
+    s.clear();
+    s.sleep(secs(200));
+    assert!(s.asked().is_empty());
+    assert!(s.spec("web").satisfied);
+}
+
+// S160, W43: each task once, then everything; and again now and then.
+#[test]
+fn explicit_then_implicit_then_periodic() {
+    let mut s = Script::new([service("web", 3)]);
+    let tasks = s.running(3);
+    s.crash();
+    let calls = s.take(Type::Reconcile);
+    assert_eq!(calls.len(), 1, "nothing implicit before the answers");
+    tasks.iter().for_each(|task| s.answer(task, TaskRunning));
+    s.sleep(secs(1));
+    let calls = s.take(Type::Reconcile);
+    assert_eq!(calls.len(), 1);
+    assert!(calls[0].reconcile.as_ref().unwrap().tasks.is_empty());
+    let mut last = s.now;
+    for _ in 0..5 {
+        let mut asked = s.asked();
+        while asked.is_empty() {
+            s.sleep(secs(1));
+            asked = s.asked();
+        }
+        assert_eq!(asked, tasks);
+        tasks.iter().for_each(|task| s.answer(task, TaskRunning));
+        let gap = s.now.saturating_duration_since(last).as_secs();
+        assert!((809..=991).contains(&gap), "every 15 min, give or take: {gap}");
+        last = s.now;
+    }
+    assert_eq!(s.told(|e| matches!(e, Event::ReconcileStarted { tasks: 3 })), 6);
+}
+
+// ENGINE 5: without answers the implicit question comes after a minute.
+#[test]
+fn the_implicit_question_does_not_wait_for_ever() {
+    let mut s = Script::new([service("web", 1)]);
+    s.running(1);
+    s.crash();
+    s.clear();
+    s.sleep(secs(61));
+    let implicit = |call: &Call| call.reconcile.as_ref().unwrap().tasks.is_empty();
+    assert_eq!(s.take(Type::Reconcile).iter().filter(|call| implicit(call)).count(), 1);
+}
+
+// ENGINE 53, W53
+#[test]
+fn agent_failure_event() {
+    let mut s = Script::new([service("web", 2)]);
+    let tasks = s.running(2);
+    s.sleep(secs(60));
+    s.clear();
+    s.failure("a2", None);
+    assert!(s.asked().is_empty(), "nothing there");
+    s.failure("a1", None);
+    s.tick();
+    assert_eq!(s.asked(), tasks);
+    assert!(tasks.iter().all(|task| s.state(task) == Some(State::Running)));
+    assert!(s.kills().is_empty());
+    s.answer(&tasks[0], TaskRunning);
+    s.answer(&tasks[1], TaskGone);
+    assert_eq!(s.spec("web").waiting, 1);
+    assert_eq!(s.launch("a1", BIG).len(), 1, "with a new offer it is fine again");
+}
+
+// ENGINE 1.4 A15: an executor's status is on its way: it is asked for after a while, unless it has come.
+#[test]
+fn executor_failure_event() {
+    let mut s = Script::new([service("web", 2)]);
+    let tasks = s.running(2);
+    s.sleep(secs(60));
+    s.clear();
+    // Without an executor of its own a task's executor has the task's id.
+    let executor = tasks[0].clone();
+    s.failure("a1", Some(&executor));
+    s.sleep(secs(4));
+    assert!(s.asked().is_empty());
+    s.sleep(secs(2));
+    assert_eq!(s.asked(), [tasks[0].clone()]);
+    let executor = tasks[1].clone();
+    s.failure("a1", Some(&executor));
+    s.update(&tasks[1], TaskFailed);
+    s.sleep(secs(6));
+    assert!(!s.asked().contains(&tasks[1]));
+}
+
+// ENGINE 1.4 A3, I10: the agent fails before the ACCEPT has left.
+#[test]
+fn an_agent_fails_before_the_accept() {
+    let mut s = Script::new([service("web", 1)]);
+    s.disk = Disk::Hangs;
+    s.offer("a1", BIG);
+    s.failure("a1", None);
+    s.disk = Disk::Writes;
+    s.settle();
+    assert!(s.accepts().is_empty());
+    assert_eq!(s.spec("web").waiting, 1);
+}
+
+// S121: what isn't there is not asked for twice, and changes nothing.
+#[test]
+fn answers_about_strangers() {
+    let mut s = Script::new([service("web", 1)]);
+    s.running(1);
+    for state in [TaskGone, TaskUnknown, TaskLost, TaskUnreachable, TaskGoneByOperator, TaskFinished] {
+        s.answer("stranger", state);
+    }
+    s.sleep(secs(600));
+    assert!(s.kills().is_empty() && !s.asked().contains(&"stranger".to_string()));
+    assert_eq!(s.told(|e| matches!(e, Event::UnknownTask { .. })), 0);
+}

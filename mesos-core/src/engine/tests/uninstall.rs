@@ -1,0 +1,204 @@
+//! The end of a framework.
+
+use super::*;
+use crate::scheduler::FatalReason;
+
+const REMOVED: &str = "Framework has been removed";
+
+fn ended(s: &mut Script) -> Option<Event> {
+    let last = s.events.back().cloned();
+    s.clear();
+    s.sleep(secs(10_000));
+    assert!(s.calls.is_empty() && s.events.is_empty() && s.subscription.is_none(), "{:?}", s.events);
+    assert_eq!(s.deadline, None);
+    last
+}
+
+// ENGINE 34, W16: by default it stops, and what is in the store stays for whoever decides.
+#[test]
+fn framework_removed() {
+    let mut s = Script::new([service("web", 2)]);
+    s.running(2);
+    let before = s.store.clone();
+    s.error(REMOVED);
+    assert_eq!(ended(&mut s), Some(Event::Fatal(FatalReason::Removed)));
+    assert_eq!(s.store, before);
+}
+
+// ENGINE 34, W10: or everything is launched once more under a new id, once an hour.
+#[test]
+fn framework_removed_and_made_anew() {
+    let mut s = Script::with(config().on_removed(OnRemoved::FreshId), [service("web", 2).scalable(true)]);
+    let old = s.running(2);
+    s.engine.scale("web", 1).unwrap();
+    s.tick();
+    s.disk = Disk::Hangs;
+    s.master = false;
+    s.error(REMOVED);
+    s.sleep(secs(1));
+    assert!(s.subscription.is_none(), "not before it is durable that the old id is spent");
+    s.disk = Disk::Writes;
+    s.master = true;
+    s.settle();
+    s.resubscribe();
+    assert_eq!(s.told(|e| matches!(e, Event::FrameworkRemoved { framework_id } if framework_id == "f-1")), 1);
+    assert_eq!(s.subscribes.last().unwrap().framework_info.id, None);
+    let record = s.stored(["framework"]).unwrap();
+    assert!(record.contains("\"f-2\"") && record.contains("\"f-1\""), "{record}");
+    assert!(s.stored(["engine"]).unwrap().contains("RUNNING"));
+    let new = s.launch("a1", BIG);
+    assert_eq!(new.len(), 1);
+    assert!(!old.contains(&new[0]));
+    s.update(&new[0], TaskRunning);
+    assert!(s.spec("web").satisfied);
+    // The next start is that of the new one.
+    s.specs = vec![service("web", 1)];
+    s.crash();
+    assert_eq!(s.subscribes.last().unwrap().framework_info.id.as_ref().unwrap().value, "f-2");
+    s.clear();
+    s.answer(&new[0], TaskRunning);
+    assert!(s.launch("a1", BIG).is_empty());
+}
+
+// ENGINE 34: a crash right after the old id was spent; and somebody who removes it again means it.
+#[test]
+fn a_crash_between_two_frameworks() {
+    let mut s = Script::with(config().on_removed(OnRemoved::FreshId), [service("web", 1)]);
+    s.running(1);
+    s.master = false;
+    s.error(REMOVED);
+    s.crash();
+    s.resubscribe();
+    assert_eq!(s.subscribes.last().unwrap().framework_info.id, None);
+    let record = s.stored(["framework"]).unwrap();
+    assert!(record.contains("\"f-2\"") && record.contains("\"f-1\""), "{record}");
+    let task = s.launch("a1", BIG).remove(0);
+    s.update(&task, TaskRunning);
+    s.crash();
+    assert_eq!(s.subscribes.last().unwrap().framework_info.id.as_ref().unwrap().value, "f-2");
+    s.error(REMOVED);
+    s.resubscribe();
+    s.error(REMOVED);
+    assert_eq!(ended(&mut s), Some(Event::Fatal(FatalReason::Removed)));
+}
+
+// ENGINE 35
+#[test]
+fn failed_over() {
+    let mut s = Script::new([service("web", 1)]);
+    s.running(1);
+    s.error("Framework failed over");
+    assert_eq!(ended(&mut s), Some(Event::Fatal(FatalReason::FailedOver)));
+}
+
+// ENGINE 62, S163, W17
+#[test]
+fn uninstall() {
+    let mut s = Script::new([service("web", 5)]);
+    let tasks = s.running(5);
+    s.engine.uninstall();
+    s.tick();
+    assert_eq!(s.kills().len(), 5);
+    assert_eq!(s.engine.apply(service("late", 1)), Err(CommandError::Ending));
+    s.update(&tasks[0], TaskKilled);
+    s.crash();
+    assert!(s.launch("a1", BIG).is_empty());
+    let mut kills = s.kills();
+    kills.sort();
+    assert_eq!(kills, tasks[1..]);
+    assert!(s.take(Type::Teardown).is_empty());
+    s.clear();
+    tasks[1..].iter().for_each(|task| s.update(task, TaskKilled));
+    assert_eq!(s.take(Type::Teardown).len(), 1);
+    assert!(s.store.records().is_empty(), "{:?}", s.store.records().keys());
+    assert_eq!(ended(&mut s), Some(Event::Stopped { removed: true }));
+    // The next start registers anew.
+    s.recover();
+    assert_eq!(s.subscribes.last().unwrap().framework_info.id, None);
+}
+
+// ENGINE 62, W9: TEARDOWN was sent, and nobody knows what became of it.
+#[test]
+fn a_crash_after_teardown() {
+    for on_removed in [OnRemoved::Stop, OnRemoved::FreshId] {
+        let mut s = Script::with(config().on_removed(on_removed), [service("web", 1)]);
+        let task = s.running(1).remove(0);
+        s.engine.uninstall();
+        s.tick();
+        s.answering = false;
+        s.update(&task, TaskKilled);
+        s.stop();
+        s.clear();
+        s.answering = true;
+        // It never arrived.
+        s.recover();
+        assert_eq!(s.take(Type::Teardown).len(), 1);
+        assert!(s.store.records().is_empty());
+        assert_eq!(ended(&mut s), Some(Event::Stopped { removed: true }));
+
+        let mut s = Script::with(config().on_removed(on_removed), [service("web", 1)]);
+        s.running(1);
+        s.disk = Disk::Writes;
+        s.answering = false;
+        s.engine.teardown();
+        s.tick();
+        s.stop();
+        // It has arrived.
+        s.master = false;
+        s.answering = true;
+        s.recover();
+        s.master = true;
+        let request = s.subscription.take().unwrap();
+        s.accept_as_removed(&request);
+        assert!(s.store.records().is_empty(), "{:?}", s.store.records().keys());
+        assert_eq!(ended(&mut s), Some(Event::Stopped { removed: true }));
+    }
+}
+
+// ENGINE 62: the framework's id goes last, and nothing is told before all is gone.
+#[test]
+fn records_go_after_the_answer() {
+    let mut s = Script::new([service("web", 1)]);
+    s.running(1);
+    s.answering = false;
+    s.engine.teardown();
+    s.tick();
+    assert_eq!(s.take(Type::Teardown).len(), 1, "whatever runs");
+    assert!(s.stored(["inst", "web", "0", "1"]).is_some());
+    s.disk = Disk::Hangs;
+    s.answering = true;
+    s.settle();
+    assert_eq!(s.told(|e| matches!(e, Event::Stopped { .. })), 0);
+    assert!(s.stored(["framework"]).is_some());
+    s.disk = Disk::Writes;
+    s.settle();
+    assert!(s.store.records().is_empty());
+    assert_eq!(ended(&mut s), Some(Event::Stopped { removed: true }));
+}
+
+// ENGINE 6.4: tasks that don't end go with the framework, after ten minutes.
+#[test]
+fn uninstall_does_not_wait_for_ever() {
+    let mut s = Script::new([service("web", 1)]);
+    s.running(1);
+    s.engine.uninstall();
+    s.tick();
+    s.sleep(secs(599));
+    assert!(s.take(Type::Teardown).is_empty());
+    s.sleep(secs(2));
+    assert_eq!(s.take(Type::Teardown).len(), 1);
+    assert!(s.store.records().is_empty(), "{:?}", s.store.records().keys());
+}
+
+// ENGINE 6.4: to leave is not to end.
+#[test]
+fn disconnect() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    s.engine.disconnect();
+    s.tick();
+    assert!(s.stream.is_none());
+    assert_eq!(ended(&mut s), Some(Event::Stopped { removed: false }));
+    s.recover();
+    assert_eq!(s.asked(), [task]);
+}
