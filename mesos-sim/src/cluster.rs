@@ -17,12 +17,12 @@ use crate::rng::Rng;
 /// time are fed in, [`Output`]s come out. The feature `serve` puts it behind real HTTP.
 #[derive(Debug)]
 pub struct Cluster {
-    options: Options,
+    pub(crate) options: Options,
     authorities: Vec<String>,
     alive: Vec<bool>,
     leader: Option<usize>,
     master: Option<Master>,
-    agents: Vec<Agent>,
+    pub(crate) agents: Vec<Agent>,
     /// Which exchanges each master has open.
     open: BTreeSet<(usize, ExchangeId)>,
     later: Vec<(Duration, Later)>,

@@ -16,6 +16,8 @@ mod rng;
 mod script;
 #[cfg(feature = "serve")]
 pub mod serve;
+#[cfg(feature = "world")]
+pub mod world;
 
 pub use agent::Exit;
 pub use cluster::{Cluster, OptionsError, Output, TaskName};

@@ -17,6 +17,33 @@ impl Rng {
         z ^ (z >> 31)
     }
 
+    /// A number from zero up to, not including, `limit`; zero for a limit of zero.
+    #[cfg(feature = "world")]
+    pub(crate) const fn below(&mut self, limit: u64) -> u64 {
+        ((self.next() as u128 * limit as u128) >> 64) as u64
+    }
+
+    /// Whether something happens that does so with this probability.
+    #[cfg(feature = "world")]
+    pub(crate) fn chance(&mut self, probability: f64) -> bool {
+        ((self.next() >> 11) as f64) < probability * (1_u64 << 53) as f64
+    }
+
+    /// One of these.
+    #[cfg(feature = "world")]
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
+        from.get(self.below(from.len() as u64) as usize).copied()
+    }
+
+    /// A time between these, small ones as likely as large ones.
+    #[cfg(feature = "world")]
+    pub(crate) fn time(&mut self, least: std::time::Duration, most: std::time::Duration) -> std::time::Duration {
+        let (least, most) = (least.as_secs_f64().max(1e-6), most.as_secs_f64().max(1e-6));
+        let share = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
+        // In whole microseconds, so that no rounding differs between machines.
+        std::time::Duration::from_micros((least * (most / least).powf(share) * 1e6) as u64)
+    }
+
     /// A random UUID, version 4.
     pub(crate) fn uuid(&mut self) -> [u8; 16] {
         let mut bytes = [0; 16];

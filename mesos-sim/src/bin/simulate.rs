@@ -1,0 +1,149 @@
+//! Simulates seeds, and reports what they reached: `cargo run --release -p mesos-sim --bin simulate -- --help`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use mesos_sim::world::{Fault, Settings, run};
+
+const USAGE: &str = "usage: simulate [options]
+  --seeds N        how many seeds; 100 unless said otherwise
+  --first-seed K   the first of them; 1 unless said otherwise
+  --seed N         this one only
+  --trace          prints what happens
+  --minutes M      for how long things go wrong, in the time of the simulation
+  --fault NAME     only this fault; may be given several times
+  --list-faults    names all faults
+  --twice          runs every seed twice, and compares
+  --keep-going     goes on after a seed that fails";
+
+fn main() -> ExitCode {
+    match simulate(std::env::args().skip(1)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("simulate: {error}\n{USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+#[derive(Default)]
+struct Totals {
+    hours: f64,
+    steps: u64,
+    calls: BTreeMap<&'static str, u64>,
+    faults: BTreeMap<Fault, u64>,
+    judged: BTreeMap<&'static str, u64>,
+    cells: BTreeMap<(String, String), u64>,
+    failed: Vec<u64>,
+}
+
+fn simulate(mut args: impl Iterator<Item = String>) -> Result<bool, String> {
+    let (mut seeds, mut first, mut twice, mut keep_going) = (100, 1, false, false);
+    let mut settings = Settings::default();
+    let mut replay = String::new();
+    while let Some(arg) = args.next() {
+        let mut number = || {
+            let text = args.next().ok_or_else(|| format!("{arg} wants a number"))?;
+            text.parse::<u64>().map_err(|_| format!("{text:?} is no number"))
+        };
+        match arg.as_str() {
+            "--seeds" => seeds = number()?,
+            "--first-seed" => first = number()?,
+            "--seed" => (first, seeds) = (number()?, 1),
+            "--minutes" => {
+                let minutes = number()?;
+                replay += &format!(" --minutes {minutes}");
+                settings = settings.faulty(Duration::from_secs(60 * minutes));
+            }
+            "--trace" => settings = settings.trace(true),
+            "--twice" => twice = true,
+            "--keep-going" => keep_going = true,
+            "--fault" => {
+                let name = args.next().unwrap_or_default();
+                let fault = Fault::ALL.iter().find(|fault| fault.name() == name);
+                let fault = fault.ok_or_else(|| format!("no fault is called {name:?}"))?;
+                replay += &format!(" --fault {name}");
+                settings = settings.only([*fault]);
+            }
+            "--list-faults" => {
+                for fault in Fault::ALL {
+                    println!("{:<14} {}", fault.name(), fault.what());
+                }
+                return Ok(true);
+            }
+            "--help" | "-h" => {
+                println!("{USAGE}");
+                return Ok(true);
+            }
+            _ => return Err(format!("{arg} is no option")),
+        }
+    }
+    let began = Instant::now();
+    let mut totals = Totals::default();
+    for seed in first..first + seeds {
+        let report = run(seed, &settings);
+        for line in &report.trace {
+            println!("{line}");
+        }
+        if let Some(violation) = &report.violation {
+            println!(
+                "seed {seed}, step {} at {:.3} s: {violation}\n  replay: cargo run --release -p mesos-sim --bin simulate \
+                 -- --seed {seed} --trace{replay}",
+                report.steps,
+                report.time.as_secs_f64()
+            );
+            totals.failed.push(seed);
+        } else if twice && run(seed, &settings).digest != report.digest {
+            println!("seed {seed}: I20: another run of it has other outputs");
+            totals.failed.push(seed);
+        }
+        totals.hours += report.time.as_secs_f64() / 3600.0;
+        totals.steps += report.steps;
+        add(&mut totals.calls, report.calls);
+        add(&mut totals.faults, report.faults);
+        add(&mut totals.judged, report.judged);
+        add(&mut totals.cells, report.cells);
+        if !keep_going && !totals.failed.is_empty() {
+            break;
+        }
+    }
+    if seeds > 1 {
+        print(&totals, seeds, began.elapsed());
+    }
+    Ok(totals.failed.is_empty())
+}
+
+fn add<K: Ord>(sums: &mut BTreeMap<K, u64>, more: BTreeMap<K, u64>) {
+    for (key, count) in more {
+        *sums.entry(key).or_default() += count;
+    }
+}
+
+fn print(totals: &Totals, seeds: u64, took: Duration) {
+    println!(
+        "{seeds} seeds, {:.0} simulated hours, {} steps, {:.1} s; {} failed {:?}",
+        totals.hours,
+        totals.steps,
+        took.as_secs_f64(),
+        totals.failed.len(),
+        totals.failed
+    );
+    let line = |counts: Vec<(&str, u64)>| {
+        counts.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
+    };
+    println!("calls: {}", line(totals.calls.iter().map(|(name, count)| (*name, *count)).collect()));
+    println!("faults: {}", line(totals.faults.iter().map(|(fault, count)| (fault.name(), *count)).collect()));
+    let never: Vec<&str> =
+        Fault::ALL.iter().filter(|fault| !totals.faults.contains_key(fault)).map(|fault| fault.name()).collect();
+    println!("faults that never happened: {}", never.join(", "));
+    println!("judged: {}", line(totals.judged.iter().map(|(name, count)| (*name, *count)).collect()));
+    let states: BTreeSet<&String> = totals.cells.keys().map(|(state, _)| state).collect();
+    for state in states {
+        let rows = totals.cells.iter().filter(|((cell, _), _)| cell == state);
+        let rows = rows.map(|((_, row), count)| (row.trim_start_matches("TASK_"), *count)).collect();
+        println!("{state}: {}", line(rows));
+    }
+}

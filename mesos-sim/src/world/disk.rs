@@ -1,0 +1,103 @@
+//! A store that survives the scheduler: what is durable, and what of it means a task.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use mesos_core::{Key, Persist, StoreOp};
+use mesos_proto::{json, store};
+
+/// The records, and what they say.
+#[derive(Debug, Default)]
+pub(super) struct Disk {
+    pub(super) records: BTreeMap<Key, Bytes>,
+    /// By task id; with the spec, the index and the generation that the key names.
+    pub(super) instances: BTreeMap<String, Kept>,
+    pub(super) ghosts: BTreeSet<String>,
+    pub(super) slots: BTreeMap<(String, u32), store::Slot>,
+    pub(super) framework: Option<String>,
+    keys: BTreeMap<Key, String>,
+    /// Nothing is taken before this moment.
+    pub(super) down_until: Duration,
+    /// Nothing of this incarnation is taken any more.
+    pub(super) fenced: bool,
+}
+
+/// An attempt as it is kept.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub(super) slot: (String, u32),
+    pub(super) generation: u64,
+    pub(super) record: store::Instance,
+}
+
+impl Disk {
+    /// A batch becomes durable. The error names a record that can't be read.
+    pub(super) fn apply(&mut self, batch: &Persist) -> Result<(), String> {
+        for op in batch.ops() {
+            self.change(op)?;
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, op: &StoreOp) -> Result<(), String> {
+        let (key, value) = match op {
+            StoreOp::Put { key, value } => {
+                self.records.insert(key.clone(), value.clone());
+                (key, Some(value))
+            }
+            StoreOp::Delete { key } => {
+                self.records.remove(key);
+                (key, None)
+            }
+        };
+        let segments: Vec<String> = key.segments().collect();
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let unreadable = |error: json::Error| format!("{key}: {error}");
+        match segments.as_slice() {
+            ["framework"] => {
+                let record = value.map(|value| json::decode::<store::Framework>(value).map_err(unreadable));
+                self.framework = record.transpose()?.map(|framework| framework.id);
+            }
+            ["slot", spec, index] => {
+                let slot = ((*spec).to_owned(), index.parse().unwrap_or(u32::MAX));
+                match value {
+                    Some(value) => {
+                        self.slots.insert(slot, json::decode(value).map_err(unreadable)?);
+                    }
+                    None => drop(self.slots.remove(&slot)),
+                }
+            }
+            ["inst", spec, index, generation] => {
+                if let Some(old) = self.keys.remove(key) {
+                    self.instances.remove(&old);
+                }
+                if let Some(value) = value {
+                    let record: store::Instance = json::decode(value).map_err(unreadable)?;
+                    self.keys.insert(key.clone(), record.task_id.clone());
+                    let slot = ((*spec).to_owned(), index.parse().unwrap_or(u32::MAX));
+                    let generation = generation.parse().unwrap_or(0);
+                    self.instances.insert(record.task_id.clone(), Kept { slot, generation, record });
+                }
+            }
+            ["ghost", id] => {
+                match value {
+                    Some(_) => self.ghosts.insert((*id).to_owned()),
+                    None => self.ghosts.remove(*id),
+                };
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// An operator starts over with nothing.
+    pub(super) fn wipe(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whether a recovery from here knows this task.
+    pub(super) fn knows(&self, task: &str) -> bool {
+        self.instances.contains_key(task) || self.ghosts.contains(task)
+    }
+}

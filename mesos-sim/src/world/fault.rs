@@ -1,0 +1,147 @@
+//! What can go wrong in a world, and which of it does in a run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::rng::Rng;
+
+macro_rules! faults {
+    ($($variant:ident $name:literal $kind:ident $what:literal,)*) => {
+        /// Something that goes wrong, or that a user or operator does.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Fault {
+            $(#[doc = $what] $variant,)*
+        }
+
+        impl Fault {
+            /// All there are.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The name on the command line.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+
+            /// What it does.
+            #[must_use]
+            pub const fn what(self) -> &'static str {
+                match self { $(Self::$variant => $what),* }
+            }
+
+            const fn kind(self) -> Kind {
+                match self { $(Self::$variant => Kind::$kind),* }
+            }
+        }
+    };
+}
+
+enum Kind {
+    /// Each time there is an occasion, with some probability.
+    Seldom,
+    /// As often as not.
+    Often,
+    /// From time to time.
+    Timed,
+}
+
+faults! {
+    CutBefore "cut-before" Seldom "a connection can't be made",
+    CutWithin "cut-within" Seldom "a connection breaks within a request",
+    CutAfter "cut-after" Seldom "a request arrives, and its answer is lost",
+    Linger "linger" Seldom "a request arrives long after its connection broke",
+    HalfOpen "half-open" Seldom "one side of a connection never learns that it broke",
+    Silence "silence" Seldom "a request arrives, and nothing ever comes back",
+    Delay "delay" Seldom "a request or an answer takes many seconds",
+    Rechunk "rechunk" Often "the stream of events comes in pieces of any size",
+    StreamCut "stream-cut" Timed "the stream of events breaks",
+    StoreSlow "store-slow" Seldom "a batch takes seconds to be durable",
+    StoreDown "store-down" Timed "the store is unavailable for a while",
+    StoreMute "store-mute" Seldom "a batch is durable, and its writer is told otherwise",
+    Fence "fence" Timed "another instance takes the store over for a moment",
+    CrashStep "crash-step" Seldom "the scheduler dies before it does what it has just decided",
+    Crash "crash" Timed "the scheduler dies",
+    LongDead "long-dead" Often "a scheduler that died stays dead for many minutes",
+    MasterDies "master-dies" Timed "the leading master dies and another one takes over, knowing nothing",
+    AgentsLate "agents-late" Often "after a failover agents are slow to come back",
+    CutAll "cut-all" Timed "all connections of the masters break",
+    AgentDies "agent-dies" Timed "an agent dies, and is started again",
+    Partition "partition" Timed "an agent is cut off for a while",
+    Gone "gone" Timed "an operator marks an agent gone",
+    Rescind "rescind" Timed "the master takes all offers back",
+    RescindRace "rescind-race" Seldom "an offer is taken back just before its ACCEPT arrives",
+    TaskEnds "task-ends" Timed "a task ends by itself",
+    TaskLoops "task-loops" Often "there are tasks that fail again and again",
+    SlowStart "slow-start" Often "tasks take a minute to start",
+    Teardown "teardown" Timed "an operator removes the framework",
+    ClockJump "clock-jump" Timed "the wall clock jumps",
+    Apply "apply" Timed "a user changes a spec",
+    Scale "scale" Timed "a user scales a spec",
+    Restart "restart" Timed "a user restarts a spec or an instance",
+    Remove "remove" Timed "a user removes a spec",
+    Kill "kill" Timed "a user kills a task",
+    Pause "pause" Timed "a user halts a rollout, or lets it go on",
+    Retry "retry" Timed "a user retries what was given up, or lifts a back-off",
+    DeclareDead "declare-dead" Timed "a user says that an unreachable task is dead",
+}
+
+/// Which faults a run has, and how often.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    rates: BTreeMap<Fault, f64>,
+    /// What has happened.
+    pub(super) counts: BTreeMap<Fault, u64>,
+}
+
+impl Plan {
+    /// A swarm: each fault is in about half of the runs, at a rate of its own. With `only`, nothing else is.
+    pub(super) fn draw(rng: &mut Rng, only: &BTreeSet<Fault>) -> Self {
+        let calm = rng.chance(0.05);
+        let mut rates = BTreeMap::new();
+        for &fault in Fault::ALL {
+            let (there, strength) = (rng.chance(0.45), rng.below(3) as i32);
+            let there = if only.is_empty() { there && !calm } else { only.contains(&fault) };
+            let rate = match fault.kind() {
+                Kind::Seldom => 0.002 * 5_f64.powi(strength),
+                Kind::Often => 0.5,
+                Kind::Timed => 3600.0 / 4_f64.powi(strength),
+            };
+            // These end what most others need.
+            let there = there && (!matches!(fault, Fault::Teardown | Fault::Gone | Fault::Fence) || rng.chance(0.4));
+            if there {
+                rates.insert(fault, rate);
+            }
+        }
+        Self { rates, counts: BTreeMap::new() }
+    }
+
+    /// Whether it happens, now that there is an occasion.
+    pub(super) fn strikes(&mut self, rng: &mut Rng, fault: Fault) -> bool {
+        let strikes = self.rates.get(&fault).is_some_and(|rate| rng.chance(*rate));
+        if strikes {
+            self.count(fault);
+        }
+        strikes
+    }
+
+    pub(super) fn count(&mut self, fault: Fault) {
+        *self.counts.entry(fault).or_default() += 1;
+    }
+
+    /// Those that come from time to time.
+    pub(super) fn timed(&self) -> Vec<Fault> {
+        self.rates.keys().copied().filter(|fault| matches!(fault.kind(), Kind::Timed)).collect()
+    }
+
+    /// How long until it happens next.
+    pub(super) fn next(&self, rng: &mut Rng, fault: Fault) -> Option<Duration> {
+        let mean = *self.rates.get(&fault)?;
+        Some(rng.time(Duration::from_secs_f64(mean / 50.0), Duration::from_secs_f64(mean * 3.0)))
+    }
+
+    /// From now on all is well.
+    pub(super) fn end(&mut self) {
+        self.rates.clear();
+    }
+}

@@ -1,0 +1,434 @@
+//! The invariants of safety, judged from outside: by what leaves the scheduler and what reaches it, by what is durable,
+//! and by what really runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use mesos_proto::store::instance;
+use mesos_proto::v1;
+use v1::TaskState;
+use v1::scheduler::{Call, Event, call, event};
+
+use super::Violation;
+use super::disk::Disk;
+use crate::Cluster;
+use crate::agent::is_terminal;
+use crate::resources::Pool;
+
+/// Every offer is answered within this time, unless calls can't leave.
+const ANSWER: Duration = Duration::from_secs(10);
+/// Per task, between two questions.
+const ASK: Duration = Duration::from_secs(10);
+/// Per task, between two KILLs: the grace that Mesos gives by default, and ten seconds.
+const KILL: Duration = Duration::from_secs(13);
+/// Per role, between two REVIVEs.
+const REVIVE: Duration = Duration::from_secs(5);
+
+type Check = Result<(), Violation>;
+
+/// What the judge knows of a task.
+#[derive(Debug)]
+pub(super) struct Launched {
+    pub(super) slot: (String, u32),
+    pub(super) framework: String,
+    /// The state that was last heard of, and when.
+    pub(super) heard: Option<(TaskState, Duration)>,
+    /// An end was heard of, true or not.
+    pub(super) ended: bool,
+    /// A user or an operator has said something that lets it live beside another one of its slot.
+    pub(super) released: bool,
+}
+
+/// What was said about one status.
+#[derive(Debug, Default)]
+struct Delivery {
+    state: TaskState,
+    agent: String,
+    heard: u32,
+    acknowledged: u32,
+}
+
+/// The judge.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    pub(super) tasks: BTreeMap<String, Launched>,
+    pub(super) framework: String,
+    /// The subscription that is open, and its stream id.
+    pub(super) session: Option<(u64, String)>,
+    /// The stream ids of subscriptions.
+    pub(super) streams: BTreeMap<u64, String>,
+    /// A terminal event has been told.
+    pub(super) terminal: bool,
+    offers: BTreeMap<String, v1::Offer>,
+    /// Answered or taken back in this session.
+    spent: BTreeSet<String>,
+    open: BTreeSet<(Duration, String)>,
+    deliveries: BTreeMap<(String, Vec<u8>), Delivery>,
+    asked: BTreeMap<String, Duration>,
+    killed: BTreeMap<String, Duration>,
+    revived: BTreeMap<String, Duration>,
+    /// Not to be launched before; see I11.
+    pub(super) not_before: BTreeMap<(String, u32), Duration>,
+    /// When offers last came.
+    pub(super) offered_at: Duration,
+    /// When a call last left that isn't part of an idle engine's life.
+    pub(super) busy_at: Duration,
+    pub(super) calls: BTreeMap<call::Type, u64>,
+    /// How often each invariant had something to judge.
+    pub(super) judged: BTreeMap<&'static str, u64>,
+    /// How often a status met an attempt in this state.
+    pub(super) cells: BTreeMap<(String, TaskState), u64>,
+}
+
+fn fail(invariant: &'static str, what: String) -> Check {
+    Err(Violation { invariant, what })
+}
+
+/// A task id's spec, index, generation and incarnation.
+pub(super) fn parse(id: &str) -> Option<(String, u32, u64, u64)> {
+    let (head, random) = id.rsplit_once('-')?;
+    let mut parts = head.rsplitn(4, '.');
+    let incarnation = parts.next()?.parse().ok()?;
+    let generation = parts.next()?.parse().ok()?;
+    let (spec, index) = parts.next()?.rsplit_once('-')?;
+    (random.len() == 8 && parts.next().is_some()).then_some(())?;
+    Some((spec.to_owned(), index.parse().ok()?, generation, incarnation))
+}
+
+impl Ledger {
+    fn judge(&mut self, invariant: &'static str) {
+        *self.judged.entry(invariant).or_default() += 1;
+    }
+
+    /// The scheduler has heard SUBSCRIBED on this stream.
+    fn subscribed(&mut self, exchange: u64, framework: &str) {
+        self.lost();
+        self.session = Some((exchange, self.streams.get(&exchange).cloned().unwrap_or_default()));
+        self.framework = framework.to_owned();
+    }
+
+    /// The scheduler knows that this subscription is over.
+    pub(super) fn lost_stream(&mut self, exchange: u64) {
+        self.streams.remove(&exchange);
+        if self.session.as_ref().is_some_and(|(open, _)| *open == exchange) {
+            self.lost();
+        }
+    }
+
+    /// The scheduler knows that its session is over, or it is dead.
+    pub(super) fn lost(&mut self) {
+        self.session = None;
+        self.offers.clear();
+        self.spent.clear();
+        self.open.clear();
+        self.asked.clear();
+        self.killed.clear();
+        self.revived.clear();
+    }
+
+    /// An event has reached the scheduler in full. `state` is what it makes of the task beforehand.
+    pub(super) fn heard(&mut self, now: Duration, exchange: u64, event: &Event, state: Option<String>) {
+        if let Some(subscribed) = event.subscribed.as_ref() {
+            self.subscribed(exchange, &subscribed.framework_id.value);
+        }
+        for offer in event.offers.iter().flat_map(|offers| &offers.offers) {
+            self.offered_at = now;
+            self.open.insert((now, offer.id.value.clone()));
+            self.offers.insert(offer.id.value.clone(), offer.clone());
+        }
+        if let Some(rescind) = &event.rescind {
+            let id = &rescind.offer_id.value;
+            self.spent.insert(id.clone());
+            self.open.retain(|(_, open)| open != id);
+        }
+        let Some(event::Update { status }) = &event.update else { return };
+        *self.cells.entry((state.unwrap_or_else(|| "unknown".into()), status.state())).or_default() += 1;
+        let id = &status.task_id.value;
+        if let Some(uuid) = &status.uuid {
+            let delivery = self.deliveries.entry((id.clone(), uuid.to_vec())).or_default();
+            delivery.state = status.state();
+            delivery.agent = status.agent_id.as_ref().map(|id| id.value.clone()).unwrap_or_default();
+            delivery.heard += 1;
+        }
+        let Some(task) = self.tasks.get_mut(id) else { return };
+        task.heard = Some((status.state(), now));
+        let first = !task.ended;
+        task.ended |= is_terminal(status.state());
+        let unknown = status.state() == TaskState::TaskUnknown;
+        task.released |= status.state() == TaskState::TaskGoneByOperator || unknown;
+        task.ended |= unknown;
+        if first && status.state() == TaskState::TaskFailed && status.reason.is_none() {
+            self.not_before.insert(task.slot.clone(), now + Duration::from_millis(900));
+        }
+    }
+
+    /// A request leaves the scheduler.
+    pub(super) fn leaves(&mut self, now: Duration, call: &Call, stream: Option<&str>, disk: &Disk) -> Check {
+        *self.calls.entry(call.r#type()).or_default() += 1;
+        self.judge("I13");
+        if self.terminal {
+            return fail("I13", format!("{:?} leaves after a terminal event", call.r#type()));
+        }
+        if call.r#type() == call::Type::Subscribe {
+            return match &call.framework_id {
+                Some(id) if disk.framework.is_some() && disk.framework.as_ref() != Some(&id.value) => {
+                    fail("I4", format!("SUBSCRIBE as {}, durable is {:?}", id.value, disk.framework))
+                }
+                _ => Ok(()),
+            };
+        }
+        let open = self.session.as_ref().map(|(_, stream)| stream.as_str());
+        if open.is_none() || open != stream {
+            return fail("I13", format!("{:?} leaves on stream {stream:?}, subscribed: {:?}", call.r#type(), self.session));
+        }
+        self.judge("I4");
+        if disk.framework.as_ref() != Some(&self.framework) {
+            return fail("I4", format!("{:?} leaves before the framework's id is durable", call.r#type()));
+        }
+        if !matches!(call.r#type(), call::Type::Reconcile | call::Type::Acknowledge) {
+            self.busy_at = now;
+        }
+        match call.r#type() {
+            call::Type::Accept => self.accept(now, &call.accept.clone().unwrap_or_default(), disk),
+            call::Type::Decline => self.decline(&call.decline.clone().unwrap_or_default()),
+            call::Type::Kill => self.kill(now, &call.kill.clone().unwrap_or_default(), disk),
+            call::Type::Acknowledge => self.acknowledge(&call.acknowledge.clone().unwrap_or_default(), disk),
+            call::Type::Reconcile => self.reconcile(now, &call.reconcile.clone().unwrap_or_default()),
+            call::Type::Revive => self.revive(now, &call.revive.clone().unwrap_or_default()),
+            _ => Ok(()),
+        }
+    }
+
+    /// I1: an offer is used up.
+    fn answer(&mut self, id: &str) -> Check {
+        self.judge("I1");
+        if !self.offers.contains_key(id) {
+            return fail("I1", format!("offer {id} was never made in this session"));
+        }
+        self.open.retain(|(_, open)| open != id);
+        if !self.spent.insert(id.to_owned()) {
+            return fail("I1", format!("offer {id} is answered twice, or after its rescission"));
+        }
+        Ok(())
+    }
+
+    fn decline(&mut self, decline: &call::Decline) -> Check {
+        self.judge("I21");
+        let refuse = decline.filters.as_ref().and_then(|filters| filters.refuse_seconds).unwrap_or(0.0);
+        if !(refuse > 0.0 && refuse <= 3600.0) {
+            return fail("I21", format!("refuse_seconds {refuse}"));
+        }
+        decline.offer_ids.iter().try_for_each(|id| match self.spent.contains(&id.value) {
+            // Taken back while the DECLINE waited: that is harmless, and common.
+            true if self.offers.contains_key(&id.value) => Ok(()),
+            _ => self.answer(&id.value),
+        })
+    }
+
+    fn accept(&mut self, now: Duration, accept: &call::Accept, disk: &Disk) -> Check {
+        let mut left = Pool::default();
+        let mut places = BTreeSet::new();
+        for id in &accept.offer_ids {
+            // One that is taken back while the ACCEPT waits for the lane can't be called back.
+            if !self.spent.contains(&id.value) {
+                self.answer(&id.value)?;
+            }
+            let Some(offer) = self.offers.get(&id.value) else {
+                return fail("I1", format!("offer {} was never made in this session", id.value));
+            };
+            let role = offer.allocation_info.as_ref().and_then(|info| info.role.clone());
+            places.insert((offer.agent_id.value.clone(), role));
+            left.add(&Pool::of(&offer.resources).unwrap_or_default());
+        }
+        self.judge("I2");
+        if places.len() != 1 {
+            return fail("I2", format!("an ACCEPT over {places:?}"));
+        }
+        let tasks = accept.operations.iter().filter_map(|operation| operation.launch.as_ref());
+        for task in tasks.flat_map(|launch| &launch.task_infos) {
+            let id = &task.task_id.value;
+            let need = Pool::of(&task.resources).unwrap_or_default();
+            if !left.contains(&need) {
+                return fail("I2", format!("{id} needs {need:?}, left are {left:?}"));
+            }
+            left.subtract(&need);
+            self.launch(now, id, disk)?;
+        }
+        Ok(())
+    }
+
+    fn launch(&mut self, now: Duration, id: &str, disk: &Disk) -> Check {
+        self.judge("I3");
+        let Some((spec, index, generation, _)) = parse(id) else {
+            return fail("I3", format!("task id {id} can't be read"));
+        };
+        let slot = (spec, index);
+        let Some(kept) = disk.instances.get(id) else {
+            return fail("I4", format!("ACCEPT with {id}, which isn't durable"));
+        };
+        if kept.slot != slot || kept.generation != generation {
+            return fail("I3", format!("{id} is kept as {:?}, generation {}", kept.slot, kept.generation));
+        }
+        if let Some(at) = self.not_before.remove(&slot) {
+            self.judge("I11");
+            if now < at {
+                return fail("I11", format!("{id} is launched at {now:?}, its slot is held back until {at:?}"));
+            }
+        }
+        let launched = Launched {
+            slot,
+            framework: self.framework.clone(),
+            heard: None,
+            ended: false,
+            released: false,
+        };
+        if self.tasks.insert(id.to_owned(), launched).is_some() {
+            return fail("I3", format!("task id {id} is used twice"));
+        }
+        Ok(())
+    }
+
+    fn kill(&mut self, now: Duration, kill: &call::Kill, disk: &Disk) -> Check {
+        self.judge("I9");
+        let id = &kill.task_id.value;
+        let state = disk.instances.get(id).map(|kept| kept.record.state());
+        let task = self.tasks.get(id);
+        match state {
+            Some(instance::State::Killing) => {}
+            Some(state) => return fail("I9", format!("KILL for {id}, which is {state:?} in the store")),
+            None => {
+                // It may have ended while the KILL waited for its turn.
+                let over = |(state, at): &(TaskState, Duration)| is_terminal(*state) && *at + 6 * ASK < now;
+                if task.and_then(|task| task.heard.as_ref()).is_some_and(over) {
+                    return fail("I9", format!("KILL for {id}, which has ended"));
+                }
+            }
+        }
+        self.judge("I15");
+        let before = self.killed.insert(id.clone(), now);
+        let returned = self.tasks.get(id).and_then(|task| task.heard).is_some_and(|(_, at)| before.is_some_and(|before| at >= before));
+        if before.is_some_and(|before| now < before + KILL.mul_f64(0.9)) && !returned {
+            return fail("I15", format!("KILL for {id} after {:?}", before.map(|before| now - before)));
+        }
+        Ok(())
+    }
+
+    /// A user's command may repeat KILLs and lift delays.
+    pub(super) fn commanded(&mut self) {
+        self.killed.clear();
+        self.not_before.clear();
+    }
+
+    fn acknowledge(&mut self, acknowledge: &call::Acknowledge, disk: &Disk) -> Check {
+        self.judge("I5");
+        let id = &acknowledge.task_id.value;
+        let Some(delivery) = self.deliveries.get_mut(&(id.clone(), acknowledge.uuid.to_vec())) else {
+            return fail("I5", format!("an acknowledgement for {id} that nobody asked for"));
+        };
+        delivery.acknowledged += 1;
+        if delivery.acknowledged > delivery.heard {
+            return fail("I5", format!("{} for {id} is acknowledged more often than it came", delivery.state.as_str_name()));
+        }
+        if delivery.agent != acknowledge.agent_id.value {
+            return fail("I5", format!("the acknowledgement for {id} goes to agent {}", acknowledge.agent_id.value));
+        }
+        let kept = disk.instances.get(id).map(|kept| kept.record.state());
+        let early = |state: instance::State| matches!(state, instance::State::Prepared | instance::State::Launching);
+        if is_terminal(delivery.state) && kept.is_some() || kept.is_some_and(early) {
+            let state = delivery.state.as_str_name();
+            return fail("I5", format!("{state} of {id} is acknowledged, while the store says {kept:?}"));
+        }
+        Ok(())
+    }
+
+    fn reconcile(&mut self, now: Duration, reconcile: &call::Reconcile) -> Check {
+        self.judge("I14");
+        if reconcile.tasks.len() > 1000 {
+            return fail("I14", format!("{} tasks in a RECONCILE", reconcile.tasks.len()));
+        }
+        for task in &reconcile.tasks {
+            let before = self.asked.insert(task.task_id.value.clone(), now);
+            if before.is_some_and(|before| now < before + ASK.mul_f64(0.9)) {
+                return fail("I14", format!("{} is asked for again after {:?}", task.task_id.value, now - before.unwrap_or_default()));
+            }
+            if task.agent_id.is_none() {
+                return fail("I14", format!("{} is asked for without its agent", task.task_id.value));
+            }
+        }
+        Ok(())
+    }
+
+    fn revive(&mut self, now: Duration, revive: &call::Revive) -> Check {
+        for role in &revive.roles {
+            self.judge("I12");
+            let before = self.revived.insert(role.clone(), now);
+            // They may wait for the lane, and then follow each other closer than they were decided.
+            if before.is_some_and(|before| now < before + REVIVE.mul_f64(0.5)) {
+                return fail("I12", format!("REVIVE of {role} after {:?}", now - before.unwrap_or_default()));
+            }
+        }
+        Ok(())
+    }
+
+    /// What must hold at any time. `idle`: nothing hinders calls from leaving.
+    pub(super) fn check(&mut self, now: Duration, idle: bool, disk: &Disk) -> Check {
+        if idle && disk.framework.as_ref() == Some(&self.framework) {
+            if let Some((at, id)) = self.open.first().filter(|(at, _)| *at + ANSWER < now) {
+                return fail("I1", format!("offer {id} of {at:?} has no answer at {now:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// I4, I6: what really runs.
+    pub(super) fn truth(&mut self, cluster: &Cluster, disk: &Disk, strict: &BTreeSet<String>) -> Check {
+        let mut live: BTreeMap<&(String, u32), &str> = BTreeMap::new();
+        let mut forbidden = 0;
+        let running = cluster.agents.iter().flat_map(|agent| agent.tasks.iter());
+        for ((framework, id), _) in running.filter(|(_, task)| !is_terminal(task.state)) {
+            let Some(task) = self.tasks.get(id) else {
+                return fail("I3", format!("{id} runs, and nobody launched it"));
+            };
+            if *framework != self.framework && !self.framework.is_empty() || task.framework != *framework || task.released {
+                continue;
+            }
+            if !task.ended && !disk.knows(id) {
+                return fail("I4", format!("{id} runs, and the store doesn't know it"));
+            }
+            if strict.contains(&task.slot.0) && !task.ended {
+                forbidden += 1;
+                if let Some(other) = live.insert(&task.slot, id) {
+                    return fail("I6", format!("{id} and {other} run, although duplicates are forbidden"));
+                }
+            }
+        }
+        if forbidden > 0 {
+            self.judge("I6 truth");
+        }
+        Ok(())
+    }
+
+    /// I6, I7: what the store says of each slot.
+    pub(super) fn slots(&mut self, disk: &Disk) -> Check {
+        let mut slots: BTreeMap<&(String, u32), (u32, BTreeMap<&str, u32>)> = BTreeMap::new();
+        for kept in disk.instances.values() {
+            let (all, fine) = slots.entry(&kept.slot).or_default();
+            use instance::State as S;
+            let state = kept.record.state();
+            if state == S::Unreachable && kept.record.inactive() {
+                continue;
+            }
+            *all += 1;
+            if matches!(state, S::Prepared | S::Launching | S::Staged | S::Running) {
+                *fine.entry(&kept.record.revision).or_default() += 1;
+            }
+        }
+        let bad = slots.iter().find(|(_, (all, fine))| *all > 2 || fine.values().any(|count| *count > 1));
+        let bad = bad.map(|(slot, found)| format!("slot {slot:?} has {found:?}"));
+        self.judge("I6");
+        match bad {
+            Some(what) => fail("I6", what),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,478 @@
+//! The task engine of `mesos-core` in a simulated world: a cluster, a network, a store, users and operators, all in
+//! virtual time and all chance from one seed, so that whatever goes wrong can be seen again.
+//!
+//! A run has two phases. In the first, things go wrong ([`Fault`]); after each step the invariants of safety are judged
+//! from outside. Then all is mended, and what the users wanted must come about.
+
+mod disk;
+mod fault;
+mod ledger;
+mod net;
+mod operators;
+mod scheduler;
+mod users;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use mesos_core::engine::Engine;
+
+use crate::rng::Rng;
+use crate::{AgentOptions, Cluster, Exit, Options, Script, agent};
+pub use fault::Fault;
+
+use disk::Disk;
+use fault::Plan;
+use ledger::Ledger;
+use net::{Exchange, Piece};
+use users::Users;
+
+/// When a world begins, in seconds since 1970.
+const BEGINNING: u64 = 1_700_000_000;
+/// How long everything may take to be as wanted once all is well: the longest back-off, kills and questions repeated
+/// at their longest intervals, and a lost REVIVE.
+const SETTLED: Duration = Duration::from_secs(20 * 60);
+/// Two intervals of the implicit question, and time to kill what it found.
+const QUIET: Duration = Duration::from_secs(130 * 60);
+/// More steps are an endless loop.
+const STEPS: u64 = 3_000_000;
+
+/// What to simulate.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Settings {
+    /// How long things go wrong; by default between ten minutes and four hours, by the seed.
+    pub faulty: Option<Duration>,
+    /// Only these faults; empty: by the seed.
+    pub only: BTreeSet<Fault>,
+    /// Whether to write down what happens.
+    pub trace: bool,
+}
+
+impl Settings {
+    /// Things go wrong for so long.
+    #[must_use]
+    pub const fn faulty(mut self, time: Duration) -> Self {
+        self.faulty = Some(time);
+        self
+    }
+
+    /// Only these faults happen.
+    #[must_use]
+    pub fn only(mut self, faults: impl IntoIterator<Item = Fault>) -> Self {
+        self.only.extend(faults);
+        self
+    }
+
+    /// Writes down what happens.
+    #[must_use]
+    pub const fn trace(mut self, trace: bool) -> Self {
+        self.trace = trace;
+        self
+    }
+}
+
+/// An invariant that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{invariant}: {what}")]
+#[non_exhaustive]
+pub struct Violation {
+    /// Its name.
+    pub invariant: &'static str,
+    /// What was seen.
+    pub what: String,
+}
+
+/// What a run has brought.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Report {
+    /// How many steps it took.
+    pub steps: u64,
+    /// How much time has passed in the world.
+    pub time: Duration,
+    /// Calls by kind.
+    pub calls: BTreeMap<&'static str, u64>,
+    /// How often each fault has happened.
+    pub faults: BTreeMap<Fault, u64>,
+    /// How often each invariant had something to judge.
+    pub judged: BTreeMap<&'static str, u64>,
+    /// How often a status met an attempt in a state, both by name.
+    pub cells: BTreeMap<(String, String), u64>,
+    /// A digest of everything that the scheduler has put out.
+    pub digest: u64,
+    /// What happened, if it was to be written down.
+    pub trace: Vec<String>,
+    /// What must not be.
+    pub violation: Option<Violation>,
+}
+
+/// Runs one seed.
+#[must_use]
+pub fn run(seed: u64, settings: &Settings) -> Report {
+    let mut world = match World::new(seed, settings) {
+        Ok(world) => world,
+        Err(violation) => return Report { violation: Some(violation), ..Report::default() },
+    };
+    let violation = world.run().err();
+    let ledger = world.ledger;
+    Report {
+        steps: world.steps,
+        time: world.now,
+        calls: ledger.calls.into_iter().map(|(kind, count)| (kind.as_str_name(), count)).collect(),
+        faults: world.plan.counts,
+        judged: ledger.judged,
+        cells: ledger.cells.into_iter().map(|((a, b), count)| ((a, b.as_str_name().to_owned()), count)).collect(),
+        digest: world.digest,
+        trace: world.trace.unwrap_or_default(),
+        violation,
+    }
+}
+
+/// What is to happen at some moment.
+#[derive(Debug)]
+enum Happening {
+    /// A request gets to its master.
+    Arrive(u64),
+    /// Something gets to the scheduler.
+    Deliver(u64, Piece),
+    /// A master learns that the other side has closed.
+    Closed(u64),
+    /// A batch is durable.
+    Durable(u64, mesos_core::Persist),
+    /// The scheduler is told about its batch.
+    Told(u64, mesos_core::Ticket, Option<mesos_core::StoreFailure>),
+    /// The scheduler's process starts.
+    Start,
+    Fault(Fault),
+    HealAgent(usize),
+    RestartAgent(usize),
+    RestartMaster(usize),
+    /// From now on nothing goes wrong any more.
+    Calm,
+    /// Now everything must be as wanted.
+    Settled,
+    /// Now nothing may happen any more.
+    Quiet,
+}
+
+struct World {
+    rng: Rng,
+    now: Duration,
+    plan: Plan,
+    queue: BTreeMap<(Duration, u64), Happening>,
+    sequence: u64,
+    steps: u64,
+    cluster: Cluster,
+    masters: usize,
+    gone: BTreeSet<usize>,
+    engine: Option<Engine>,
+    process: u64,
+    deadline: Option<Duration>,
+    exchanges: BTreeMap<u64, Exchange>,
+    /// By process and number.
+    by_engine: BTreeMap<(u64, mesos_core::ExchangeId), u64>,
+    next_exchange: u64,
+    disk: Disk,
+    /// A batch without answer.
+    writing: bool,
+    users: Users,
+    ledger: Ledger,
+    /// Draws the seeds of engines.
+    config: scheduler::Make,
+    /// How far the wall clock of the scheduler is off, in seconds.
+    skew: i64,
+    calm: bool,
+    over: bool,
+    changed: bool,
+    digest: u64,
+    trace: Option<Vec<String>>,
+}
+
+type Step = Result<(), Violation>;
+
+fn violation<T>(invariant: &'static str, what: impl Into<String>) -> Result<T, Violation> {
+    Err(Violation { invariant, what: what.into() })
+}
+
+impl World {
+    fn new(seed: u64, settings: &Settings) -> Result<Self, Violation> {
+        let mut rng = Rng::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x5eed);
+        let mut plan = Plan::draw(&mut rng, &settings.only);
+        let masters = 1 + rng.below(3) as usize;
+        let agents = (0..2 + rng.below(5)).map(|n| {
+            AgentOptions::default()
+                .hostname(format!("h{n}"))
+                .resources("cpus:8;mem:2000;disk:1000;ports:[31000-31999]")
+        });
+        let slow_start = plan.strikes(&mut rng, Fault::SlowStart);
+        let options = Options::default()
+            .agents(agents.collect::<Vec<_>>())
+            .masters(masters)
+            .allocation_interval(Duration::from_secs(rng.pick(&[1, 2, 5]).unwrap_or(1)))
+            .launch_delay(if slow_start { Duration::from_secs(60) } else { Duration::from_millis(rng.below(500)) })
+            .election(Duration::from_secs(rng.pick(&[1, 10]).unwrap_or(1)))
+            .scripted(Script::from_task);
+        let authorities: Vec<String> = (0..masters).map(|n| format!("m{n}:5050")).collect();
+        let cluster = Cluster::new(options, authorities.clone(), BEGINNING as f64, rng.next());
+        let cluster = cluster.map_err(|error| Violation { invariant: "setup", what: error.to_string() })?;
+        let users = Users::draw(&mut rng, &mut plan);
+        let config = scheduler::Make::draw(&mut rng, &authorities);
+        let faulty = Duration::from_secs(600 + rng.below(4) * rng.below(3600));
+        let mut world = Self {
+            rng,
+            now: Duration::ZERO,
+            plan,
+            queue: BTreeMap::new(),
+            sequence: 0,
+            steps: 0,
+            cluster,
+            masters,
+            gone: BTreeSet::new(),
+            engine: None,
+            process: 0,
+            deadline: None,
+            exchanges: BTreeMap::new(),
+            by_engine: BTreeMap::new(),
+            next_exchange: 0,
+            disk: Disk::default(),
+            writing: false,
+            users,
+            ledger: Ledger::default(),
+            config,
+            skew: 0,
+            calm: false,
+            over: false,
+            changed: false,
+            digest: 0xcbf2_9ce4_8422_2325,
+            trace: settings.trace.then(Vec::new),
+        };
+        let faulty = settings.faulty.unwrap_or(faulty);
+        world.at(Duration::ZERO, Happening::Start);
+        for fault in world.plan.timed() {
+            world.again(fault);
+        }
+        world.at(faulty, Happening::Calm);
+        world.at(faulty + SETTLED, Happening::Settled);
+        world.at(faulty + QUIET, Happening::Quiet);
+        Ok(world)
+    }
+
+    /// Something is to happen at this moment.
+    fn at(&mut self, at: Duration, what: Happening) {
+        self.sequence += 1;
+        self.queue.insert((at.max(self.now), self.sequence), what);
+    }
+
+    fn after(&mut self, wait: Duration, what: Happening) {
+        self.at(self.now + wait, what);
+    }
+
+    fn again(&mut self, fault: Fault) {
+        if let Some(wait) = self.plan.next(&mut self.rng, fault) {
+            self.after(wait, Happening::Fault(fault));
+        }
+    }
+
+    fn note(&mut self, what: impl FnOnce() -> String) {
+        let now = self.now;
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{:>12.6} {}", now.as_secs_f64(), what()));
+        }
+    }
+
+    fn hash(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.digest = (self.digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn run(&mut self) -> Step {
+        while !self.over {
+            self.steps += 1;
+            if self.steps > STEPS {
+                return violation("I20", format!("still busy after {STEPS} steps, at {:?}", self.now));
+            }
+            self.step()?;
+            self.judge()?;
+        }
+        Ok(())
+    }
+
+    /// The next thing that happens, in the order of time.
+    fn step(&mut self) -> Step {
+        let queued = self.queue.first_key_value().map(|((at, _), _)| *at);
+        let cluster = self.cluster.next_deadline();
+        let times = [queued, cluster, self.deadline];
+        let Some(next) = times.into_iter().flatten().min() else { return violation("I20", "nothing ever happens") };
+        self.now = self.now.max(next);
+        if queued.is_some_and(|at| at <= self.now) {
+            if let Some((_, what)) = self.queue.pop_first() {
+                self.cluster.advance(self.now);
+                self.happens(what)?;
+            }
+            return self.drain_cluster();
+        }
+        if cluster.is_some_and(|at| at <= self.now) {
+            self.cluster.advance(self.now);
+            return self.drain_cluster();
+        }
+        self.feed(mesos_core::Input::Timeout)
+    }
+
+    fn happens(&mut self, what: Happening) -> Step {
+        match what {
+            Happening::Arrive(exchange) => self.arrive(exchange),
+            Happening::Deliver(exchange, piece) => self.deliver(exchange, piece),
+            Happening::Closed(exchange) => {
+                self.server_closed(exchange);
+                Ok(())
+            }
+            Happening::Durable(process, batch) => self.durable(process, &batch),
+            Happening::Told(process, ticket, failure) => self.told(process, ticket, failure),
+            Happening::Start => self.start(),
+            Happening::Fault(fault) => {
+                self.again(fault);
+                if self.calm { Ok(()) } else { self.fault(fault) }
+            }
+            Happening::HealAgent(index) => {
+                self.note(|| format!("agent {index} is healed"));
+                if !self.gone.contains(&index) {
+                    self.cluster.heal_agent(index);
+                }
+                Ok(())
+            }
+            Happening::RestartAgent(index) => {
+                self.note(|| format!("agent {index} is started"));
+                if !self.gone.contains(&index) {
+                    self.cluster.restart_agent(index);
+                }
+                Ok(())
+            }
+            Happening::RestartMaster(index) => {
+                self.note(|| format!("master {index} is started"));
+                self.cluster.restart_master(index);
+                Ok(())
+            }
+            Happening::Calm => self.mend(),
+            Happening::Settled => self.settled(),
+            Happening::Quiet => {
+                self.over = true;
+                self.settled()?;
+                self.quiet()
+            }
+        }
+    }
+
+    /// The invariants, after each step.
+    fn judge(&mut self) -> Step {
+        let hindered = self.exchanges.values().any(|exchange| {
+            exchange.process == self.process && exchange.client_open && exchange.lane == mesos_core::Lane::Ordered
+        });
+        let idle = !hindered && self.engine.is_some() && self.ledger.session.is_some();
+        self.ledger.check(self.now, idle, &self.disk)?;
+        if std::mem::take(&mut self.changed) {
+            self.ledger.slots(&self.disk)?;
+        }
+        self.ledger.truth(&self.cluster, &self.disk, &self.users.strict)?;
+        self.same()
+    }
+
+    /// I18: what the engine knows is what the store holds, once nothing is being written.
+    fn same(&mut self) -> Step {
+        let Some(engine) = self.engine.as_ref().filter(|_| !self.writing && !self.ledger.terminal) else { return Ok(()) };
+        if !self.steps.is_multiple_of(8) {
+            return Ok(());
+        }
+        *self.ledger.judged.entry("I18").or_default() += 1;
+        use mesos_core::engine::State as A;
+        use mesos_proto::store::instance::State as B;
+        let mut count = 0;
+        for task in engine.tasks() {
+            count += 1;
+            let kept = self.disk.instances.get(&task.task_id).map(|kept| kept.record.state());
+            let same = match (task.state, kept) {
+                (A::Prepared | A::Launching, Some(B::Prepared | B::Launching))
+                | (A::Staged, Some(B::Staged))
+                | (A::Running, Some(B::Running))
+                | (A::Unreachable, Some(B::Unreachable))
+                | (A::Doubtful, Some(B::Doubtful))
+                | (A::Killing(_), Some(B::Killing)) => true,
+                _ => false,
+            };
+            if !same {
+                return violation("I18", format!("{} is {:?}, and {kept:?} in the store", task.task_id, task.state));
+            }
+        }
+        if count != self.disk.instances.len() {
+            return violation("I18", format!("{count} tasks, and {} in the store", self.disk.instances.len()));
+        }
+        Ok(())
+    }
+
+    /// L1: what is wanted is there.
+    fn settled(&mut self) -> Step {
+        let Some(engine) = &self.engine else { return violation("L1", "no engine") };
+        let waiting: Vec<_> = engine.specs().filter(|spec| !spec.satisfied).collect();
+        if let Some(spec) = waiting.first() {
+            let tasks: Vec<_> = engine.tasks().filter(|task| task.spec == spec.name).collect();
+            let tasks: Vec<String> = tasks.iter().map(|task| format!("{task} {:?} ready {}", task.state, task.ready)).collect();
+            return violation("L1", format!("{spec:?} has {tasks:?}"));
+        }
+        if engine.specs().map(|spec| spec.name).collect::<BTreeSet<_>>() != self.users.wishes.keys().cloned().collect() {
+            return violation("L1", "specs that nobody wants, or too few");
+        }
+        *self.ledger.judged.entry("L1").or_default() += 1;
+        Ok(())
+    }
+
+    /// L2, L3, L6: nothing runs that nobody wants, everything is acknowledged, and nothing is said any more.
+    fn quiet(&mut self) -> Step {
+        let Some(engine) = &self.engine else { return violation("L1", "no engine") };
+        let wanted: BTreeSet<String> = engine.tasks().map(|task| task.task_id).collect();
+        let mut running = BTreeSet::new();
+        for agent in &self.cluster.agents {
+            for ((framework, id), task) in &agent.tasks {
+                if task.unacknowledged().is_some() {
+                    return violation("L3", format!("an update of {id} is not acknowledged"));
+                }
+                if agent::is_terminal(task.state) {
+                    continue;
+                }
+                if *framework == self.ledger.framework {
+                    running.insert(id.clone());
+                } else {
+                    return violation("L2", format!("{id} of the former framework {framework} runs"));
+                }
+            }
+        }
+        if let Some(id) = running.difference(&wanted).next() {
+            return violation("L2", format!("{id} runs, and nobody wants it"));
+        }
+        if let Some(id) = wanted.difference(&running).next() {
+            return violation("L2", format!("{id} is believed to run, and doesn't"));
+        }
+        let late = self.now.saturating_sub(Duration::from_secs(600));
+        let latest = self.ledger.offered_at.max(self.ledger.busy_at);
+        if latest > late && self.users.wishes.values().all(|wish| !wish.is_job()) {
+            return violation("L6", format!("there are offers or calls as late as {latest:?}"));
+        }
+        for invariant in ["L2", "L3", "L6"] {
+            *self.ledger.judged.entry(invariant).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    fn a_task(&mut self) -> Option<crate::TaskName> {
+        let tasks: Vec<_> = (0..self.cluster.agents.len()).flat_map(|agent| self.cluster.tasks(agent)).collect();
+        tasks.get(self.rng.below(tasks.len() as u64) as usize).cloned()
+    }
+
+    fn end_a_task(&mut self) {
+        let status = i32::from(self.rng.chance(0.8));
+        if let Some(task) = self.a_task() {
+            self.note(|| format!("{} exits with {status}", task.task));
+            self.cluster.ended(&task, &Exit::Status(status));
+        }
+    }
+}

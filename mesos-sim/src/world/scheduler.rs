@@ -1,0 +1,589 @@
+//! The scheduler under test and what lies between it and the masters: its process, its connections, its store.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use mesos_core::engine::{Config, Engine, Event, OnRemoved, Removal};
+use mesos_core::scheduler::{self, FatalReason, Framework};
+use mesos_core::{Codec, Failure, FailureKind, Head, Input, Instant, Lane, Machine, Output, Persist, Sent};
+use mesos_core::{StoreFailure, Ticket, UnixTime};
+use mesos_proto::v1::scheduler as proto;
+
+use super::fault::Fault;
+use super::net::{Exchange, Piece};
+use super::{BEGINNING, Happening, Step, World, violation};
+use crate::http::Codec as Wire;
+use crate::rng::Rng;
+use crate::{ExchangeId, Request, Response, codec};
+
+/// How schedulers are made.
+#[derive(Debug)]
+pub(super) struct Make {
+    masters: Vec<String>,
+    wire: Codec,
+    on_removed: OnRemoved,
+    /// Whether specs are given at each start; else only the store knows them.
+    given: bool,
+}
+
+impl Make {
+    pub(super) fn draw(rng: &mut Rng, masters: &[String]) -> Self {
+        Self {
+            masters: masters.to_vec(),
+            wire: if rng.chance(0.2) { Codec::Json } else { Codec::Protobuf },
+            on_removed: if rng.chance(0.5) { OnRemoved::FreshId } else { OnRemoved::Stop },
+            given: rng.chance(0.7),
+        }
+    }
+
+    const fn wire(&self) -> Wire {
+        match self.wire {
+            Codec::Json => Wire::Json,
+            _ => Wire::Protobuf,
+        }
+    }
+}
+
+impl World {
+    pub(super) fn wall(&self) -> UnixTime {
+        let beginning = Duration::from_secs(BEGINNING.saturating_add_signed(self.skew));
+        UnixTime::from_epoch(beginning + self.now)
+    }
+
+    const fn instant(&self) -> Instant {
+        Instant::from_origin(self.now)
+    }
+
+    /// A new process takes over from the store.
+    pub(super) fn start(&mut self) -> Step {
+        if self.engine.is_some() {
+            return Ok(());
+        }
+        self.process += 1;
+        self.disk.fenced = false;
+        let first = self.disk.records.is_empty();
+        let client = scheduler::Config::new(Framework::new("sim").roles(["a", "b"]), &self.config.masters);
+        let client = client.map_err(|error| super::Violation { invariant: "setup", what: error.to_string() })?;
+        let (given, removal) = match self.config.given || first {
+            true => (self.users.specs(), Removal::Auto),
+            false => (Vec::new(), Removal::Keep),
+        };
+        let config = Config::new(client.codec(self.config.wire)).on_removed(self.config.on_removed).removal(removal);
+        let records: Vec<_> = self.disk.records.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        let seed = self.rng.next();
+        self.note(|| format!("== the scheduler starts with {} records ==", records.len()));
+        match Engine::new(config, given, records, seed) {
+            Ok(engine) => self.engine = Some(engine),
+            Err(error) => return violation("L7", format!("no recovery: {error}")),
+        }
+        self.ledger.lost();
+        self.ledger.commanded();
+        self.ledger.terminal = false;
+        self.writing = false;
+        let wall = self.wall();
+        self.feed(Input::Wall(wall))?;
+        self.feed(Input::Timeout)?;
+        if self.calm { self.rest() } else { Ok(()) }
+    }
+
+    /// The process dies, with all its connections; a batch under way is durable or not.
+    pub(super) fn crash(&mut self) {
+        if self.engine.take().is_none() {
+            return;
+        }
+        self.note(|| "== the scheduler dies ==".into());
+        self.deadline = None;
+        self.ledger.lost();
+        let mine = |exchange: &Exchange, process| exchange.process == process && exchange.client_open;
+        let open: Vec<u64> =
+            self.exchanges.iter().filter(|(_, e)| mine(e, self.process)).map(|(id, _)| *id).collect();
+        for id in open {
+            self.client_closes(id);
+        }
+        let keys: Vec<_> = self.queue.iter().filter(|(_, what)| matches!(what, Happening::Durable(..))).map(|(key, _)| *key).collect();
+        for key in keys {
+            if let Some(Happening::Durable(process, batch)) = self.queue.remove(&key) {
+                if self.rng.chance(0.5) {
+                    self.at(self.now, Happening::Durable(process, batch));
+                }
+            }
+        }
+        let long = self.plan.strikes(&mut self.rng, Fault::LongDead);
+        let most = Duration::from_secs(if long { 3000 } else { 20 });
+        let wait = self.rng.time(Duration::from_millis(10), most);
+        self.after(if self.calm { Duration::from_secs(1) } else { wait }, Happening::Start);
+    }
+
+    /// Gives the engine an input, and does what it says.
+    pub(super) fn feed(&mut self, input: Input<'_>) -> Step {
+        let now = self.instant();
+        if let Some(engine) = &mut self.engine {
+            engine.handle_input(now, input);
+        }
+        self.drain()
+    }
+
+    fn drain(&mut self) -> Step {
+        loop {
+            let Some(engine) = &mut self.engine else { return Ok(()) };
+            let output = engine.poll_output();
+            if !matches!(output, Output::Timeout(_)) && self.plan.strikes(&mut self.rng, Fault::CrashStep) {
+                self.crash();
+                return Ok(());
+            }
+            match output {
+                Output::Request(request) => self.request(&request)?,
+                Output::Abort(id) => {
+                    if let Some(&exchange) = self.by_engine.get(&(self.process, id)) {
+                        self.client_closes(exchange);
+                    }
+                }
+                Output::Persist(batch) => self.persist(batch)?,
+                Output::Event(event) => self.tell(&event),
+                Output::Timeout(deadline) => {
+                    self.deadline = deadline.map(|deadline| deadline.at.since_origin());
+                    if self.deadline.is_some_and(|at| at <= self.now) {
+                        // It is for the engine to make progress; should it not, the limit of steps ends this.
+                        self.deadline = Some(self.now);
+                    }
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, event: &Event) {
+        self.note(|| format!("   {event:?}"));
+        self.hash(format!("{event:?}").as_bytes());
+        let wait = Duration::from_secs(10);
+        match event {
+            Event::Fatal(reason) => {
+                self.ledger.terminal = true;
+                if matches!(reason, FatalReason::Removed) {
+                    // Somebody clears up, and makes a new framework.
+                    self.disk.wipe();
+                    self.ledger.tasks.values_mut().for_each(|task| task.released = true);
+                    self.ledger.framework.clear();
+                }
+            }
+            Event::Fenced(_) | Event::StoreRefused(_) | Event::Stopped { .. } => self.ledger.terminal = true,
+            Event::FrameworkRemoved { .. } => self.ledger.framework.clear(),
+            _ => {}
+        }
+        if self.ledger.terminal {
+            // What follows must stay silent; then somebody starts it anew.
+            self.after(wait, Happening::Fault(Fault::Crash));
+        }
+    }
+
+    // The store.
+
+    fn persist(&mut self, batch: Persist) -> Step {
+        if self.writing {
+            return violation("I4", "two batches at a time");
+        }
+        self.writing = true;
+        for op in batch.ops() {
+            self.hash(op.key().as_str().as_bytes());
+            if let mesos_core::StoreOp::Put { value, .. } = op {
+                self.hash(value);
+            }
+        }
+        self.note(|| {
+            let change = |op: &mesos_core::StoreOp| match op {
+                mesos_core::StoreOp::Put { key, .. } => format!("{key}"),
+                mesos_core::StoreOp::Delete { key } => format!("-{key}"),
+            };
+            format!("   write {}", batch.ops().iter().map(change).collect::<Vec<_>>().join(" "))
+        });
+        let (process, ticket) = (self.process, batch.ticket());
+        let slow = self.plan.strikes(&mut self.rng, Fault::StoreSlow);
+        let most = Duration::from_millis(if slow { 8000 } else { 5 });
+        let (takes, answer) = (self.rng.time(Duration::from_micros(100), most), Duration::from_micros(self.rng.below(500)));
+        let unavailable = || Some(StoreFailure::Unavailable("simulated".into()));
+        if self.disk.fenced {
+            self.after(takes, Happening::Told(process, ticket, Some(StoreFailure::Fenced("simulated".into()))));
+        } else if self.disk.down_until > self.now {
+            let hangs = self.rng.chance(0.3);
+            let at = if hangs { self.disk.down_until } else { self.now + takes };
+            if self.rng.chance(0.2) {
+                self.at(at, Happening::Durable(process, batch));
+            }
+            self.at(at + answer, Happening::Told(process, ticket, unavailable()));
+        } else {
+            let mute = self.plan.strikes(&mut self.rng, Fault::StoreMute);
+            self.after(takes, Happening::Durable(process, batch));
+            self.after(takes + answer, Happening::Told(process, ticket, if mute { unavailable() } else { None }));
+        }
+        Ok(())
+    }
+
+    pub(super) fn durable(&mut self, process: u64, batch: &Persist) -> Step {
+        if process != self.process {
+            return Ok(());
+        }
+        self.changed = true;
+        self.disk.apply(batch).or_else(|why| violation("I4", why))
+    }
+
+    pub(super) fn told(&mut self, process: u64, ticket: Ticket, failure: Option<StoreFailure>) -> Step {
+        if process != self.process || self.engine.is_none() {
+            return Ok(());
+        }
+        self.writing = false;
+        match failure {
+            None => self.feed(Input::Persisted { ticket }),
+            Some(failure) => self.feed(Input::PersistFailed { ticket, failure }),
+        }
+    }
+
+    // The network.
+
+    fn request(&mut self, request: &mesos_core::Request) -> Step {
+        let call: proto::Call = match codec::decode(self.config.wire(), request.body()) {
+            Ok(call) => call,
+            Err(why) => return violation("I2", why),
+        };
+        let header = |name: &str| {
+            let found = request.headers().iter().find(|header| header.name().eq_ignore_ascii_case(name));
+            found.map(|header| header.value().to_owned())
+        };
+        self.hash(request.body());
+        self.note(|| format!("-> {}", brief(&call)));
+        self.ledger.leaves(self.now, &call, header("mesos-stream-id").as_deref(), &self.disk)?;
+        let authority = request.endpoint().authority();
+        let master = self.config.masters.iter().position(|master| *master == authority).unwrap_or_default();
+        let headers = request.headers().iter().map(|header| (header.name().to_owned(), header.value().to_owned()));
+        let wire = Request {
+            method: request.method().as_str().into(),
+            path: request.path().into(),
+            headers: headers.collect(),
+            body: request.body().clone(),
+        };
+        self.next_exchange += 1;
+        let number = self.next_exchange;
+        let delayed = self.plan.strikes(&mut self.rng, Fault::Delay);
+        let most = Duration::from_millis(if delayed { 30_000 } else { 20 });
+        let latency = self.rng.time(Duration::from_micros(200), most);
+        let half_open = self.plan.strikes(&mut self.rng, Fault::HalfOpen);
+        let exchange = Exchange {
+            process: self.process,
+            id: request.id(),
+            lane: request.lane(),
+            master,
+            request: Some(wire),
+            client_open: true,
+            server_open: false,
+            mute: false,
+            half_open,
+            last: self.now,
+            latency: latency.min(Duration::from_millis(20)),
+            records: Default::default(),
+        };
+        self.exchanges.insert(number, exchange);
+        self.by_engine.insert((self.process, request.id()), number);
+        let broken = |kind, sent| Piece::Broken(Failure::new(kind, sent, "simulated"));
+        if self.plan.strikes(&mut self.rng, Fault::CutBefore) {
+            self.lose(number);
+            self.after(latency, Happening::Deliver(number, broken(FailureKind::Connect, Sent::No)));
+        } else if self.plan.strikes(&mut self.rng, Fault::CutWithin) {
+            self.lose(number);
+            self.after(latency, Happening::Deliver(number, broken(FailureKind::Io, Sent::Maybe)));
+        } else if self.plan.strikes(&mut self.rng, Fault::Linger) {
+            self.mute(number);
+            self.after(latency, Happening::Deliver(number, broken(FailureKind::Io, Sent::Maybe)));
+            let late = self.rng.time(Duration::from_millis(10), Duration::from_secs(200));
+            self.after(latency + late, Happening::Arrive(number));
+        } else if self.plan.strikes(&mut self.rng, Fault::CutAfter) {
+            self.mute(number);
+            self.after(latency, Happening::Arrive(number));
+            self.after(latency * 2, Happening::Deliver(number, broken(FailureKind::Io, Sent::Maybe)));
+        } else {
+            if self.plan.strikes(&mut self.rng, Fault::Silence) {
+                self.mute(number);
+            }
+            self.after(latency, Happening::Arrive(number));
+        }
+        Ok(())
+    }
+
+    /// A request never gets to its master.
+    fn lose(&mut self, number: u64) {
+        if let Some(exchange) = self.exchanges.get_mut(&number) {
+            exchange.request = None;
+        }
+    }
+
+    fn mute(&mut self, number: u64) {
+        if let Some(exchange) = self.exchanges.get_mut(&number) {
+            exchange.mute = true;
+        }
+    }
+
+    pub(super) fn arrive(&mut self, number: u64) -> Step {
+        let Some(exchange) = self.exchanges.get_mut(&number) else { return Ok(()) };
+        let Some(request) = exchange.request.take() else { return Ok(()) };
+        exchange.server_open = true;
+        let (master, open, lane) = (exchange.master, exchange.client_open, exchange.lane);
+        if lane == Lane::Ordered && self.plan.strikes(&mut self.rng, Fault::RescindRace) {
+            self.cluster.rescind_all();
+        }
+        self.note(|| format!("<> request {number} gets to master {master}"));
+        self.cluster.request(master, ExchangeId(number), &request);
+        if !open {
+            self.close_later(number);
+        }
+        self.drain_cluster()
+    }
+
+    /// The scheduler's side of a connection is closed, or its process dead.
+    pub(super) fn client_closes(&mut self, number: u64) {
+        let Some(exchange) = self.exchanges.get_mut(&number) else { return };
+        exchange.client_open = false;
+        let (id, process, server_open, lane) =
+            (exchange.id, exchange.process, exchange.server_open, exchange.lane);
+        self.by_engine.remove(&(process, id));
+        if lane == Lane::Subscription && process == self.process {
+            self.ledger.lost_stream(number);
+        }
+        if server_open {
+            self.close_later(number);
+        } else if !self.plan.strikes(&mut self.rng, Fault::Linger) && self.rng.chance(0.5) {
+            // It has not left.
+            self.lose(number);
+        }
+    }
+
+    /// The master is told that nobody listens any more, in time.
+    fn close_later(&mut self, number: u64) {
+        let half_open = self.exchanges.get(&number).is_some_and(|exchange| exchange.half_open);
+        let wait = match half_open && !self.calm {
+            true => self.rng.time(Duration::from_secs(10), Duration::from_secs(1000)),
+            false => Duration::from_millis(self.rng.below(20)),
+        };
+        self.after(wait, Happening::Closed(number));
+    }
+
+    pub(super) fn server_closed(&mut self, number: u64) {
+        if self.exchanges.remove(&number).is_some_and(|exchange| exchange.server_open) {
+            self.cluster.closed(ExchangeId(number));
+        }
+    }
+
+    /// What the masters say goes on its way.
+    pub(super) fn drain_cluster(&mut self) -> Step {
+        while let Some(output) = self.cluster.poll_output() {
+            match output {
+                crate::Output::Respond(id, response) => self.respond(id.0, &response),
+                crate::Output::Stream(id, record) => self.stream(id.0, record),
+                crate::Output::End(id) => {
+                    self.send(id.0, Piece::End);
+                    self.server_ends(id.0);
+                }
+                crate::Output::Cut(id) => {
+                    let failure = Failure::new(FailureKind::Io, Sent::Maybe, "the master is gone");
+                    self.send(id.0, Piece::Broken(failure));
+                    self.server_ends(id.0);
+                }
+                crate::Output::MasterDown { master, aborted: Some(why) } => {
+                    return violation("I13", format!("master {master} has aborted: {why}"));
+                }
+                crate::Output::MasterDown { .. } | crate::Output::Start { .. } | crate::Output::Stop { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn server_ends(&mut self, number: u64) {
+        if let Some(exchange) = self.exchanges.get_mut(&number) {
+            exchange.server_open = false;
+        }
+    }
+
+    fn respond(&mut self, number: u64, response: &Response) {
+        let mut head = Head::new(response.status);
+        for (name, value) in &response.headers {
+            head = head.header(name, value.as_bytes());
+        }
+        if let Some((_, stream)) = response.headers.iter().find(|(name, _)| *name == "Mesos-Stream-Id") {
+            self.ledger.streams.insert(number, stream.clone());
+        }
+        self.send(number, Piece::Head(head));
+        if let Some(body) = &response.body {
+            if !body.is_empty() {
+                self.send(number, Piece::Body(body.clone()));
+            }
+            self.send(number, Piece::End);
+            self.server_ends(number);
+        }
+    }
+
+    fn stream(&mut self, number: u64, record: Bytes) {
+        let rechunk = self.plan.strikes(&mut self.rng, Fault::Rechunk);
+        let Some(exchange) = self.exchanges.get_mut(&number) else { return };
+        exchange.records.push_back((record.len(), record.clone()));
+        let mut rest = record;
+        while !rest.is_empty() {
+            let some = if rechunk { 1 + self.rng.below(rest.len() as u64) as usize } else { rest.len() };
+            let piece = rest.split_to(some);
+            self.send(number, Piece::Body(piece));
+        }
+    }
+
+    /// A piece goes on its way to the scheduler, behind those that are on it already.
+    fn send(&mut self, number: u64, piece: Piece) {
+        let delayed = self.plan.strikes(&mut self.rng, Fault::Delay);
+        let extra = if delayed { self.rng.time(Duration::from_millis(10), Duration::from_secs(40)) } else { Duration::ZERO };
+        let Some(exchange) = self.exchanges.get_mut(&number) else { return };
+        if exchange.mute {
+            return;
+        }
+        let at = (self.now + exchange.latency + extra).max(exchange.last);
+        exchange.last = at;
+        self.at(at, Happening::Deliver(number, piece));
+    }
+
+    pub(super) fn deliver(&mut self, number: u64, piece: Piece) -> Step {
+        let Some(exchange) = self.exchanges.get_mut(&number) else { return Ok(()) };
+        if !exchange.client_open || exchange.process != self.process || self.engine.is_none() {
+            return Ok(());
+        }
+        let (id, lane) = (exchange.id, exchange.lane);
+        match piece {
+            Piece::Head(head) => self.feed(Input::Head { id, head }),
+            Piece::Body(data) => {
+                let complete = exchange.arrived(data.len());
+                for record in complete {
+                    self.heard(number, &record)?;
+                }
+                self.feed(Input::Body { id, data: &data })
+            }
+            Piece::End => {
+                self.client_over(number, lane);
+                self.feed(Input::End { id })
+            }
+            Piece::Broken(failure) => {
+                self.client_over(number, lane);
+                self.feed(Input::Failed { id, failure })
+            }
+        }
+    }
+
+    /// The scheduler learns that a connection is over.
+    fn client_over(&mut self, number: u64, lane: Lane) {
+        if lane == Lane::Subscription {
+            self.ledger.lost_stream(number);
+        }
+        let Some(exchange) = self.exchanges.get_mut(&number) else { return };
+        exchange.client_open = false;
+        let key = (exchange.process, exchange.id);
+        let (server_open, waits) = (exchange.server_open, exchange.request.is_some());
+        self.by_engine.remove(&key);
+        if server_open {
+            self.close_later(number);
+        } else if !waits {
+            self.exchanges.remove(&number);
+        }
+    }
+
+    fn heard(&mut self, number: u64, record: &Bytes) -> Step {
+        let start = record.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let event: proto::Event = match codec::decode(self.config.wire(), &record.slice(start..)) {
+            Ok(event) => event,
+            Err(why) => return violation("setup", why),
+        };
+        let state = event.update.as_ref().and_then(|update| {
+            let task = self.engine.as_ref()?.find_task(&update.status.task_id.value);
+            let ghost = || self.disk.ghosts.contains(&update.status.task_id.value).then(|| "Ghost".to_owned());
+            task.map(|task| format!("{:?}", task.state)).or_else(ghost)
+        });
+        self.note(|| format!("<- {}", brief_event(&event)));
+        self.ledger.heard(self.now, number, &event, state);
+        Ok(())
+    }
+
+    /// The stream of events breaks: for both sides, or only one of them notices.
+    pub(super) fn cut_stream(&mut self) {
+        let stream = self.exchanges.iter().find(|(_, exchange)| {
+            exchange.lane == Lane::Subscription && exchange.server_open && exchange.process == self.process
+        });
+        let Some(number) = stream.map(|(number, _)| *number) else { return };
+        let way = self.rng.below(3);
+        self.note(|| format!("the stream of events breaks, way {way}"));
+        if let Some(exchange) = self.exchanges.get_mut(&number) {
+            exchange.mute = true;
+            exchange.half_open = way == 1;
+        }
+        if way < 2 {
+            let failure = Failure::new(FailureKind::Io, Sent::Maybe, "simulated");
+            self.after(Duration::from_millis(1), Happening::Deliver(number, Piece::Broken(failure)));
+        } else if self.rng.chance(0.5) {
+            self.after(Duration::from_millis(1), Happening::Closed(number));
+        }
+    }
+
+    /// Connections that broke unnoticed are found now.
+    pub(super) fn mend_network(&mut self) {
+        let dead: Vec<u64> = self.exchanges.iter().filter(|(_, e)| !e.client_open && e.server_open).map(|(id, _)| *id).collect();
+        for number in dead {
+            self.after(Duration::from_millis(1), Happening::Closed(number));
+        }
+    }
+
+    /// A user says something.
+    pub(super) fn command(&mut self, fault: Fault) -> Step {
+        // It acts at the present time.
+        self.feed(Input::Timeout)?;
+        let Some(engine) = self.engine.as_mut().filter(|_| !self.ledger.terminal) else { return Ok(()) };
+        let what = self.users.act(fault, engine, &mut self.ledger, &mut self.rng, &mut self.plan);
+        self.note(|| format!("!! {what}"));
+        self.drain()
+    }
+}
+
+/// A call in a line.
+fn brief(call: &proto::Call) -> String {
+    let kind = call.r#type().as_str_name();
+    let ids = |ids: Vec<&str>| ids.join(" ");
+    match (&call.accept, &call.kill, &call.acknowledge, &call.reconcile, &call.decline) {
+        (Some(accept), ..) => {
+            let tasks = accept.operations.iter().filter_map(|operation| operation.launch.as_ref());
+            let tasks = tasks.flat_map(|launch| &launch.task_infos).map(|task| task.task_id.value.as_str()).collect();
+            format!("{kind} {} for {}", ids(accept.offer_ids.iter().map(|id| id.value.as_str()).collect()), ids(tasks))
+        }
+        (_, Some(kill), ..) => format!("{kind} {}", kill.task_id.value),
+        (_, _, Some(acknowledge), ..) => format!("{kind} {}", acknowledge.task_id.value),
+        (_, _, _, Some(reconcile), _) => {
+            format!("{kind} {}", ids(reconcile.tasks.iter().map(|task| task.task_id.value.as_str()).collect()))
+        }
+        (.., Some(decline)) => {
+            let refuse = decline.filters.as_ref().and_then(|filters| filters.refuse_seconds);
+            format!("{kind} {} for {refuse:?} s", ids(decline.offer_ids.iter().map(|id| id.value.as_str()).collect()))
+        }
+        _ => match (&call.revive, &call.suppress) {
+            (Some(revive), _) => format!("{kind} {}", revive.roles.join(" ")),
+            (_, Some(suppress)) => format!("{kind} {}", suppress.roles.join(" ")),
+            _ => kind.to_owned(),
+        },
+    }
+}
+
+/// An event in a line.
+fn brief_event(event: &proto::Event) -> String {
+    let kind = event.r#type().as_str_name();
+    if let Some(update) = &event.update {
+        let (status, reason) = (&update.status, update.status.reason.map(|_| update.status.reason()));
+        let uuid = if status.uuid.is_some() { "" } else { ", no uuid" };
+        return format!("{kind} {} {} {reason:?}{uuid}", status.task_id.value, status.state().as_str_name());
+    }
+    if let Some(offers) = &event.offers {
+        let ids: Vec<String> = offers.offers.iter().map(|o| format!("{}@{}", o.id.value, o.hostname)).collect();
+        return format!("{kind} {}", ids.join(" "));
+    }
+    match (&event.rescind, &event.failure, &event.error) {
+        (Some(rescind), ..) => format!("{kind} {}", rescind.offer_id.value),
+        (_, Some(failure), _) => format!("{kind} {failure:?}"),
+        (_, _, Some(error)) => format!("{kind} {}", error.message),
+        _ => kind.to_owned(),
+    }
+}

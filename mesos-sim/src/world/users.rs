@@ -1,0 +1,225 @@
+//! What users want: specs, and changes to them at random.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use mesos_core::Resources;
+use mesos_core::engine::{Amount, Duplicates, Engine, Field, OnReturn, TaskSpec};
+
+use super::fault::{Fault, Plan};
+use super::ledger::Ledger;
+use crate::rng::Rng;
+
+/// A spec as the user sees it.
+#[derive(Clone, Debug)]
+pub(super) struct Wish {
+    name: String,
+    instances: u32,
+    /// Changes with each change of the launch part.
+    version: u32,
+    job: bool,
+    strict: bool,
+    /// Fails again and again.
+    loops: Option<u64>,
+    unique: bool,
+    role: String,
+    surge: u32,
+    unavailable: u32,
+    on_return: OnReturn,
+    inactive_after: u64,
+    priority: i32,
+}
+
+impl Wish {
+    fn draw(name: &str, rng: &mut Rng, plan: &mut Plan) -> Self {
+        Self {
+            name: name.to_owned(),
+            instances: 1 + rng.below(4) as u32,
+            version: 0,
+            job: rng.chance(0.15),
+            strict: rng.chance(0.3),
+            loops: plan.strikes(rng, Fault::TaskLoops).then(|| rng.below(400)),
+            unique: rng.chance(0.15),
+            role: rng.pick(&["a", "b"]).unwrap_or_default().to_owned(),
+            surge: rng.below(3) as u32,
+            unavailable: rng.below(3) as u32,
+            on_return: rng
+                .pick(&[OnReturn::PreferReady, OnReturn::Oldest, OnReturn::Youngest, OnReturn::PreferNew])
+                .unwrap_or(OnReturn::PreferReady),
+            inactive_after: rng.pick(&[0, 0, 30, 400]).unwrap_or_default(),
+            priority: rng.below(2) as i32,
+        }
+    }
+
+    pub(super) const fn is_job(&self) -> bool {
+        self.job
+    }
+
+    pub(super) fn spec(&self) -> TaskSpec {
+        let command = match (self.loops, self.job) {
+            (Some(seconds), _) => format!("sleep {seconds}; exit 1"),
+            (None, true) => "sleep 200".to_owned(),
+            (None, false) => "sleep infinity".to_owned(),
+        };
+        let mut spec = TaskSpec::new(&self.name)
+            .command(command)
+            .resources(Resources::new().cpus(0.3).mem(32.0).ports(1))
+            .env("VERSION", self.version.to_string())
+            .instances(self.instances)
+            .scalable(true)
+            .role(&self.role)
+            .priority(self.priority)
+            .on_return(self.on_return)
+            .unreachable(Duration::from_secs(self.inactive_after), Duration::from_secs(600))
+            .max_surge(Amount::Count(self.surge))
+            .max_unavailable(Amount::Count(if self.surge == 0 { self.unavailable.max(1) } else { self.unavailable }));
+        if self.job {
+            spec = spec.job();
+        }
+        if self.strict {
+            spec = spec.duplicates(Duplicates::Forbid);
+        }
+        if self.unique {
+            spec = spec.unique(Field::Hostname);
+        }
+        spec
+    }
+}
+
+/// All users' wishes.
+#[derive(Debug, Default)]
+pub(super) struct Users {
+    pub(super) wishes: BTreeMap<String, Wish>,
+    /// Specs of which two tasks of a slot never run together.
+    pub(super) strict: BTreeSet<String>,
+    next: u32,
+}
+
+impl Users {
+    pub(super) fn draw(rng: &mut Rng, plan: &mut Plan) -> Self {
+        let mut users = Self::default();
+        for _ in 0..1 + rng.below(3) {
+            users.add(rng, plan);
+        }
+        users
+    }
+
+    fn add(&mut self, rng: &mut Rng, plan: &mut Plan) -> String {
+        // Names come again.
+        let name = format!("s{}", self.next % 5);
+        self.next += 1;
+        let mut wish = Wish::draw(&name, rng, plan);
+        // Whether duplicates are forbidden is settled with the name: tasks of its past live on.
+        wish.strict = self.next % 3 == 0;
+        if wish.strict {
+            self.strict.insert(name.clone());
+        }
+        self.wishes.insert(name.clone(), wish);
+        name
+    }
+
+    pub(super) fn specs(&self) -> Vec<TaskSpec> {
+        self.wishes.values().map(Wish::spec).collect()
+    }
+
+    /// Does one thing to an engine that runs. Returns what it was.
+    pub(super) fn act(
+        &mut self,
+        fault: Fault,
+        engine: &mut Engine,
+        ledger: &mut Ledger,
+        rng: &mut Rng,
+        plan: &mut Plan,
+    ) -> String {
+        ledger.commanded();
+        let names: Vec<String> = self.wishes.keys().cloned().collect();
+        let name = match names.len() {
+            0 => self.add(rng, plan),
+            some => names.get(rng.below(some as u64) as usize).cloned().unwrap_or_default(),
+        };
+        let index = rng.below(4) as u32;
+        let result = match fault {
+            Fault::Apply => {
+                let name = if rng.chance(0.3) && names.len() < 5 { self.add(rng, plan) } else { name.clone() };
+                let Some(wish) = self.wishes.get_mut(&name) else { return String::new() };
+                match rng.below(5) {
+                    0 => wish.instances = rng.below(6) as u32,
+                    1 => wish.surge = rng.below(3) as u32,
+                    2 => wish.loops = plan.strikes(rng, Fault::TaskLoops).then(|| rng.below(400)),
+                    3 => wish.role = rng.pick(&["a", "b"]).unwrap_or_default().to_owned(),
+                    _ => wish.version += 1,
+                }
+                let spec = wish.spec();
+                self.shrunk(&name, ledger);
+                engine.apply(spec).map(drop)
+            }
+            Fault::Scale => {
+                let instances = rng.below(6) as u32;
+                if let Some(wish) = self.wishes.get_mut(&name) {
+                    wish.instances = instances;
+                }
+                self.shrunk(&name, ledger);
+                engine.scale(&name, instances)
+            }
+            Fault::Restart if rng.chance(0.5) => engine.restart(&name).map(drop),
+            Fault::Restart => engine.restart_instance(&name, index),
+            Fault::Remove => {
+                self.wishes.remove(&name);
+                self.shrunk(&name, ledger);
+                engine.remove(&name)
+            }
+            Fault::Kill => {
+                let tasks: Vec<String> = engine.tasks().map(|task| task.task_id).collect();
+                let task = tasks.get(rng.below(tasks.len() as u64) as usize).cloned().unwrap_or_default();
+                engine.kill(&task)
+            }
+            Fault::Pause if rng.chance(0.5) => engine.pause(&name),
+            Fault::Pause => engine.resume(&name),
+            Fault::Retry if rng.chance(0.5) => engine.retry(&name),
+            Fault::Retry => engine.reset_delay(&name),
+            Fault::DeclareDead => {
+                for task in ledger.tasks.values_mut().filter(|task| task.slot == (name.clone(), index)) {
+                    task.released = true;
+                }
+                engine.declare_dead(&name, index)
+            }
+            _ => Ok(()),
+        };
+        format!("{} {name}: {result:?}", fault.name())
+    }
+
+    /// Slots that are no longer wanted: what runs there may live beside what comes later in the same place.
+    fn shrunk(&self, name: &str, ledger: &mut Ledger) {
+        let instances = self.wishes.get(name).map_or(0, |wish| wish.instances);
+        let there = ledger.tasks.values().filter(|task| task.slot.0 == name && !task.ended).count();
+        if there > instances as usize || instances == 0 {
+            for task in ledger.tasks.values_mut().filter(|task| task.slot.0 == name) {
+                task.released = true;
+            }
+        }
+    }
+
+    /// The users come to rest: what they want from now on can be had.
+    pub(super) fn settle(&mut self, engine: &mut Engine, ledger: &mut Ledger, agents: u32) {
+        ledger.commanded();
+        for wish in self.wishes.values_mut() {
+            if wish.loops.take().is_some() {
+                wish.version += 1;
+            }
+            if wish.unique {
+                wish.instances = wish.instances.min(agents);
+            }
+        }
+        let known: Vec<String> = engine.specs().filter(|spec| !spec.removed).map(|spec| spec.name).collect();
+        for name in known.iter().filter(|name| !self.wishes.contains_key(*name)) {
+            let _ = engine.remove(name);
+            self.shrunk(name, ledger);
+        }
+        for (name, wish) in &self.wishes {
+            self.shrunk(name, ledger);
+            let _ = engine.apply(wish.spec());
+            let _ = engine.resume(name);
+            let _ = engine.retry(name);
+        }
+    }
+}
