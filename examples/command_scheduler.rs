@@ -79,7 +79,7 @@ async fn serve(options: &Options, cluster: &mut Cluster) -> Result<(), Failed> {
     }
     let start = Instant::now();
     let say = |line: &dyn Display| println!("{:7.2} s  {line}", start.elapsed().as_secs_f64());
-    say(&cluster.masters());
+    say(&cluster.about());
     let (mut leaving, mut subscribed, mut last) = (None, false, String::from("none"));
     loop {
         let event = tokio::select! {
@@ -135,15 +135,12 @@ fn describe(event: &Event) -> Option<String> {
         }
         Event::InstanceHeld { spec, index, why } => format!("{spec}-{index}: given up ({why:?})"),
         Event::TaskLaunched(task) => format!("{} is up on {}{}", name(task), task.hostname, ports(task)),
-        Event::TaskUpdated(task) => match &task.message {
-            Some(message) => format!("{task} ({message})"),
-            None => task.to_string(),
-        },
+        Event::TaskUpdated(task) => format!("{task}{}", message(task)),
         Event::TaskReady(task) => format!("{} is ready", name(task)),
         Event::TaskReturned(task) => format!("{} is back from an agent that was away", name(task)),
         Event::TaskEnded { task, class } => {
-            let time = task.running_for.map(|time| format!(", ran for {:.1} s", time.as_secs_f64()));
-            format!("{} has ended ({class:?}{})", name(task), time.unwrap_or_default())
+            let time = task.running_for.map(|time| format!(" after {:.1} s", time.as_secs_f64()));
+            format!("{task}{}, ended{}: {class:?}", message(task), time.unwrap_or_default())
         }
         Event::UnknownTask { task_id, state, killed, .. } => {
             let fate = if *killed { "killed" } else { "left alone" };
@@ -172,6 +169,10 @@ fn describe(event: &Event) -> Option<String> {
         Event::Fatal(_) | Event::Fenced(_) | Event::StoreRefused(_) => return None,
         other => format!("{other:?}"),
     })
+}
+
+fn message(task: &Task) -> String {
+    task.message.as_ref().map(|message| format!(" ({message})")).unwrap_or_default()
 }
 
 fn name(task: &Task) -> String {
