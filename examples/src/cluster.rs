@@ -128,18 +128,12 @@ impl Cluster {
         }
     }
 
-    /// Whether it is the embedded one.
+    /// Which it is, for people.
     #[must_use]
-    pub const fn is_embedded(&self) -> bool {
-        self.embedded.is_some()
-    }
-
-    /// Its masters, for people.
-    #[must_use]
-    pub fn masters(&self) -> String {
-        match &self.embedded {
-            Some(served) => served.masters().iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-            None => "the masters given".into(),
+    pub const fn about(&self) -> &'static str {
+        match self.embedded {
+            Some(_) => "a simulated cluster in this process, its tasks are processes of this machine",
+            None => "the cluster of the masters given",
         }
     }
 }

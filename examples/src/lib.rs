@@ -3,10 +3,12 @@
 mod cluster;
 mod leave;
 mod outcome;
+mod store;
 
 pub use cluster::{Cluster, ClusterOptions, TaskOptions};
 pub use leave::{How, Leave};
 pub use outcome::Failed;
+pub use store::StoreOptions;
 
 /// A seed from the operating system, by way of the standard library's hash maps.
 #[must_use]

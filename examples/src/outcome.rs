@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+use mesos_file::OpenError;
+use mesos_tokio::mesos_core::StoreFailure;
+use mesos_tokio::mesos_core::engine::RecoverError;
 use mesos_tokio::mesos_core::scheduler::FatalReason;
 
 /// Why a run failed.
@@ -20,6 +23,18 @@ pub enum Failed {
     /// The teardown wasn't confirmed (exit code 8).
     #[error("the framework could not be torn down in time: it stays for its failover timeout")]
     NotRemoved,
+    /// Another instance has taken the store (exit code 9).
+    #[error(transparent)]
+    Fenced(StoreFailure),
+    /// The store can't be opened (exit code 9 if another instance has it open, else 10).
+    #[error("store: {0}")]
+    Open(#[from] OpenError),
+    /// The store can't take a record (exit code 10).
+    #[error(transparent)]
+    StoreRefused(StoreFailure),
+    /// The tasks can't be run (exit code 2), or not with these records (exit code 11).
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
 }
 
 impl Failed {
@@ -27,13 +42,16 @@ impl Failed {
     #[must_use]
     pub fn code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::Recover(RecoverError::Specs(_) | RecoverError::SameName(_)) => 2,
             Self::Fatal(FatalReason::Unauthorized { .. }) => 3,
             Self::Fatal(FatalReason::FailedOver) => 4,
             Self::Fatal(FatalReason::Removed) => 5,
             Self::Fatal(_) => 6,
             Self::NeverSubscribed(_) => 7,
             Self::NotRemoved => 8,
+            Self::Fenced(_) | Self::Open(OpenError::Locked { .. }) => 9,
+            Self::StoreRefused(_) | Self::Open(_) => 10,
+            Self::Recover(_) => 11,
         })
     }
 
