@@ -60,6 +60,8 @@ pub(super) struct Sums {
     pub(super) outdated: BTreeSet<(bool, u32)>,
     /// Slots whose successor is ready while the predecessor still stands.
     pub(super) superseded: BTreeSet<u32>,
+    /// Slots whose successor is of a revision that is no longer wanted, while the current attempt is right.
+    pub(super) strays: BTreeSet<u32>,
 }
 
 /// One of a spec's instances, over all its attempts.
@@ -128,6 +130,7 @@ pub(super) struct Contribution {
     double: bool,
     outdated: Option<bool>,
     superseded: bool,
+    stray: bool,
     stale: bool,
 }
 
@@ -212,7 +215,17 @@ impl Slot {
             outdated: outdated.map(|a| a.ready),
             stale: self.wanted && self.attempts().any(|a| a.counts() && a.revision != *revision),
             superseded: match (&self.current, &self.successor) {
-                (Some(old), Some(new)) => new.ready && !replaced(old) && old.counts(),
+                (Some(old), Some(new)) => new.ready && !replaced(old) && old.counts() && old.revision != *revision,
+                _ => false,
+            },
+            stray: match (&self.current, &self.successor) {
+                (Some(old), Some(new)) => {
+                    old.counts()
+                        && !replaced(old)
+                        && old.revision == *revision
+                        && new.revision != *revision
+                        && !replaced(new)
+                }
                 _ => false,
             },
         }
@@ -268,11 +281,14 @@ impl Spec {
         if let Some(ready) = new.outdated {
             sums.outdated.insert((ready, index));
         }
-        if old.superseded {
-            sums.superseded.remove(&index);
-        }
-        if new.superseded {
-            sums.superseded.insert(index);
+        for (set, old, new) in
+            [(&mut sums.superseded, old.superseded, new.superseded), (&mut sums.strays, old.stray, new.stray)]
+        {
+            match (old, new) {
+                (true, false) => drop(set.remove(&index)),
+                (false, true) => drop(set.insert(index)),
+                _ => {}
+            }
         }
         let change = |sum: &mut u32, old: u32, new: u32| *sum = (*sum + new).saturating_sub(old);
         change(&mut sums.live, old.live, new.live);
@@ -302,7 +318,7 @@ impl Spec {
     pub(super) fn free_index(&self) -> u32 {
         // Dense but for what is being removed, so the walk ends early or is about to be needed anyway.
         let used = self.slots.len() as u32;
-        if self.slots.last_key_value().is_none_or(|(last, _)| last + 1 == used) {
+        if self.slots.last_key_value().is_none_or(|(last, _)| last.checked_add(1) == Some(used)) {
             return used;
         }
         let mut free = 0;
@@ -322,6 +338,8 @@ pub(super) struct Book {
     pub(super) specs: BTreeMap<SpecId, Spec>,
     names: BTreeMap<Arc<str>, SpecId>,
     tasks: BTreeMap<Arc<str>, AttemptId>,
+    /// No slot that is made anew uses a generation up to this one: an instance of its number may have.
+    pub(super) burnt: u64,
     /// By agent.
     there: BTreeSet<(Arc<str>, AttemptId)>,
     next: u32,

@@ -41,6 +41,14 @@ pub enum CommandError {
     /// The spec says that its number of instances is fixed (S33).
     #[error("spec {0:?} isn't scalable")]
     NotScalable(String),
+    /// Another spec has a name that looks the same in task ids.
+    #[error("{spec:?} looks like {other:?} in task ids")]
+    LooksLike {
+        /// The new one.
+        spec: String,
+        /// The one that is there.
+        other: String,
+    },
     /// The engine is being uninstalled, or has ended.
     #[error("the engine is coming to its end")]
     Ending,
@@ -87,8 +95,16 @@ impl Engine {
     /// # Errors
     /// Everything that is wrong with it; nothing has changed then.
     pub fn apply(&mut self, mut spec: TaskSpec) -> Result<Revision, CommandError> {
+        self.start();
         if self.is_ending() {
             return Err(CommandError::Ending);
+        }
+        let part = super::id::spec_part(spec.name());
+        let others = self.book.specs.values().map(|other| other.spec.name());
+        if let Some(other) =
+            others.filter(|other| *other != spec.name()).find(|name| super::id::spec_part(name) == part)
+        {
+            return Err(CommandError::LooksLike { spec: spec.name().to_string(), other: other.to_string() });
         }
         let roles = self.client.framework().roles.clone();
         spec.settle_role(roles.first().map_or("*", String::as_str));
@@ -261,7 +277,7 @@ impl Engine {
     }
 
     /// Leaves: the framework and its tasks stay for the failover timeout, for the next start to take over. Ends at once
-    /// with [`Event::Stopped`].
+    /// with [`Event::Stopped`]: what has been said since the last answer of the store may be lost.
     pub fn disconnect(&mut self) {
         self.client.disconnect();
     }
@@ -269,6 +285,7 @@ impl Engine {
     /// Ends all tasks, then removes the framework and all records. It can't be taken back: a crash in between goes on
     /// with it at the next start. Tasks that don't end within ten minutes go with the framework.
     pub fn uninstall(&mut self) {
+        self.start();
         if !self.is_ending() {
             self.marker = Marker::Uninstalling;
             self.write_engine();
@@ -280,6 +297,7 @@ impl Engine {
 
     /// Removes the framework with all its tasks at once, and then all records.
     pub fn teardown(&mut self) {
+        self.start();
         if self.marker != Marker::TearingDown {
             self.begin_teardown();
         }
@@ -308,15 +326,19 @@ impl Engine {
     }
 
     pub(super) fn is_ending(&self) -> bool {
-        !matches!(self.marker, Marker::Running | Marker::Removed)
+        self.ended || !matches!(self.marker, Marker::Running | Marker::Removed)
     }
 
-    fn spec_id(&self, name: &str) -> Result<SpecId, CommandError> {
+    fn spec_id(&mut self, name: &str) -> Result<SpecId, CommandError> {
+        self.start();
+        if self.is_ending() {
+            return Err(CommandError::Ending);
+        }
         let found = self.book.named(name).filter(|(_, spec)| !spec.removed);
         found.map(|(id, _)| id).ok_or_else(|| CommandError::NoSpec(name.to_string()))
     }
 
-    fn slot_id(&self, spec: &str, index: u32) -> Result<SlotId, CommandError> {
+    fn slot_id(&mut self, spec: &str, index: u32) -> Result<SlotId, CommandError> {
         let id = SlotId { spec: self.spec_id(spec)?, index };
         let found = self.book.slot(id).filter(|slot| slot.wanted);
         found.map(|_| id).ok_or_else(|| CommandError::NoInstance { spec: spec.to_string(), index })
@@ -364,6 +386,11 @@ impl Engine {
             }
         };
         self.fit(id);
+        // Limits may have changed.
+        let attempts =
+            self.book.specs.get(&id).into_iter().flat_map(|spec| spec.slots.values()).flat_map(Slot::attempts);
+        let attempts: Vec<_> = attempts.filter(|a| !matches!(a.state, State::Killing(_))).map(|a| a.id).collect();
+        attempts.into_iter().for_each(|attempt| self.set_timer(attempt));
         self.tell_after_all(Event::SpecApplied { spec: name, revision });
     }
 
@@ -462,9 +489,11 @@ impl Engine {
         }
         while there < wanted {
             there += 1;
+            let burnt = self.book.burnt;
             let Some(spec) = self.book.specs.get_mut(&id) else { return };
             let index = spec.free_index();
-            spec.slots.insert(index, Slot::default());
+            let slot = Slot { generation: burnt, ..Slot::default() };
+            spec.slots.insert(index, slot);
             self.wait(SlotId { spec: id, index }, now, now);
         }
         // Slots that were recovered without anything.

@@ -61,6 +61,8 @@ pub struct Engine {
     pub(super) in_hand: Vec<Offers>,
     /// Those in hand that are no longer good.
     pub(super) void: BTreeSet<String>,
+    /// With their filters, in seconds.
+    pub(super) declines: VecDeque<(Vec<String>, u64)>,
     pub(super) kills: Kills,
     pub(super) reconciler: Reconciler,
     pub(super) writer: Writer,
@@ -105,7 +107,10 @@ pub(super) enum After {
 /// What a call was for.
 #[derive(Debug)]
 pub(super) enum Sent {
-    Accept(Vec<AttemptId>),
+    /// With its offers.
+    Accept(Vec<AttemptId>, Vec<String>),
+    /// With its filter, in seconds.
+    Decline(Vec<String>, u64),
     Revive(Vec<Arc<str>>),
     Acknowledge,
 }
@@ -139,6 +144,7 @@ impl Engine {
             accepts: Accepts::default(),
             in_hand: Vec::new(),
             void: BTreeSet::new(),
+            declines: VecDeque::new(),
             kills: Kills::default(),
             reconciler: Reconciler::new(config.reconcile_every, config.implicit_every),
             writer: Writer::new(),
@@ -210,8 +216,8 @@ impl Engine {
     /// A slot that is spent goes, and a removed spec with its last one.
     pub(super) fn remove_slot(&mut self, id: SlotId) {
         self.touch_slot(id);
-        if let Some(spec) = self.book.specs.get_mut(&id.spec) {
-            spec.remove_slot(id.index);
+        if let Some(slot) = self.book.specs.get_mut(&id.spec).and_then(|spec| spec.remove_slot(id.index)) {
+            self.book.burnt = self.book.burnt.max(slot.generation);
         }
         self.update_role(id.spec);
     }
@@ -283,7 +289,7 @@ impl Engine {
     // Inputs.
 
     /// The first input: what was recovered takes its place.
-    fn start(&mut self) {
+    pub(super) fn start(&mut self) {
         if let Some(recovered) = self.recovered.take() {
             self.restore(recovered);
             self.flush();
@@ -374,12 +380,12 @@ impl Engine {
                 self.tell(None, Event::Disconnected { reason, retry_at });
             }
             E::InverseOffers(inverse) => {
-                // An agent is to be taken away: its tasks have nowhere to go yet.
-                let ids = inverse.iter().map(|offer| offer.id.value.as_str());
-                let filters = crate::v1::Filters { refuse_seconds: Some(60.0) };
-                let _ = self.client.calls().decline_inverse_offers(ids, Some(filters));
+                if self.may_call() {
+                    self.answer_inverse(&inverse);
+                }
             }
-            E::OperationUpdate(status) => {
+            // Like all that isn't acknowledged, it comes again.
+            E::OperationUpdate(status) if self.may_call() => {
                 let _ = self.client.calls().acknowledge_operation_status(&status);
             }
             E::Fatal(FatalReason::Removed) if self.config.on_removed == OnRemoved::FreshId || self.is_ending() => {
@@ -392,10 +398,30 @@ impl Engine {
             E::Stopped { removed } => self.on_stopped(removed),
             E::StreamOpened { .. }
             | E::Heartbeat
+            | E::OperationUpdate(_)
             | E::Message(_)
             | E::RescindInverse(_)
             | E::Malformed { .. }
             | E::Unknown { .. } => {}
+        }
+    }
+
+    /// Agents are to be taken away: fine where nothing of ours is; elsewhere the tasks have nowhere to go.
+    fn answer_inverse(&mut self, inverse: &[crate::v1::InverseOffer]) {
+        let empty = |offer: &&crate::v1::InverseOffer| {
+            offer.agent_id.as_ref().is_some_and(|agent| self.book.on_agent(&agent.value).next().is_none())
+        };
+        let (yes, no): (Vec<_>, Vec<_>) = inverse.iter().partition(empty);
+        let ids = |offers: Vec<&crate::v1::InverseOffer>| -> Vec<String> {
+            offers.into_iter().map(|offer| offer.id.value.clone()).collect()
+        };
+        let filters = |secs| Some(crate::v1::Filters { refuse_seconds: Some(secs) });
+        // Both come again after the filter, or with the next session.
+        if !yes.is_empty() {
+            let _ = self.client.calls().accept_inverse_offers(ids(yes), filters(600.0));
+        }
+        if !no.is_empty() {
+            let _ = self.client.calls().decline_inverse_offers(ids(no), filters(60.0));
         }
     }
 
@@ -473,7 +499,9 @@ impl Engine {
 
     fn on_call_done(&mut self, call: CallId, outcome: &Outcome) {
         match self.sent.remove(&call) {
-            Some(Sent::Accept(attempts)) => self.accepted(attempts, outcome),
+            Some(Sent::Accept(attempts, offers)) => self.accepted(attempts, &offers, outcome),
+            Some(Sent::Decline(ids, refuse)) if *outcome == Outcome::NotSent => self.not_declined(ids, refuse),
+            Some(Sent::Decline(..)) => {}
             Some(Sent::Revive(roles)) => {
                 let taken = matches!(outcome, Outcome::Accepted { .. } | Outcome::Carried);
                 for role in roles {
@@ -557,13 +585,14 @@ impl Engine {
                 }
             }
         }
+        // One that could not be sent counts as asked all the same: it is repeated, only later.
         if self.client.calls().reconcile(tasks).is_err() {
             self.reconciler.not_sent(now);
         }
     }
 
     fn change_demand(&mut self) {
-        if !self.may_call() {
+        if !self.may_call() || self.config.own_offers {
             return;
         }
         let (mut suppress, mut revive) = (Vec::new(), Vec::new());
@@ -605,6 +634,7 @@ impl Engine {
         if self.may_call() && !self.in_hand.is_empty() {
             self.match_offers();
         }
+        self.send_declines();
         self.refresh();
         self.start_kills();
         self.reconcile();
@@ -678,6 +708,10 @@ impl Machine for Engine {
 
 impl CallSink for Engine {
     fn submit(&mut self, call: Outgoing) -> Result<CallId, CallError> {
+        if self.subscribed && !self.may_call() {
+            // The framework's id comes first.
+            return Err(CallError::NotSubscribed);
+        }
         self.client.submit(call)
     }
 }

@@ -6,7 +6,7 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use super::attempt::{Since, SlotId, State};
+use super::attempt::{Attempt, Since, SlotId, State};
 use super::book::Mark;
 use super::config::UnknownTasks;
 use super::engine::{Engine, Timer};
@@ -34,6 +34,8 @@ pub(super) struct Ghost {
     pub(super) kills_sent: u32,
     pub(super) asked: Option<Instant>,
     pub(super) due: Option<Instant>,
+    /// Counts them in the order in which they came.
+    pub(super) number: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -44,10 +46,28 @@ pub(super) struct Was {
     pub(super) why: GhostReason,
 }
 
+impl Ghost {
+    /// What becomes of an attempt that is no longer counted.
+    pub(super) fn of(attempt: &Attempt, spec: &str, why: GhostReason, now: Instant) -> Self {
+        let was = Was { spec: spec.into(), index: attempt.id.slot.index, revision: attempt.revision, why };
+        Self {
+            agent_id: (&*attempt.agent.id).into(),
+            was: Some(was),
+            since: Since::now(now),
+            kills_sent: 0,
+            asked: attempt.asked,
+            due: None,
+            number: 0,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Ghosts {
     by_id: BTreeMap<Arc<str>, Ghost>,
-    by_age: BTreeSet<(Instant, Arc<str>)>,
+    /// In the order in which they came.
+    by_age: BTreeSet<(u64, Arc<str>)>,
+    next: u64,
 }
 
 impl Ghosts {
@@ -63,25 +83,24 @@ impl Ghosts {
         self.by_id.iter()
     }
 
-    fn insert(&mut self, now: Instant, task_id: Arc<str>, ghost: Ghost) {
-        self.by_age.insert((now, task_id.clone()));
+    fn insert(&mut self, task_id: Arc<str>, mut ghost: Ghost) {
+        self.remove(&task_id);
+        self.next += 1;
+        ghost.number = self.next;
+        self.by_age.insert((self.next, task_id.clone()));
         self.by_id.insert(task_id, ghost);
     }
 
-    fn remove(&mut self, task_id: &str) -> Option<Ghost> {
-        // The entry of its age goes when its turn comes.
-        self.by_id.remove(task_id)
+    fn remove(&mut self, task_id: &Arc<str>) -> Option<Ghost> {
+        let ghost = self.by_id.remove(task_id)?;
+        self.by_age.remove(&(ghost.number, task_id.clone()));
+        Some(ghost)
     }
 
     /// The oldest one, if there are too many.
-    fn surplus(&mut self) -> Option<Arc<str>> {
-        while self.by_age.len() > MOST {
-            let (_, id) = self.by_age.pop_first()?;
-            if self.by_id.contains_key(&id) {
-                return Some(id);
-            }
-        }
-        None
+    fn surplus(&self) -> Option<Arc<str>> {
+        let (_, oldest) = self.by_age.first().filter(|_| self.by_age.len() > MOST)?;
+        Some(oldest.clone())
     }
 }
 
@@ -91,7 +110,7 @@ impl Engine {
         if ghost.was.is_some() {
             self.touch_ghost(&task_id);
         }
-        self.ghosts.insert(self.now, task_id.clone(), ghost);
+        self.ghosts.insert(task_id.clone(), ghost);
         self.set_ghost_timer(&task_id);
         while let Some(oldest) = self.ghosts.surplus() {
             self.lay(&oldest);
@@ -209,7 +228,8 @@ impl Engine {
             // An agent that was away sends what it had to say from the start.
             return;
         }
-        let made_now = id::parse(task_id).is_some_and(|id| id.incarnation == self.incarnation);
+        // The first start of a lost store would take the ids of another first start for its own.
+        let made_now = self.incarnation > 1 && id::parse(task_id).is_some_and(|id| id.incarnation == self.incarnation);
         let armed = self.knew_framework || made_now;
         let killed = armed && self.config.unknown_tasks == UnknownTasks::Kill;
         let event = Event::UnknownTask {
@@ -227,6 +247,7 @@ impl Engine {
                 kills_sent: 0,
                 asked: None,
                 due: None,
+                number: 0,
             };
             let task_id: Arc<str> = task_id.into();
             self.haunt(task_id.clone(), ghost);

@@ -1,6 +1,6 @@
 //! Which kills go first, and how many are under way.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
 
 use super::attempt::{AttemptId, KillReason};
@@ -12,6 +12,8 @@ const LONGEST: Duration = Duration::from_secs(300);
 #[derive(Debug, Default)]
 pub(super) struct Kills {
     queued: BTreeSet<(KillReason, u64, AttemptId)>,
+    /// Where each one stands in the queue.
+    places: BTreeMap<AttemptId, (KillReason, u64)>,
     under_way: BTreeSet<AttemptId>,
     next: u64,
 }
@@ -19,6 +21,9 @@ pub(super) struct Kills {
 impl Kills {
     pub(super) fn queue(&mut self, why: KillReason, id: AttemptId) {
         self.next += 1;
+        if let Some((why, number)) = self.places.insert(id, (why, self.next)) {
+            self.queued.remove(&(why, number, id));
+        }
         self.queued.insert((why, self.next, id));
     }
 
@@ -28,6 +33,7 @@ impl Kills {
             return None;
         }
         let (_, _, id) = self.queued.pop_first()?;
+        self.places.remove(&id);
         self.under_way.insert(id);
         Some(id)
     }
@@ -43,8 +49,9 @@ impl Kills {
 
     /// It has ended, or is given up.
     pub(super) fn forget(&mut self, id: AttemptId) {
-        if !self.under_way.remove(&id) && !self.queued.is_empty() {
-            self.queued.retain(|(_, _, queued)| *queued != id);
+        self.under_way.remove(&id);
+        if let Some((why, number)) = self.places.remove(&id) {
+            self.queued.remove(&(why, number, id));
         }
     }
 }

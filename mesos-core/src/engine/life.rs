@@ -7,7 +7,7 @@ use super::attempt::{Attempt, AttemptId, KillReason, Since, SlotId, State};
 use super::book::{End, Mark, Waiting};
 use super::engine::{After, Engine, Timer};
 use super::event::{EndClass, Event, GhostReason, Held, Task};
-use super::ghost::{Ghost, Was};
+use super::ghost::Ghost;
 use super::kills;
 use super::reconcile::{AGAIN, Subject, jitter};
 use super::spec::{Duplicates, Policy, RestartPolicy};
@@ -141,7 +141,7 @@ impl Engine {
         let ready = healthy && due.is_some_and(|due| due <= now) && attempt.state == State::Running;
         let before = core::mem::replace(&mut attempt.ready, ready);
         if ready != before {
-            self.touch_dirty(id.slot);
+            self.touch_attempt(id);
             if ready {
                 self.tell_task(id, Event::TaskReady);
             }
@@ -156,6 +156,9 @@ impl Engine {
         let now = self.now;
         let Some(slot) = self.book.slot(id.slot) else { return };
         let successor = slot.successor.as_ref().is_some_and(|attempt| attempt.id == id);
+        if self.policy(id.slot).is_some_and(|policy| policy.duplicates == Duplicates::Forbid) {
+            return;
+        }
         if successor {
             self.abandon(id);
             return;
@@ -200,17 +203,9 @@ impl Engine {
 
     /// An attempt becomes a ghost.
     pub(super) fn give_up(&mut self, id: AttemptId, why: GhostReason) {
-        let Some(name) = self.book.specs.get(&id.slot.spec).map(|spec| spec.spec.name().into()) else { return };
+        let Some(name) = self.book.specs.get(&id.slot.spec).map(|spec| spec.spec.name().to_string()) else { return };
         let Some(attempt) = self.forget(id) else { return };
-        let was = Was { spec: name, index: id.slot.index, revision: attempt.revision, why };
-        let ghost = Ghost {
-            agent_id: (&*attempt.agent.id).into(),
-            was: Some(was),
-            since: Since::now(self.now),
-            kills_sent: 0,
-            asked: attempt.asked,
-            due: None,
-        };
+        let ghost = Ghost::of(&attempt, &name, why, self.now);
         self.haunt(attempt.task_id, ghost);
         self.reconsider(id.slot);
     }
@@ -219,7 +214,7 @@ impl Engine {
     fn fill(&mut self, slot_id: SlotId) {
         let now = self.now;
         let empty = self.book.slot(slot_id).is_some_and(|slot| {
-            slot.wanted && slot.current.is_none() && slot.waiting.is_none() && slot.mark == Mark::None
+            slot.wanted && !slot.blocked && slot.current.is_none() && slot.waiting.is_none() && slot.mark == Mark::None
         });
         if empty {
             self.wait(slot_id, now, now);
@@ -256,17 +251,9 @@ impl Engine {
 
     /// An attempt has ended and may come back all the same.
     pub(super) fn end_with_ghost(&mut self, id: AttemptId, class: EndClass, why: GhostReason) {
-        let name = self.book.specs.get(&id.slot.spec).map(|spec| spec.spec.name().into());
+        let name = self.book.specs.get(&id.slot.spec).map(|spec| spec.spec.name().to_string());
         let Some((name, attempt)) = name.zip(self.book.attempt(id)) else { return };
-        let was = Was { spec: name, index: id.slot.index, revision: attempt.revision, why };
-        let ghost = Ghost {
-            agent_id: (&*attempt.agent.id).into(),
-            was: Some(was),
-            since: Since::now(self.now),
-            kills_sent: 0,
-            asked: None,
-            due: None,
-        };
+        let ghost = Ghost { asked: None, ..Ghost::of(attempt, &name, why, self.now) };
         let task_id = attempt.task_id.clone();
         self.end(id, class);
         self.haunt(task_id, ghost);
@@ -296,22 +283,23 @@ impl Engine {
         });
         self.touch_slot(id.slot);
         let Some(slot) = self.book.slot_mut(id.slot) else { return };
-        if !slot.wanted || slot.current.is_some() {
-            // A successor has moved up, or the predecessor still stands: its own state says what is wanted.
-            let predecessor = slot.current.as_ref().is_some_and(|current| current.id.generation < id.generation);
-            if slot.wanted && predecessor {
-                let delay = self.delay_after(id.slot, &policy, class, ran_for);
-                if let (Some(delay), true) = (delay, self.may_have_successor(id.slot)) {
-                    self.wait(id.slot, now, now + delay);
-                }
-            }
+        let other = slot.current.as_ref().map(|current| (current.id, current.state));
+        if !slot.wanted || other.is_some_and(|(other, _)| other.generation > id.generation) {
+            // Nobody needs another one, or it is there already.
             return;
+        }
+        if ran_for.is_some_and(|ran| ran >= policy.stable_after) || class == EndClass::Ok {
+            slot.failures = 0;
         }
         let asked = matches!(class, EndClass::Ok | EndClass::Fault | EndClass::External)
             || matches!(class, EndClass::Infra | EndClass::Drain) && had_started;
         if class == EndClass::Ok && policy.job || asked && !restarts(&policy, class, attempt.last.state) {
             slot.mark = Mark::Finished;
             slot.marked_revision = Some(attempt.revision);
+            if let Some((other, state)) = other {
+                // What it was the successor of is needed no more.
+                self.retire(other, state);
+            }
             return;
         }
         if class == EndClass::Fault {
@@ -321,11 +309,12 @@ impl Engine {
                 return;
             }
         }
-        if class == EndClass::Invalid && slot.invalids + 1 >= INVALIDS {
+        if class == EndClass::Invalid && slot.invalids.saturating_add(1) >= INVALIDS {
             self.hold(id.slot, Mark::Invalid, attempt.revision);
             return;
         }
-        if let Some(delay) = self.delay_after(id.slot, &policy, class, ran_for) {
+        let delay = self.delay_after(id.slot, &policy, class, ran_for);
+        if let Some(delay) = delay.filter(|_| other.is_none() || self.may_have_successor(id.slot)) {
             self.wait(id.slot, now, now + delay);
             if let Some(spec) = self.book.specs.get(&id.slot.spec) {
                 let spec = spec.spec.name().to_string();
@@ -419,9 +408,9 @@ impl Engine {
             }
             State::Killing(KillReason::External) => {}
             State::Killing(old) => {
-                // Being killed already; only the stronger claim on the slot is noted.
+                // Being killed already; a user who asks for it wants it once more.
                 if why == KillReason::User && old != why {
-                    self.send_kill(id);
+                    self.later(After::Slot(id.slot), super::writer::Effect::Kill(id));
                 }
                 return;
             }
@@ -439,7 +428,7 @@ impl Engine {
     /// It runs although it should end.
     pub(super) fn kill_again(&mut self, id: AttemptId) {
         if self.book.attempt(id).is_some_and(|attempt| attempt.unreachable_since_kill) {
-            self.send_kill(id);
+            self.later(After::Slot(id.slot), super::writer::Effect::Kill(id));
         }
     }
 
@@ -536,7 +525,8 @@ impl Engine {
         let leaves = |current: &Attempt| {
             current.inactive && current.state == State::Unreachable || Some(&current.revision) != revision
         };
-        slot.wanted && slot.successor.is_none() && slot.waiting.is_none() && slot.current.as_ref().is_some_and(leaves)
+        let free = slot.mark == Mark::None && !slot.blocked && slot.successor.is_none() && slot.waiting.is_none();
+        slot.wanted && free && slot.current.as_ref().is_some_and(leaves)
     }
 
     /// Puts a slot right after a change: demand that has lost its reason goes, and a spent slot.

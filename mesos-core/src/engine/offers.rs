@@ -16,7 +16,7 @@ use super::spec::Field;
 use super::writer::Effect;
 use super::{id, placement};
 use crate::resources::{Pool, Taken};
-use crate::scheduler::Outcome;
+use crate::scheduler::{CallError, Outcome};
 use crate::{Instant, OfferRef, Offers, v1};
 
 /// Filters by situation, in seconds.
@@ -331,7 +331,9 @@ impl Engine {
             }
         }
         let chosen = best.and_then(|(_, place)| Some((place, hands.get_mut(place)?.pool.take(need).ok()?)));
-        candidate.hands.retain(|hand| !hopeless.contains(hand));
+        // Both are in order.
+        let mut hopeless = hopeless.into_iter().peekable();
+        candidate.hands.retain(|hand| hopeless.next_if_eq(hand).is_none());
         if let Some(spec) = self.book.specs.get_mut(&id) {
             spec.lacking = if chosen.is_some() { None } else { lacking.or_else(|| spec.lacking.take()) };
         }
@@ -351,7 +353,7 @@ impl Engine {
         let spec = self.book.specs.get_mut(&slot_id.spec)?;
         let slot = spec.slots.get_mut(&slot_id.index)?;
         slot.waiting = None;
-        slot.generation += 1;
+        slot.generation = slot.generation.saturating_add(1);
         let attempt_id = AttemptId { slot: slot_id, generation: slot.generation };
         let name = &self.client.framework().name;
         let task_id =
@@ -395,16 +397,43 @@ impl Engine {
     }
 
     fn decline<I: AsRef<str>>(&mut self, ids: impl IntoIterator<Item = I>, refuse: u64) {
-        let filters = v1::Filters { refuse_seconds: Some(refuse as f64) };
-        // Without a subscription they are void, and a full queue is healed by the master's offer timeout or the next
-        // session.
-        let _ = self.client.calls().decline(ids, Some(filters));
+        self.declines.push_back((ids.into_iter().map(|id| id.as_ref().to_owned()).collect(), refuse));
+        self.send_declines();
+    }
+
+    /// Hands declines to the client; what it has no room for stays for later, and without a subscription they are void.
+    pub(super) fn send_declines(&mut self) {
+        while let Some((ids, refuse)) = self.declines.pop_front() {
+            let filters = v1::Filters { refuse_seconds: Some(refuse as f64) };
+            match self.client.calls().decline(&ids, Some(filters)) {
+                Ok(call) => drop(self.sent.insert(call, Sent::Decline(ids, refuse))),
+                Err(CallError::QueueFull { .. }) => {
+                    self.declines.push_front((ids, refuse));
+                    return;
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// A DECLINE that surely had no effect is made again, in a session that stands.
+    pub(super) fn not_declined(&mut self, ids: Vec<String>, refuse: u64) {
+        if self.subscribed {
+            self.declines.push_back((ids, refuse));
+        }
     }
 
     /// The intents of an ACCEPT are durable.
     pub(super) fn accept(&mut self, id: AcceptId) {
         let Some(accept) = self.accepts.take(id) else { return };
-        let Accept { offers, tasks, refuse, .. } = accept;
+        let Accept { offers, tasks, role, mut refuse, .. } = accept;
+        if let Some(role) = self.roles.get_mut(&role) {
+            // Offers are wanted again meanwhile: a long filter would hide them.
+            if role.has_stragglers(self.now) {
+                refuse = SHORT;
+            }
+            role.declined(self.now, Duration::from_secs(refuse));
+        }
         let (attempts, task_infos): (Vec<_>, Vec<_>) = tasks.into_iter().unzip();
         let launch = v1::offer::operation::Launch { task_infos };
         let kind = Some(v1::offer::operation::Type::Launch.into());
@@ -415,7 +444,7 @@ impl Engine {
                 for &attempt in &attempts {
                     self.set_state(attempt, State::Launching);
                 }
-                self.sent.insert(call, Sent::Accept(attempts));
+                self.sent.insert(call, Sent::Accept(attempts, offers));
             }
             Err(_) => {
                 attempts.into_iter().for_each(|attempt| self.undo(attempt));
@@ -425,13 +454,17 @@ impl Engine {
     }
 
     /// What became of an ACCEPT.
-    pub(super) fn accepted(&mut self, attempts: Vec<AttemptId>, outcome: &Outcome) {
+    pub(super) fn accepted(&mut self, attempts: Vec<AttemptId>, offers: &[String], outcome: &Outcome) {
         match outcome {
             Outcome::Rejected { .. } | Outcome::NotSent => {
                 for attempt in attempts {
                     if self.book.attempt(attempt).is_some_and(|a| a.state == State::Launching) {
                         self.undo(attempt);
                     }
+                }
+                // They are still ours, unless the session is over.
+                if self.subscribed {
+                    self.decline(offers, SHORT);
                 }
             }
             // Taken, or unknown: then the session ends, and the next one asks.
@@ -483,6 +516,7 @@ impl Engine {
     pub(super) fn cancel_all(&mut self) {
         self.in_hand.clear();
         self.void.clear();
+        self.declines.clear();
         for accept in self.accepts.ids(|_| true) {
             self.cancel(accept, None);
         }

@@ -106,6 +106,10 @@ impl Engine {
         if let (Some(first), Some(role)) = (spec.first_waiting, self.roles.get_mut(spec.spec.role_name())) {
             role.waiting.remove(&(first, id));
         }
+        for agent in self.agents.values_mut() {
+            agent.strikes.remove(&id);
+        }
+        self.agents.retain(|_, agent| agent.launching > 0 || !agent.strikes.is_empty());
         let name = spec.spec.name();
         let mut ops = alloc::vec![(spec_key(name), None), (revision_key(name, spec.revision), None)];
         ops.extend(spec.history.iter().map(|revision| (revision_key(name, *revision), None)));
@@ -184,6 +188,7 @@ impl Engine {
                 .then_some(true),
             inactive: attempt.inactive.then_some(true),
             never_seen: attempt.never_seen.then_some(true),
+            ready: attempt.ready.then_some(true),
         })
     }
 

@@ -176,7 +176,10 @@ impl Engine {
                 self.touch_dirty(SlotId { spec: id, index: *index });
             }
         }
-        for (name, index, generation, record) in recovered.attempts {
+        let mut attempts = recovered.attempts;
+        // The one that was there first takes the first place.
+        attempts.sort_by_key(|(.., generation, record)| (record.successor.unwrap_or(false), *generation));
+        for (name, index, generation, record) in attempts {
             self.restore_attempt(&name, index, generation, &record);
         }
         for record in recovered.ghosts {
@@ -263,6 +266,10 @@ impl Engine {
         attempt.uuid = record.uuid.clone();
         attempt.inactive = record.inactive.unwrap_or(false);
         attempt.never_seen = record.never_seen.unwrap_or(false);
+        if attempt.state == State::Running {
+            attempt.running.get_or_insert(attempt.prepared);
+            attempt.ready = record.ready.unwrap_or(false);
+        }
         attempt.told = attempt.running.is_some();
         attempt.last = Last {
             state: match attempt.state {
@@ -281,6 +288,13 @@ impl Engine {
         if let Some(spec) = self.book.specs.get_mut(&spec) {
             let slot = spec.slots.entry(index).or_default();
             slot.generation = slot.generation.max(generation);
+        }
+        let full = self.book.slot(id.slot).is_some_and(|slot| slot.successor.is_some());
+        if full {
+            // Never written by this engine; whatever it is, it is not forgotten.
+            let task_id = attempt.task_id.clone();
+            self.haunt(task_id, Ghost::of(&attempt, name, GhostReason::Unknown, now));
+            return;
         }
         self.book.place(attempt);
         match state {
@@ -320,8 +334,15 @@ impl Engine {
             kills_sent: 0,
             asked: None,
             due: None,
+            number: 0,
         };
-        self.haunt(record.task_id.as_str().into(), ghost);
+        let task_id: Arc<str> = record.task_id.as_str().into();
+        if self.book.find(&task_id).is_some() {
+            // A crash in between has left it twice: it is an attempt.
+            self.touch_ghost(&task_id);
+        } else {
+            self.haunt(task_id, ghost);
+        }
     }
 }
 
@@ -416,7 +437,10 @@ fn read(records: impl IntoIterator<Item = (Key, Bytes)>, given: Vec<TaskSpec>) -
     for (name, record) in specs {
         let revision = revisions.get(&(name.clone(), record.revision.clone()));
         let spec = revision.ok_or_else(|| "its revision is missing".to_string()).and_then(|revision| {
-            TaskSpec::from_records(name.as_str(), &record.policy, revision).map_err(|error| error.to_string())
+            let spec = TaskSpec::from_records(name.as_str(), &record.policy, revision);
+            let spec = spec.map_err(|error| error.to_string())?;
+            spec.validate(&[spec.role_name()]).map_err(|error| error.to_string())?;
+            Ok(spec)
         });
         match spec {
             Ok(spec) => {

@@ -6,6 +6,20 @@ use super::engine::Engine;
 impl Engine {
     /// Does what the rollout of a spec allows now.
     pub(super) fn roll(&mut self, id: SpecId) {
+        if self.book.specs.get(&id).is_some_and(|spec| spec.paused) {
+            return;
+        }
+        // What was to be the next revision, and is no longer, beside what is right again.
+        while let Some(index) = self.book.specs.get(&id).and_then(|spec| spec.sums.strays.first().copied()) {
+            let slot_id = SlotId { spec: id, index };
+            let stray = self.book.slot(slot_id).and_then(|slot| slot.successor.as_ref()).map(|a| (a.id, a.state));
+            let Some((stray, state)) = stray else { return };
+            self.retire(stray, state);
+            self.refresh_slot(slot_id);
+            if self.book.specs.get(&id).is_some_and(|spec| spec.sums.strays.contains(&index)) {
+                return;
+            }
+        }
         // A predecessor whose successor is ready has done its work.
         while let Some(index) = self.book.specs.get(&id).and_then(|spec| spec.sums.superseded.first().copied()) {
             let slot_id = SlotId { spec: id, index };
@@ -13,7 +27,7 @@ impl Engine {
             else {
                 return;
             };
-            self.retire(old);
+            self.retire(old.0, old.1);
             self.refresh_slot(slot_id);
             if self.book.specs.get(&id).is_some_and(|spec| spec.sums.superseded.contains(&index)) {
                 return;
@@ -27,12 +41,12 @@ impl Engine {
     /// Takes one step of a rollout; `None` if none is allowed.
     fn next_step(&mut self, id: SpecId) -> Option<SlotId> {
         let now = self.now;
-        let spec = self.book.specs.get(&id).filter(|spec| !spec.paused)?;
+        let spec = self.book.specs.get(&id)?;
         let &(ready, index) = spec.sums.outdated.first()?;
         let slot_id = SlotId { spec: id, index };
         let current = spec.slots.get(&index)?.current.as_ref().map(|a| (a.id, a.state))?;
         if !ready {
-            self.retire(current);
+            self.retire(current.0, current.1);
             return Some(slot_id);
         }
         let wanted = spec.sums.wanted;
@@ -42,14 +56,14 @@ impl Engine {
             return Some(slot_id);
         }
         if spec.sums.ready.saturating_sub(1) >= wanted.saturating_sub(unavailable) {
-            self.retire(current);
+            self.retire(current.0, current.1);
             return Some(slot_id);
         }
         None
     }
 
     /// Ends an attempt that another revision takes the place of.
-    fn retire(&mut self, (id, state): (AttemptId, State)) {
+    pub(super) fn retire(&mut self, id: AttemptId, state: State) {
         match state {
             State::Unreachable | State::Doubtful => self.abandon(id),
             _ => self.begin_kill(id, KillReason::Update),

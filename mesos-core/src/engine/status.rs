@@ -38,7 +38,8 @@ impl Engine {
             After::Everything
         } else {
             self.on_unknown(update, Row::of(update, false));
-            After::Nothing
+            // It may be one whose end waits for the store.
+            After::Everything
         };
         self.receive(update, after);
     }
@@ -100,12 +101,32 @@ impl Engine {
                 let class = self.class_of(id, state, class);
                 self.end(id, class);
             }
+            Cell::EndWithGhost(_, GhostReason::Unknown | GhostReason::GoneByOperator)
+                if self.is_strict(id) && row != Row::GoneByOperator =>
+            {
+                // No proof that it has ended: until there is, nobody takes its place.
+                self.keep_asking(id);
+            }
             Cell::EndWithGhost(class, why) => {
                 let class = self.class_of(id, state, class);
                 self.end_with_ghost(id, class, why);
             }
         }
         self.reconsider(id.slot);
+    }
+
+    fn is_strict(&self, id: AttemptId) -> bool {
+        let policy = self.book.specs.get(&id.slot.spec).map(|spec| spec.spec.policy.duplicates);
+        policy == Some(Duplicates::Forbid)
+    }
+
+    /// A task that is to end may have, and nobody knows.
+    fn keep_asking(&mut self, id: AttemptId) {
+        if let Some(attempt) = self.book.attempt_mut(id) {
+            attempt.unreachable_since_kill = true;
+        }
+        self.ask(id, Duration::from_secs(30));
+        self.tell_task(id, Event::TaskUpdated);
     }
 
     /// There is news of an attempt: questions about it are answered, and a timer that waited for news acts.
@@ -189,6 +210,7 @@ impl Engine {
         if let Some(attempt) = self.book.attempt_mut(id) {
             attempt.unreachable = Some(Since::ago(now, before));
             attempt.ready = false;
+            attempt.inactive = false;
         }
         self.set_state(id, State::Unreachable);
         self.touch_attempt(id);
@@ -207,7 +229,9 @@ impl Engine {
             self.begin_kill(id, KillReason::Scale);
             return;
         }
-        let other = slot.attempts().find(|other| other.id != id).map(|other| (other.id, other.state));
+        // A predecessor that still stands is the rollout's business.
+        let newer = |other: &&Attempt| other.id.generation > id.generation;
+        let other = slot.attempts().find(newer).map(|other| (other.id, other.state));
         match other {
             None => {
                 self.cancel_wait(id.slot);
@@ -267,6 +291,7 @@ impl Engine {
         if let Some(attempt) = self.book.attempt_mut(id) {
             attempt.doubted = Some(now);
             attempt.ready = false;
+            attempt.inactive = false;
         }
         self.set_state(id, State::Doubtful);
         self.touch_attempt(id);
@@ -274,12 +299,11 @@ impl Engine {
     }
 
     fn doubt_again(&mut self, id: AttemptId) {
-        let policy = self.book.specs.get(&id.slot.spec).map(|spec| spec.spec.policy.duplicates);
         let Some(attempt) = self.book.attempt(id) else { return };
         let answered = attempt.doubted.zip(attempt.asked).is_some_and(|(doubted, asked)| asked >= doubted + AGAIN);
         if !answered {
             self.set_timer(id);
-        } else if policy == Some(Duplicates::Forbid) {
+        } else if self.is_strict(id) {
             // It stays as it is until somebody knows more; the regular questions go on.
             self.set_timer_at(id, None);
             self.tell_task(id, Event::TaskUpdated);

@@ -6,6 +6,7 @@ use core::time::Duration;
 use mesos_proto::store::engine::Marker;
 
 use super::attempt::AttemptId;
+use super::book::Book;
 use super::engine::{Engine, Timer};
 use super::event::{EndClass, Event};
 use super::writer::Effect;
@@ -47,6 +48,11 @@ impl Engine {
             // The records go; and then it is over.
             self.on_disconnected();
             let batch = self.erase();
+            // Nothing is written any more.
+            self.book = Book::default();
+            self.timers.clear();
+            self.dirty_slots.clear();
+            self.dirty_records.clear();
             self.when_durable(batch, Effect::Tell(event.into()));
         } else {
             self.finish(event);
@@ -79,7 +85,8 @@ impl Engine {
         ghosts.iter().for_each(|id| self.lay(id));
         // SUBSCRIBE without an id only once it is durable that the old one is spent.
         let batch = self.write_engine();
-        self.client = Client::new(self.config.client.clone().without_framework_id(), self.rng.next());
+        let client = Client::new(self.config.client.clone().without_framework_id(), self.rng.next());
+        self.client = client.after(&self.client);
         self.client_waits = Some(batch);
         self.tell_after_all(Event::FrameworkRemoved { framework_id: spent });
     }

@@ -134,6 +134,13 @@ impl Client {
         }
     }
 
+    /// With ids that the former client of the same driver has not used.
+    pub(crate) fn after(mut self, former: &Self) -> Self {
+        self.next_exchange = former.next_exchange;
+        self.next_call = former.next_call;
+        self
+    }
+
     /// The calls of the scheduler API.
     pub fn calls(&mut self) -> Calls<'_> {
         Calls::new(self)

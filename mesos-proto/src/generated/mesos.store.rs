@@ -733,6 +733,9 @@ pub struct Instance {
     /// Overdue without any status so far.
     #[prost(bool, optional, tag = "19")]
     pub never_seen: ::core::option::Option<bool>,
+    /// Running for long enough, and healthy.
+    #[prost(bool, optional, tag = "20")]
+    pub ready: ::core::option::Option<bool>,
 }
 /// Nested message and enum types in `Instance`.
 pub mod instance {

@@ -10,6 +10,8 @@ use super::*;
 #[derive(Default)]
 pub(super) struct Laws {
     /// Offers of this session that have no answer.
+    /// Those of this session that have an answer.
+    answered: BTreeMap<String, v1::Offer>,
     offers: BTreeMap<String, v1::Offer>,
     launched: BTreeSet<String>,
     /// Statuses with a uuid, as often as they were delivered without being acknowledged.
@@ -20,10 +22,12 @@ pub(super) struct Laws {
 impl Laws {
     pub(super) fn on_subscribed(&mut self) {
         self.offers.clear();
+        self.answered.clear();
     }
 
     pub(super) fn on_lost(&mut self) {
         self.offers.clear();
+        self.answered.clear();
     }
 
     /// A process has started.
@@ -93,7 +97,18 @@ impl Laws {
 
     /// I1: every offer is answered once, and only one of this session.
     fn answer(&mut self, offer: &str) -> v1::Offer {
-        self.offers.remove(offer).unwrap_or_else(|| panic!("I1: {offer} was answered, or isn't good"))
+        let answered = self.offers.remove(offer).unwrap_or_else(|| panic!("I1: {offer} was answered, or isn't good"));
+        self.answered.insert(offer.to_string(), answered.clone());
+        answered
+    }
+
+    /// An ACCEPT was refused with 4xx: its offers have no answer again.
+    pub(super) fn on_refused(&mut self, call: &Call) {
+        for id in call.accept.iter().flat_map(|accept| &accept.offer_ids) {
+            if let Some(offer) = self.answered.remove(&id.value) {
+                self.offers.insert(id.value.clone(), offer);
+            }
+        }
     }
 
     fn on_accept(&mut self, accept: &call::Accept, store: &MemoryStore) {

@@ -1,5 +1,6 @@
 //! The engine against a scripted master, store and clock, without I/O. Whatever a scenario is about, the laws of
 //! [`laws`] are checked on every call.
+#![allow(clippy::cloned_ref_to_slice_refs, reason = "a list of ids is compared with a list of ids")]
 
 mod backoff;
 mod demand;
@@ -376,7 +377,10 @@ impl Script {
 
     /// Answers the oldest call that waits for one.
     fn reply(&mut self, status: u16, body: &str) {
-        let (id, _) = self.open.pop_front().expect("a call");
+        let (id, call) = self.open.pop_front().expect("a call");
+        if (400..500).contains(&status) {
+            self.laws.on_refused(&call);
+        }
         self.feed(Input::Head { id, head: Head::new(status) });
         if !body.is_empty() {
             self.feed(Input::Body { id, data: body.as_bytes() });

@@ -96,6 +96,7 @@ fn accept_400() {
     s.settle();
     assert_eq!(s.state(&task), None);
     assert_eq!(s.spec("web").waiting, 1);
+    assert_eq!(s.declines(), [(vec!["o1".to_string()], 5.0)], "it stays with us until it is declined");
     s.resubscribe();
     assert_eq!(s.launch("a1", BIG).len(), 1);
     assert!(!s.asked().contains(&task), "nothing to ask");
