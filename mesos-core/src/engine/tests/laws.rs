@@ -47,7 +47,7 @@ impl Laws {
     pub(super) fn on_status(&mut self, status: &v1::TaskStatus) {
         if let Some(uuid) = status.uuid.as_ref().filter(|uuid| !uuid.is_empty()) {
             let key = (status.task_id.value.clone(), uuid.to_vec());
-            self.unacknowledged.entry(key).or_insert((status.clone(), 0)).1 += 1;
+            self.unacknowledged.entry(key).or_insert_with(|| (status.clone(), 0)).1 += 1;
         }
     }
 
