@@ -60,6 +60,8 @@ pub(super) struct Sums {
     pub(super) outdated: BTreeSet<(bool, u32)>,
     /// Slots whose successor is ready while the predecessor still stands.
     pub(super) superseded: BTreeSet<u32>,
+    /// Slots whose successor is of a revision that is no longer wanted, before it was of any use.
+    pub(super) misled: BTreeSet<u32>,
 }
 
 /// One of a spec's instances, over all its attempts.
@@ -128,6 +130,7 @@ pub(super) struct Contribution {
     double: bool,
     outdated: Option<bool>,
     superseded: bool,
+    misled: bool,
     stale: bool,
 }
 
@@ -215,6 +218,15 @@ impl Slot {
                 (Some(old), Some(new)) => new.ready && !replaced(old) && old.counts(),
                 _ => false,
             },
+            misled: match (&self.current, &self.successor) {
+                (Some(old), Some(new)) => {
+                    self.wanted
+                        && new.revision != *revision
+                        && !replaced(new)
+                        && (!new.ready || old.revision == *revision && old.counts())
+                }
+                _ => false,
+            },
         }
     }
 }
@@ -273,6 +285,12 @@ impl Spec {
         }
         if new.superseded {
             sums.superseded.insert(index);
+        }
+        if old.misled {
+            sums.misled.remove(&index);
+        }
+        if new.misled {
+            sums.misled.insert(index);
         }
         let change = |sum: &mut u32, old: u32, new: u32| *sum = (*sum + new).saturating_sub(old);
         change(&mut sums.live, old.live, new.live);

@@ -1,11 +1,14 @@
 //! From one revision to the next: who may be ended, and who may get a successor first (ENGINE 4.1).
 
+use alloc::vec::Vec;
+
 use super::attempt::{AttemptId, KillReason, SlotId, SpecId, State};
 use super::engine::Engine;
 
 impl Engine {
     /// Does what the rollout of a spec allows now.
     pub(super) fn roll(&mut self, id: SpecId) {
+        self.call_back(id);
         // A predecessor whose successor is ready has done its work.
         while let Some(index) = self.book.specs.get(&id).and_then(|spec| spec.sums.superseded.first().copied()) {
             let slot_id = SlotId { spec: id, index };
@@ -21,6 +24,19 @@ impl Engine {
         }
         while let Some(slot_id) = self.next_step(id) {
             self.refresh_slot(slot_id);
+        }
+    }
+
+    /// Ends successors that a newer revision, or the return to the former one, has made pointless.
+    fn call_back(&mut self, id: SpecId) {
+        let Some(spec) = self.book.specs.get(&id).filter(|spec| !spec.paused) else { return };
+        let slots: Vec<SlotId> = spec.sums.misled.iter().map(|&index| SlotId { spec: id, index }).collect();
+        for slot_id in slots {
+            let successor = self.book.slot(slot_id).and_then(|slot| slot.successor.as_ref());
+            if let Some(successor) = successor.map(|attempt| (attempt.id, attempt.state)) {
+                self.retire(successor);
+                self.refresh_slot(slot_id);
+            }
         }
     }
 
