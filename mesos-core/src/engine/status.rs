@@ -37,8 +37,9 @@ impl Engine {
             self.on_ghost(&task_id, Row::of(update, false));
             After::Everything
         } else {
+            // What is known of its end, if it was ours, may not be durable yet.
             self.on_unknown(update, Row::of(update, false));
-            After::Nothing
+            After::Everything
         };
         self.receive(update, after);
     }
