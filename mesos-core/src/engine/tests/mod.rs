@@ -3,6 +3,7 @@
 #![allow(clippy::cloned_ref_to_slice_refs, reason = "a list of ids is compared with a list of ids")]
 
 mod backoff;
+mod chance;
 mod demand;
 mod ends;
 mod kills;
@@ -12,9 +13,12 @@ mod offers;
 mod options;
 mod persist;
 mod reconcile;
+mod recover;
+mod rollout;
 mod scale;
 mod uninstall;
 mod unreachable;
+mod world;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::format;
@@ -107,6 +111,13 @@ struct Script {
     frameworks: u32,
     numbers: u64,
     laws: Laws,
+    /// How many outputs there were.
+    outputs: usize,
+    /// The process dies before it does anything about this output.
+    crash_after: Option<usize>,
+    crashed: bool,
+    /// All outputs, if somebody wants to compare them.
+    recording: Option<Vec<String>>,
 }
 
 /// An ACCEPT.
@@ -163,6 +174,10 @@ impl Script {
             frameworks: 0,
             numbers: 0,
             laws: Laws::default(),
+            outputs: 0,
+            crash_after: None,
+            crashed: false,
+            recording: None,
         }
     }
 
@@ -181,7 +196,21 @@ impl Script {
     /// Takes what the engine has to say.
     fn drain(&mut self) {
         for _ in 0..ENDLESS {
-            match self.engine.poll_output() {
+            if self.crashed {
+                return;
+            }
+            let output = self.engine.poll_output();
+            if !matches!(output, Output::Timeout(_)) {
+                self.outputs += 1;
+                self.crashed = self.crash_after == Some(self.outputs);
+            }
+            if self.crashed {
+                return;
+            }
+            if let Some(recording) = &mut self.recording {
+                recording.push(format!("{output:?}"));
+            }
+            match output {
                 Output::Request(request) if request.lane() == Lane::Subscription => {
                     self.laws.alive();
                     self.subscription = Some(request);
@@ -189,7 +218,7 @@ impl Script {
                 Output::Request(request) => {
                     assert!(self.stream.is_some(), "a call without a subscription");
                     let call = Call::decode(request.body().clone()).expect("a call");
-                    self.laws.on_call(&call, &self.store);
+                    self.laws.on_call(&call, &self.store, &self.engine);
                     self.calls.push_back((self.now, call.clone()));
                     self.open.push_back((request.id(), call));
                 }
@@ -218,6 +247,9 @@ impl Script {
 
     /// One thing that the other side does by itself.
     fn react(&mut self) -> bool {
+        if self.crashed {
+            return false;
+        }
         if let (Some(batch), true) = (&self.flying, self.disk != Disk::Hangs) {
             let ticket = batch.ticket();
             if self.disk == Disk::Writes {
@@ -265,7 +297,7 @@ impl Script {
     fn sleep(&mut self, time: Duration) {
         let end = self.now + time;
         let mut at_once = 0;
-        loop {
+        while !self.crashed {
             let beat = self.stream.map(|_| self.heartbeat);
             let next = [self.deadline.map(|deadline| deadline.at), beat].into_iter().flatten().min();
             let Some(at) = next.filter(|at| *at <= end) else { break };
@@ -424,7 +456,7 @@ impl Script {
     }
 
     fn rescind(&mut self, offer: &str) {
-        self.laws.on_rescind(offer);
+        self.laws.on_rescind(offer, !self.open.is_empty());
         let rescind = event::Rescind { offer_id: v1::OfferId { value: offer.into() } };
         self.send(&v1::scheduler::Event { rescind: Some(rescind), ..event_of(event::Type::Rescind) });
     }
