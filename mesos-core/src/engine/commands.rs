@@ -217,9 +217,9 @@ impl Engine {
         let held = |slot: &Slot| matches!(slot.mark, Mark::Exhausted | Mark::Invalid) || slot.blocked;
         for index in self.indices(id, held) {
             let slot_id = SlotId { spec: id, index };
+            self.unblock(slot_id);
             if let Some(slot) = self.book.slot_mut(slot_id) {
                 slot.mark = Mark::None;
-                slot.blocked = false;
                 slot.faults = 0;
                 slot.invalids = 0;
                 slot.failures = 0;

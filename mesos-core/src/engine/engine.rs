@@ -23,7 +23,7 @@ use super::writer::{Effect, Stall, Writer};
 use crate::log::{debug, info};
 use crate::rng::Rng;
 use crate::scheduler::{self, CallError, CallId, CallSink, Calls, Client, FatalReason, Outcome, Outgoing, Session};
-use crate::{Deadline, Input, Instant, Machine, Offers, Output, StoreFailure, UnixTime};
+use crate::{Deadline, Input, Instant, Key, Machine, Offers, Output, StoreFailure, UnixTime};
 use mesos_proto::store::engine::Marker;
 
 const AGAIN_SOON: Duration = Duration::from_millis(100);
@@ -56,6 +56,8 @@ pub struct Engine {
     pub(super) roles: BTreeMap<Arc<str>, Role>,
     pub(super) agents: BTreeMap<Arc<str>, AgentState>,
     pub(super) ghosts: Ghosts,
+    /// What can't be read of each slot that is blocked by it.
+    pub(super) quarantined: BTreeMap<SlotId, Vec<Key>>,
     pub(super) policy: Option<Box<dyn OfferPolicy>>,
     pub(super) accepts: Accepts,
     pub(super) in_hand: Vec<Offers>,
@@ -140,6 +142,7 @@ impl Engine {
             roles,
             agents: BTreeMap::new(),
             ghosts: Ghosts::default(),
+            quarantined: BTreeMap::new(),
             policy: None,
             accepts: Accepts::default(),
             in_hand: Vec::new(),

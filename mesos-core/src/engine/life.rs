@@ -491,9 +491,20 @@ impl Engine {
         }
     }
 
+    /// A user has decided about a slot with records that can't be read: they go.
+    pub(super) fn unblock(&mut self, slot_id: SlotId) {
+        if let Some(keys) = self.quarantined.remove(&slot_id) {
+            self.writer.write(self.now, keys.into_iter().map(|key| (key, None)).collect());
+        }
+        if let Some(slot) = self.book.slot_mut(slot_id) {
+            slot.blocked = false;
+        }
+    }
+
     /// A8: a user wants another attempt.
     pub(super) fn restart_slot(&mut self, slot_id: SlotId) {
         let now = self.now;
+        self.unblock(slot_id);
         let Some(slot) = self.book.slot_mut(slot_id) else { return };
         if slot.mark != Mark::None {
             slot.mark = Mark::None;

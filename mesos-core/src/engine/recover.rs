@@ -88,8 +88,8 @@ pub(super) struct Recovered {
     attempts: Vec<(String, u32, u64, store::Instance)>,
     ghosts: Vec<store::Ghost>,
     quarantined: Vec<Quarantined>,
-    /// Slots that a record which can't be read belongs to.
-    blocked: BTreeSet<(String, u32)>,
+    /// Slots that records which can't be read belong to.
+    blocked: BTreeMap<(String, u32), Vec<Key>>,
     given: Vec<TaskSpec>,
 }
 
@@ -185,11 +185,12 @@ impl Engine {
         for record in recovered.ghosts {
             self.restore_ghost(record);
         }
-        for (name, index) in recovered.blocked {
+        for ((name, index), keys) in recovered.blocked {
             if let Some(id) = self.book.id(&name) {
                 if let Some(spec) = self.book.specs.get_mut(&id) {
                     spec.slots.entry(index).or_default().blocked = true;
                 }
+                self.quarantined.insert(SlotId { spec: id, index }, keys);
                 self.touch_dirty(SlotId { spec: id, index });
                 self.tell(None, Event::InstanceHeld { spec: name, index, why: Held::Quarantined });
             }
@@ -391,7 +392,7 @@ fn read(records: impl IntoIterator<Item = (Key, Bytes)>, given: Vec<TaskSpec>) -
         attempts: Vec::new(),
         ghosts: Vec::new(),
         quarantined: Vec::new(),
-        blocked: BTreeSet::new(),
+        blocked: BTreeMap::new(),
         given,
     };
     let mut specs: BTreeMap<String, store::Spec> = BTreeMap::new();
@@ -429,7 +430,9 @@ fn read(records: impl IntoIterator<Item = (Key, Bytes)>, given: Vec<TaskSpec>) -
         };
         if let Err(why) = result {
             if let ["slot", name, index] | ["inst", name, index, _] = segments.as_slice() {
-                recovered.blocked.extend(slot(name, index));
+                if let Some(slot) = slot(name, index) {
+                    recovered.blocked.entry(slot).or_default().push(key.clone());
+                }
             }
             recovered.quarantined.push(Quarantined { key, why });
         }
