@@ -12,9 +12,12 @@ mod offers;
 mod options;
 mod persist;
 mod reconcile;
+mod recover;
+mod rollout;
 mod scale;
 mod uninstall;
 mod unreachable;
+mod world;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::format;
@@ -107,6 +110,11 @@ struct Script {
     frameworks: u32,
     numbers: u64,
     laws: Laws,
+    /// How many outputs there were.
+    outputs: usize,
+    /// The process dies before it does anything about this output.
+    crash_after: Option<usize>,
+    crashed: bool,
 }
 
 /// An ACCEPT.
@@ -163,6 +171,9 @@ impl Script {
             frameworks: 0,
             numbers: 0,
             laws: Laws::default(),
+            outputs: 0,
+            crash_after: None,
+            crashed: false,
         }
     }
 
@@ -181,7 +192,18 @@ impl Script {
     /// Takes what the engine has to say.
     fn drain(&mut self) {
         for _ in 0..ENDLESS {
-            match self.engine.poll_output() {
+            if self.crashed {
+                return;
+            }
+            let output = self.engine.poll_output();
+            if !matches!(output, Output::Timeout(_)) {
+                self.outputs += 1;
+                self.crashed = self.crash_after == Some(self.outputs);
+            }
+            if self.crashed {
+                return;
+            }
+            match output {
                 Output::Request(request) if request.lane() == Lane::Subscription => {
                     self.laws.alive();
                     self.subscription = Some(request);
@@ -218,6 +240,9 @@ impl Script {
 
     /// One thing that the other side does by itself.
     fn react(&mut self) -> bool {
+        if self.crashed {
+            return false;
+        }
         if let (Some(batch), true) = (&self.flying, self.disk != Disk::Hangs) {
             let ticket = batch.ticket();
             if self.disk == Disk::Writes {
@@ -265,7 +290,7 @@ impl Script {
     fn sleep(&mut self, time: Duration) {
         let end = self.now + time;
         let mut at_once = 0;
-        loop {
+        while !self.crashed {
             let beat = self.stream.map(|_| self.heartbeat);
             let next = [self.deadline.map(|deadline| deadline.at), beat].into_iter().flatten().min();
             let Some(at) = next.filter(|at| *at <= end) else { break };

@@ -1,0 +1,195 @@
+//! From one revision to the next.
+
+use super::world::{World, has};
+use super::*;
+
+/// A service that takes a while to be ready.
+fn slow(instances: u32) -> TaskSpec {
+    service("web", instances).min_ready(secs(5)).scalable(true)
+}
+
+/// So many instances run and are ready.
+fn settled(spec: TaskSpec) -> (Script, World) {
+    let instances = spec.instance_count() as usize;
+    let mut s = Script::new([spec]);
+    let mut world = World::new(["a1", "a2", "a3"]);
+    world.play(&mut s, secs(10));
+    world.assert_settled(&s, "web", instances);
+    (s, world)
+}
+
+/// The program changes its spec.
+fn apply(s: &mut Script, spec: TaskSpec) -> Revision {
+    s.specs = vec![spec.clone()];
+    let revision = s.engine.apply(spec).unwrap();
+    s.tick();
+    revision
+}
+
+// ENGINE 36, I8
+#[test]
+fn rolling_25() {
+    let (mut s, mut world) = settled(slow(8));
+    world.rule = Some(|s, world| {
+        assert!(world.tasks.len() <= 10, "never more than 10 live");
+        assert!(s.spec("web").ready >= 6, "never fewer than 6 ready");
+    });
+    let revision = apply(&mut s, slow(8).env("NEW", "1"));
+    assert!(!s.spec("web").satisfied);
+    world.play(&mut s, secs(120));
+    world.assert_settled(&s, "web", 8);
+    assert_eq!(world.with("NEW", true), 8);
+    assert!(s.engine.tasks().all(|task| task.revision == revision));
+    assert_eq!(s.spec("web").outdated, 0);
+}
+
+// ENGINE 4.2: all old ones first, and by commands: restart.
+#[test]
+fn recreate_and_restart() {
+    let spec = slow(4).max_surge(Amount::Count(0)).max_unavailable(Amount::Percent(100));
+    let (mut s, mut world) = settled(spec.clone());
+    world.rule = Some(|_, world| assert!(world.tasks.len() <= 4));
+    let before = world.tasks.clone();
+    s.engine.restart("web").unwrap();
+    s.tick();
+    world.respond(&mut s);
+    world.play(&mut s, secs(60));
+    world.assert_settled(&s, "web", 4);
+    assert!(world.tasks.keys().all(|task| !before.contains_key(task)));
+}
+
+// ENGINE 37
+#[test]
+fn rolling_single() {
+    let (mut s, mut world) = settled(slow(1));
+    world.rule = Some(|s, world| {
+        assert!(world.tasks.len() <= 2);
+        assert_eq!(s.spec("web").ready, 1, "the new one is ready first");
+    });
+    apply(&mut s, slow(1).env("NEW", "1"));
+    world.play(&mut s, secs(60));
+    world.assert_settled(&s, "web", 1);
+    assert_eq!(world.with("NEW", true), 1);
+}
+
+// ENGINE 38: the old ones stay as far as they have to; going back restores what was.
+#[test]
+fn rolling_bad_revision() {
+    let (mut s, mut world) = settled(slow(8));
+    world.rule = Some(|s, world| {
+        assert!(world.tasks.len() <= 10);
+        assert!(s.spec("web").ready >= 6);
+    });
+    apply(&mut s, slow(8).env("BAD", "1"));
+    world.play(&mut s, secs(1800));
+    assert_eq!(world.with("BAD", false), 6);
+    assert!(!s.spec("web").satisfied);
+    let kept: Vec<String> = s.engine.tasks().filter(|task| task.ready).map(|task| task.task_id).collect();
+    apply(&mut s, slow(8));
+    world.play(&mut s, secs(60));
+    world.assert_settled(&s, "web", 8);
+    assert_eq!(world.with("BAD", true), 0);
+    assert!(kept.iter().all(|task| world.tasks.contains_key(task)), "who was good is left alone");
+}
+
+// ENGINE 4.3: nothing goes by our own doing while it is paused; what ends is replaced.
+#[test]
+fn pause_and_resume() {
+    let (mut s, mut world) = settled(slow(8));
+    s.engine.pause("web").unwrap();
+    apply(&mut s, slow(8).env("NEW", "1"));
+    world.play(&mut s, secs(60));
+    assert_eq!((world.with("NEW", true), world.with("NEW", false)), (0, 8));
+    assert!(s.spec("web").paused);
+    world.crash(&mut s);
+    world.play(&mut s, secs(60));
+    assert_eq!(world.with("NEW", false), 8, "also after a crash");
+    s.engine.resume("web").unwrap();
+    s.tick();
+    world.play(&mut s, secs(120));
+    world.assert_settled(&s, "web", 8);
+    assert_eq!(world.with("NEW", true), 8);
+}
+
+// ENGINE 39, L7
+#[test]
+fn rolling_superseded_and_crash() {
+    for lossy in [false, true] {
+        for at in [3, 7, 12] {
+            let (mut s, mut world) = settled(slow(8));
+            world.lossy = lossy;
+            world.rule = Some(|_, world| assert!(world.tasks.len() <= 10));
+            apply(&mut s, slow(8).env("TWO", "1"));
+            world.play(&mut s, secs(at));
+            apply(&mut s, slow(8).env("THREE", "1"));
+            world.play(&mut s, secs(at));
+            world.crash(&mut s);
+            world.play(&mut s, secs(180));
+            world.assert_settled(&s, "web", 8);
+            assert_eq!(world.with("THREE", true), 8);
+        }
+    }
+}
+
+// ENGINE 41
+#[test]
+fn death_of_old_during_rollout() {
+    let (mut s, mut world) = settled(slow(4));
+    let of = |s: &Script, index| s.tasks("web", index).remove(0).task_id;
+    let old: Vec<String> = (0..4).map(|index| of(&s, index)).collect();
+    s.clear();
+    let revision = apply(&mut s, slow(4).env("NEW", "1"));
+    // S = 1 for the first, U = 1 for the second.
+    assert_eq!(s.kills(), [old[1].clone()]);
+    world.tasks.remove(&old[3]);
+    s.update(&old[3], TaskFailed);
+    s.sleep(secs(2));
+    assert!(s.kills().is_empty(), "no further kill");
+    s.update(&old[1], TaskKilled);
+    world.tasks.remove(&old[1]);
+    let new = s.launch("a1", BIG);
+    assert_eq!(new.len(), 3);
+    for index in [1, 3] {
+        assert_eq!(of(&s, index), *new.iter().find(|task| id::parse(task).unwrap().index == index).unwrap());
+        assert_eq!(s.tasks("web", index)[0].revision, revision, "in the new revision");
+    }
+    assert!(s.kills().is_empty());
+    let first = s.tasks("web", 0);
+    assert_eq!((first.len(), &first[0].task_id), (2, &old[0]));
+    // And on to the end.
+    for task in &new {
+        s.update(task, TaskRunning);
+    }
+    s.sleep(secs(6));
+    let kills = s.kills();
+    assert!(kills.contains(&old[0]) && kills.contains(&old[2]) || kills == [old[0].clone()], "{kills:?}");
+}
+
+// ENGINE 4: policy changes restart nothing.
+#[test]
+fn a_change_of_policy_restarts_nothing() {
+    let (mut s, mut world) = settled(slow(4));
+    let before: Vec<String> = world.tasks.keys().cloned().collect();
+    apply(&mut s, slow(5).priority(7).backoff(secs(2), secs(9)).kill_selection(KillSelection::Oldest));
+    world.play(&mut s, secs(30));
+    world.assert_settled(&s, "web", 5);
+    assert!(before.iter().all(|task| world.tasks.contains_key(task)));
+}
+
+// ENGINE 3.4: a strict slot is never two tasks, not even in a rollout.
+#[test]
+fn rolling_strict() {
+    let (mut s, mut world) = settled(slow(3).duplicates(Duplicates::Forbid));
+    world.rule = Some(|s, world| {
+        assert!(world.tasks.len() <= 3);
+        let mut names: Vec<&str> = world.tasks.values().map(|task| task.name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), world.tasks.len(), "I6");
+        assert!(s.spec("web").ready >= 2);
+    });
+    apply(&mut s, slow(3).duplicates(Duplicates::Forbid).env("NEW", "1"));
+    world.play(&mut s, secs(120));
+    world.assert_settled(&s, "web", 3);
+    assert!(world.tasks.values().all(|task| has(task, "NEW")));
+}
