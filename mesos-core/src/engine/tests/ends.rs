@@ -191,7 +191,7 @@ fn finished_while_killing() {
     let task = s.running(1).remove(0);
     s.engine.kill(&task).unwrap();
     s.tick();
-    assert_eq!(s.kills(), [task.clone()]);
+    assert_eq!(s.kills(), [&*task]);
     s.update(&task, TaskKilling);
     s.update(&task, TaskFinished);
     assert_eq!(s.told(|e| matches!(e, Event::TaskEnded { class: EndClass::Ok, .. })), 1);
@@ -205,7 +205,7 @@ fn restarting_one_instance() {
     let task = s.running(1).remove(0);
     s.engine.restart_instance("web", 0).unwrap();
     s.tick();
-    assert_eq!(s.kills(), [task.clone()]);
+    assert_eq!(s.kills(), [&*task]);
     for state in [TaskRunning, TaskKilling] {
         s.update(&task, state);
         assert_eq!(s.state(&task), Some(State::Killing(KillReason::User)));
@@ -277,7 +277,7 @@ fn drain_mark_gone() {
     // Should it live after all, it is killed.
     s.update(&next[0], TaskRunning);
     s.update(&task, TaskRunning);
-    assert_eq!(s.kills(), [task.clone()]);
+    assert_eq!(s.kills(), [&*task]);
     s.update(&task, TaskKilled);
     assert_eq!(s.stored(["ghost", &task]), None);
 }

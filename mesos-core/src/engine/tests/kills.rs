@@ -47,7 +47,7 @@ fn kill_while_agent_away() {
     s.sleep(secs(3600));
     assert!(s.kills().is_empty());
     s.master_says(&tasks[1], TaskRunning, Reason::AgentReregistered);
-    assert_eq!(s.kills(), [tasks[1].clone()]);
+    assert_eq!(s.kills(), [&*tasks[1]]);
     s.update(&tasks[1], TaskKilled);
     assert_eq!(s.stored(["ghost", &tasks[1]]), None);
 }
@@ -65,7 +65,7 @@ fn a_strict_slot_is_not_abandoned() {
     s.clear();
     // It is in sight again: no waiting for the next turn.
     s.master_says(&task, TaskRunning, Reason::AgentReregistered);
-    assert_eq!(s.kills(), [task.clone()]);
+    assert_eq!(s.kills(), [&*task]);
     s.update(&task, TaskKilled);
     assert_eq!(s.launch("a2", BIG).len(), 1);
 }
@@ -166,7 +166,7 @@ fn kills_are_repeated_in_a_new_session() {
     s.cut();
     s.clear();
     s.resubscribe();
-    assert_eq!(s.kills(), [task.clone()]);
+    assert_eq!(s.kills(), [&*task]);
     // And so does a new process.
     s.crash();
     assert_eq!(s.kills(), [task]);

@@ -226,7 +226,7 @@ fn a_launch_without_any_status() {
     s.clear();
     s.sleep(secs(601));
     assert_eq!(s.state(&task), Some(State::Killing(KillReason::Overdue)));
-    assert_eq!(s.kills(), [task.clone()]);
+    assert_eq!(s.kills(), [&*task]);
     assert!(s.launch("a1", BIG).is_empty(), "not before its end is reported");
     s.update(&task, TaskKilled);
     assert!(s.events.iter().any(|event| matches!(event, Event::TaskEnded { class: EndClass::Fault, .. })));
@@ -238,7 +238,7 @@ fn a_launch_that_got_lost() {
     let mut s = Script::new([service("web", 1).launch_timeout(secs(60))]);
     let task = s.launch("a1", BIG).remove(0);
     s.sleep(secs(61));
-    assert_eq!(s.kills(), [task.clone()]);
+    assert_eq!(s.kills(), [&*task]);
     s.answer(&task, TaskGone);
     assert!(s.events.iter().any(|event| matches!(event, Event::TaskEnded { class: EndClass::Infra, .. })));
     assert_eq!(s.launch("a1", BIG).len(), 1);

@@ -39,9 +39,11 @@ impl Laws {
         self.offers.insert(offer.id.value.clone(), offer.clone());
     }
 
-    pub(super) fn on_rescind(&mut self, offer: &str) {
-        // One whose ACCEPT is on its way may be rescinded too.
-        self.offers.remove(offer);
+    /// An offer is rescinded; with `backlog`, its answer may be on its way already.
+    pub(super) fn on_rescind(&mut self, offer: &str, backlog: bool) {
+        if !backlog {
+            self.offers.remove(offer);
+        }
     }
 
     pub(super) fn on_status(&mut self, status: &v1::TaskStatus) {
@@ -62,12 +64,17 @@ impl Laws {
             matches!(event, Event::Fatal(_) | Event::Fenced(_) | Event::StoreRefused(_) | Event::Stopped { .. });
     }
 
+    /// The offers that have no answer.
+    pub(super) fn offers(&self) -> impl Iterator<Item = String> + '_ {
+        self.offers.keys().cloned()
+    }
+
     /// How many offers have no answer.
     pub(super) fn unanswered(&self) -> usize {
         self.offers.len()
     }
 
-    pub(super) fn on_call(&mut self, call: &Call, store: &MemoryStore) {
+    pub(super) fn on_call(&mut self, call: &Call, store: &MemoryStore, engine: &Engine) {
         self.alive();
         assert!(store.records().contains_key(&Key::new(["framework"])), "W1: {call:?}");
         match call.r#type() {
@@ -81,7 +88,7 @@ impl Laws {
             Type::Kill => {
                 // W4: for a task in the books it is written that it is to end.
                 let task = &call.kill.as_ref().expect("a body").task_id.value;
-                let record = instance(task, store);
+                let record = instance(task, store).filter(|_| engine.find_task(task).is_some());
                 assert!(record.as_ref().is_none_or(|record| record.contains("KILLING")), "W4: {record:?}");
             }
             Type::Reconcile => {
@@ -166,7 +173,8 @@ impl Laws {
         match status.state() {
             TaskStaging | TaskStarting => assert!(!is(&["\"PREPARED\""]), "W5: {record:?}"),
             TaskRunning => assert!(!is(&["\"PREPARED\"", "\"STAGED\""]), "W5: {record:?}"),
-            TaskUnknown | TaskUnreachable | TaskKilling => {}
+            // Which of these TASK_LOST is depends on its reason.
+            TaskUnknown | TaskUnreachable | TaskKilling | TaskLost => {}
             _ => assert!(record.is_none(), "W5: {record:?}"),
         }
     }

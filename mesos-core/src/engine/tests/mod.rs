@@ -3,6 +3,7 @@
 #![allow(clippy::cloned_ref_to_slice_refs, reason = "a list of ids is compared with a list of ids")]
 
 mod backoff;
+mod chance;
 mod demand;
 mod ends;
 mod kills;
@@ -115,6 +116,8 @@ struct Script {
     /// The process dies before it does anything about this output.
     crash_after: Option<usize>,
     crashed: bool,
+    /// All outputs, if somebody wants to compare them.
+    recording: Option<Vec<String>>,
 }
 
 /// An ACCEPT.
@@ -174,6 +177,7 @@ impl Script {
             outputs: 0,
             crash_after: None,
             crashed: false,
+            recording: None,
         }
     }
 
@@ -203,6 +207,9 @@ impl Script {
             if self.crashed {
                 return;
             }
+            if let Some(recording) = &mut self.recording {
+                recording.push(format!("{output:?}"));
+            }
             match output {
                 Output::Request(request) if request.lane() == Lane::Subscription => {
                     self.laws.alive();
@@ -211,7 +218,7 @@ impl Script {
                 Output::Request(request) => {
                     assert!(self.stream.is_some(), "a call without a subscription");
                     let call = Call::decode(request.body().clone()).expect("a call");
-                    self.laws.on_call(&call, &self.store);
+                    self.laws.on_call(&call, &self.store, &self.engine);
                     self.calls.push_back((self.now, call.clone()));
                     self.open.push_back((request.id(), call));
                 }
@@ -449,7 +456,7 @@ impl Script {
     }
 
     fn rescind(&mut self, offer: &str) {
-        self.laws.on_rescind(offer);
+        self.laws.on_rescind(offer, !self.open.is_empty());
         let rescind = event::Rescind { offer_id: v1::OfferId { value: offer.into() } };
         self.send(&v1::scheduler::Event { rescind: Some(rescind), ..event_of(event::Type::Rescind) });
     }

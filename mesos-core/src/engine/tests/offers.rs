@@ -62,7 +62,7 @@ fn accept_cut() -> (Script, String) {
     s.clear();
     s.resubscribe();
     assert_eq!(s.state(&task), Some(State::Launching));
-    assert_eq!(s.asked(), [task.clone()]);
+    assert_eq!(s.asked(), [&*task]);
     assert!(s.launch("a2", BIG).is_empty(), "while the question is open");
     (s, task)
 }

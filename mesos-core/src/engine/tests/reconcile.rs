@@ -116,7 +116,7 @@ fn executor_failure_event() {
     s.sleep(secs(4));
     assert!(s.asked().is_empty());
     s.sleep(secs(2));
-    assert_eq!(s.asked(), [tasks[0].clone()]);
+    assert_eq!(s.asked(), [&*tasks[0]]);
     let executor = tasks[1].clone();
     s.failure("a1", Some(&executor));
     s.update(&tasks[1], TaskFailed);

@@ -19,7 +19,7 @@ fn crash_between_persist_and_accept() {
         s.disk = Disk::Writes;
         s.crash();
         let task = s.engine.tasks().next().unwrap().task_id;
-        assert_eq!(s.asked(), [task.clone()]);
+        assert_eq!(s.asked(), [&*task]);
         assert!(s.launch("a2", BIG).is_empty(), "neither launched again blindly");
         s.agents.insert(task.clone(), "a1".into());
         s.answer(&task, answer);

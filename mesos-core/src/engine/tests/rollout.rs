@@ -140,7 +140,7 @@ fn death_of_old_during_rollout() {
     s.clear();
     let revision = apply(&mut s, slow(4).env("NEW", "1"));
     // S = 1 for the first, U = 1 for the second.
-    assert_eq!(s.kills(), [old[1].clone()]);
+    assert_eq!(s.kills(), [&*old[1]]);
     world.tasks.remove(&old[3]);
     s.update(&old[3], TaskFailed);
     s.sleep(secs(2));

@@ -35,7 +35,7 @@ fn a_replaced_instance_is_not_the_first_to_go() {
     s.clear();
     s.engine.scale("web", 1).unwrap();
     s.tick();
-    assert_eq!(s.kills(), [tasks[1].clone()]);
+    assert_eq!(s.kills(), [&*tasks[1]]);
 }
 
 // ENGINE 4.4

@@ -55,7 +55,7 @@ fn unreachable_returns_late() {
     let (mut s, old, new) = replaced(service("web", 1));
     s.update(&new, TaskRunning);
     s.master_says(&old, TaskRunning, Reason::AgentReregistered);
-    assert_eq!(s.kills(), [old.clone()]);
+    assert_eq!(s.kills(), [&*old]);
     assert_eq!(s.state(&old), Some(State::Killing(KillReason::Duplicate)));
     s.update(&old, TaskKilled);
     assert_eq!(s.tasks("web", 0).iter().map(|task| &task.task_id).collect::<Vec<_>>(), [&new]);
@@ -68,7 +68,7 @@ fn unreachable_returns_before_its_successor_is_ready() {
     let (mut s, old, new) = replaced(service("web", 1));
     s.update(&new, TaskStarting);
     s.master_says(&old, TaskRunning, Reason::AgentReregistered);
-    assert_eq!(s.kills(), [new.clone()]);
+    assert_eq!(s.kills(), [&*new]);
     s.update(&new, TaskKilled);
     assert_eq!(s.tasks("web", 0).iter().map(|task| &task.task_id).collect::<Vec<_>>(), [&old]);
     assert!(s.launch("a3", BIG).is_empty());
@@ -114,7 +114,7 @@ fn expunged_returns() {
     s.update(&old, TaskRunning);
     assert_eq!((s.kills(), s.acks()), (vec![old.clone()], vec![old.clone()]));
     s.sleep(secs(20));
-    assert_eq!(s.kills(), [old.clone()], "the first one may have been lost");
+    assert_eq!(s.kills(), [&*old], "the first one may have been lost");
     s.update(&old, TaskKilling);
     s.update(&old, TaskKilled);
     assert_eq!(s.acks().len(), 2);
@@ -138,7 +138,7 @@ fn a_ghost_finds_its_place_free() {
     assert!(s.acks().is_empty());
     s.disk = Disk::Writes;
     s.settle();
-    assert_eq!(s.acks(), [task.clone()]);
+    assert_eq!(s.acks(), [&*task]);
     assert!(s.stored(["inst", "web", "0", "1"]).is_some() && s.stored(["ghost", &task]).is_none());
     assert!(s.launch("a2", BIG).is_empty());
     assert!(s.kills().is_empty());
@@ -198,7 +198,7 @@ fn unknown_twice() {
         assert_eq!(s.state(&task), Some(State::Doubtful));
         assert!(s.asked().is_empty());
         s.sleep(secs(2));
-        assert_eq!(s.asked(), [task.clone()]);
+        assert_eq!(s.asked(), [&*task]);
         s.answer(&task, answer);
         assert_eq!(s.launch("a2", BIG).len(), usize::from(replaced));
         assert_eq!(s.stored(["ghost", &task]).is_some(), replaced);
@@ -215,7 +215,7 @@ fn lost_although_partition_aware() {
     s.master_says(&task, TaskLost, Reason::AgentDisconnected);
     s.sleep(secs(1));
     assert_eq!(s.state(&task), Some(State::Unreachable));
-    assert_eq!(s.asked(), [task.clone()]);
+    assert_eq!(s.asked(), [&*task]);
     s.answer(&task, TaskGone);
     assert_eq!(s.launch("a2", BIG).len(), 1);
 }
@@ -231,7 +231,7 @@ fn unreachable_while_launching() {
     s.clear();
     s.master_says(&old, TaskStaging, Reason::AgentReregistered);
     s.update(&old, TaskRunning);
-    assert_eq!(s.kills(), [old.clone()]);
+    assert_eq!(s.kills(), [&*old]);
     s.update(&old, TaskKilled);
     assert_eq!(s.spec("web").ready, 1);
 }
