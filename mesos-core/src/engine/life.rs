@@ -34,6 +34,8 @@ impl Engine {
     pub(super) fn set_state(&mut self, id: AttemptId, state: State) {
         let Some(attempt) = self.book.attempt_mut(id) else { return };
         let old = core::mem::replace(&mut attempt.state, state);
+        // What waited for news was about the former state.
+        attempt.parked = false;
         if state != State::Running {
             attempt.ready = false;
         }
