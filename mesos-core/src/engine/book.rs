@@ -60,8 +60,9 @@ pub(super) struct Sums {
     pub(super) outdated: BTreeSet<(bool, u32)>,
     /// Slots whose successor is ready while the predecessor still stands.
     pub(super) superseded: BTreeSet<u32>,
-    /// Slots whose successor is of a revision that is no longer wanted, before it was of any use.
-    pub(super) misled: BTreeSet<u32>,
+    /// Slots whose successor is of a revision that is no longer wanted, while the current attempt is right, or before
+    /// the successor is of any use.
+    pub(super) strays: BTreeSet<u32>,
 }
 
 /// One of a spec's instances, over all its attempts.
@@ -130,7 +131,7 @@ pub(super) struct Contribution {
     double: bool,
     outdated: Option<bool>,
     superseded: bool,
-    misled: bool,
+    stray: bool,
     stale: bool,
 }
 
@@ -218,12 +219,10 @@ impl Slot {
                 (Some(old), Some(new)) => new.ready && !replaced(old) && old.counts() && old.revision != *revision,
                 _ => false,
             },
-            misled: match (&self.current, &self.successor) {
+            stray: match (&self.current, &self.successor) {
                 (Some(old), Some(new)) => {
-                    self.wanted
-                        && new.revision != *revision
-                        && !replaced(new)
-                        && (!new.ready || old.revision == *revision && old.counts())
+                    let right = old.counts() && !replaced(old) && old.revision == *revision;
+                    new.revision != *revision && !replaced(new) && (right || !new.ready)
                 }
                 _ => false,
             },
@@ -281,7 +280,7 @@ impl Spec {
             sums.outdated.insert((ready, index));
         }
         for (set, old, new) in
-            [(&mut sums.superseded, old.superseded, new.superseded), (&mut sums.misled, old.misled, new.misled)]
+            [(&mut sums.superseded, old.superseded, new.superseded), (&mut sums.strays, old.stray, new.stray)]
         {
             match (old, new) {
                 (true, false) => drop(set.remove(&index)),

@@ -161,6 +161,7 @@ impl Engine {
             Effect::Acknowledge { .. } => self.acks.push_back(effect),
             Effect::Accept(id) => self.accept(id),
             Effect::Kill(id) => self.send_kill(id),
+            Effect::KillGhost(task_id) => self.send_ghost_kill(&task_id),
             Effect::Tell(event) => {
                 self.ended |= matches!(*event, Event::Stopped { .. });
                 self.outputs.push_back(Output::Event(*event));

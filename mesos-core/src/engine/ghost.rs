@@ -9,11 +9,12 @@ use core::time::Duration;
 use super::attempt::{Attempt, Since, SlotId, State};
 use super::book::Mark;
 use super::config::UnknownTasks;
-use super::engine::{Engine, Timer};
+use super::engine::{After, Engine, Timer};
 use super::event::{Event, GhostReason};
 use super::launch::Revision;
 use super::reconcile::Subject;
 use super::table::Row;
+use super::writer::Effect;
 use super::{id, kills};
 use crate::{Instant, Update};
 
@@ -157,17 +158,20 @@ impl Engine {
         }
     }
 
+    /// Sends KILL, once what is known of the task is durable.
     fn kill_ghost(&mut self, task_id: &Arc<str>) {
-        let may = self.may_call();
-        let Some(ghost) = self.ghosts.get_mut(task_id) else { return };
-        if may {
+        if let Some(ghost) = self.ghosts.get_mut(task_id) {
             ghost.kills_sent = ghost.kills_sent.saturating_add(1);
-            let agent = Some(&*ghost.agent_id).filter(|id| !id.is_empty());
-            // Lost calls are repeated by the timer.
-            let _ = self.client.calls().kill(&**task_id, agent, None);
-        } else {
-            ghost.kills_sent = ghost.kills_sent.max(1);
+            self.later(After::Everything, Effect::KillGhost(task_id.clone()));
         }
+    }
+
+    pub(super) fn send_ghost_kill(&mut self, task_id: &Arc<str>) {
+        let may = self.may_call();
+        let Some(ghost) = self.ghosts.get(task_id).filter(|_| may) else { return };
+        let agent = Some(&*ghost.agent_id).filter(|id| !id.is_empty());
+        // Lost calls are repeated by the timer.
+        let _ = self.client.calls().kill(&**task_id, agent, None);
     }
 
     /// A status of a ghost.

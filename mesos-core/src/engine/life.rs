@@ -11,6 +11,7 @@ use super::ghost::Ghost;
 use super::kills;
 use super::reconcile::{AGAIN, Subject, jitter};
 use super::spec::{Duplicates, Policy, RestartPolicy};
+use super::writer::Effect;
 use crate::{Instant, v1};
 
 /// An intent that the store doesn't take for this long gives its offers back.
@@ -33,6 +34,8 @@ impl Engine {
     pub(super) fn set_state(&mut self, id: AttemptId, state: State) {
         let Some(attempt) = self.book.attempt_mut(id) else { return };
         let old = core::mem::replace(&mut attempt.state, state);
+        // What waited for news was about the former state.
+        attempt.parked = false;
         if state != State::Running {
             attempt.ready = false;
         }
@@ -410,7 +413,7 @@ impl Engine {
             State::Killing(old) => {
                 // Being killed already; a user who asks for it wants it once more.
                 if why == KillReason::User && old != why {
-                    self.later(After::Slot(id.slot), super::writer::Effect::Kill(id));
+                    self.later(After::Slot(id.slot), Effect::Kill(id));
                 }
                 return;
             }
@@ -428,7 +431,7 @@ impl Engine {
     /// It runs although it should end.
     pub(super) fn kill_again(&mut self, id: AttemptId) {
         if self.book.attempt(id).is_some_and(|attempt| attempt.unreachable_since_kill) {
-            self.later(After::Slot(id.slot), super::writer::Effect::Kill(id));
+            self.later(After::Slot(id.slot), Effect::Kill(id));
         }
     }
 
@@ -436,7 +439,7 @@ impl Engine {
     pub(super) fn start_kills(&mut self) {
         while self.may_call() {
             let Some(id) = self.kills.next(self.config.max_kills) else { return };
-            self.later(After::Slot(id.slot), super::writer::Effect::Kill(id));
+            self.later(After::Slot(id.slot), Effect::Kill(id));
         }
     }
 

@@ -1,7 +1,5 @@
 //! From one revision to the next: who may be ended, and who may get a successor first (ENGINE 4.1).
 
-use alloc::vec::Vec;
-
 use super::attempt::{AttemptId, KillReason, SlotId, SpecId, State};
 use super::engine::Engine;
 
@@ -11,7 +9,17 @@ impl Engine {
         if self.book.specs.get(&id).is_some_and(|spec| spec.paused) {
             return;
         }
-        self.call_back(id);
+        // What was to be the next revision, and is no longer, beside what is right again.
+        while let Some(index) = self.book.specs.get(&id).and_then(|spec| spec.sums.strays.first().copied()) {
+            let slot_id = SlotId { spec: id, index };
+            let stray = self.book.slot(slot_id).and_then(|slot| slot.successor.as_ref()).map(|a| (a.id, a.state));
+            let Some((stray, state)) = stray else { return };
+            self.retire(stray, state);
+            self.refresh_slot(slot_id);
+            if self.book.specs.get(&id).is_some_and(|spec| spec.sums.strays.contains(&index)) {
+                return;
+            }
+        }
         // A predecessor whose successor is ready has done its work.
         while let Some(index) = self.book.specs.get(&id).and_then(|spec| spec.sums.superseded.first().copied()) {
             let slot_id = SlotId { spec: id, index };
@@ -27,19 +35,6 @@ impl Engine {
         }
         while let Some(slot_id) = self.next_step(id) {
             self.refresh_slot(slot_id);
-        }
-    }
-
-    /// Ends successors that a newer revision, or the return to the former one, has made pointless.
-    fn call_back(&mut self, id: SpecId) {
-        let Some(spec) = self.book.specs.get(&id) else { return };
-        let slots: Vec<SlotId> = spec.sums.misled.iter().map(|&index| SlotId { spec: id, index }).collect();
-        for slot_id in slots {
-            let successor = self.book.slot(slot_id).and_then(|slot| slot.successor.as_ref());
-            if let Some((successor, state)) = successor.map(|attempt| (attempt.id, attempt.state)) {
-                self.retire(successor, state);
-                self.refresh_slot(slot_id);
-            }
         }
     }
 

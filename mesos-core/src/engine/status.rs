@@ -37,8 +37,8 @@ impl Engine {
             self.on_ghost(&task_id, Row::of(update, false));
             After::Everything
         } else {
-            // What is known of its end, if it was ours, may not be durable yet.
             self.on_unknown(update, Row::of(update, false));
+            // It may be one whose end waits for the store.
             After::Everything
         };
         self.receive(update, after);

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -24,9 +25,10 @@ const STALL_AGAIN: Duration = Duration::from_secs(60);
 /// What happens once a batch is durable.
 #[derive(Debug)]
 pub(super) enum Effect {
-    Acknowledge { agent_id: alloc::string::String, task_id: alloc::sync::Arc<str>, uuid: Bytes },
+    Acknowledge { agent_id: alloc::string::String, task_id: Arc<str>, uuid: Bytes },
     Accept(AcceptId),
     Kill(AttemptId),
+    KillGhost(Arc<str>),
     Tell(Box<Event>),
     Teardown,
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::fuzzing::Choices;
 
-/// So far a history goes without an output that is looked at.
+/// No history is longer.
 const STEPS: usize = 200;
 
 struct History {
@@ -18,7 +18,7 @@ struct History {
 const SPECS: [&str; 3] = ["web", "job", "strict"];
 
 fn specs(choices: &mut Choices<'_>) -> Vec<TaskSpec> {
-    let web = service("web", 3).scalable(true).kill_grace(secs(2)).backoff(secs(1), secs(20));
+    let web = service("web", 3).scalable(true).max_failures(Some(2)).kill_grace(secs(2)).backoff(secs(1), secs(20));
     let job = service("job", 2).job().max_failures(Some(2)).role("b").unique("@hostname").scalable(true);
     let strict = service("strict", 1).duplicates(Duplicates::Forbid).unreachable(secs(30), secs(60));
     let mut specs = vec![web, job, strict.launch_timeout(secs(20)).scalable(true)];
@@ -27,13 +27,13 @@ fn specs(choices: &mut Choices<'_>) -> Vec<TaskSpec> {
 }
 
 impl History {
-    fn new(choices: &mut Choices<'_>) -> Self {
+    fn new(choices: &mut Choices<'_>, recording: Option<Vec<String>>) -> Self {
         let options = choices.byte();
         let on_removed = if options & 1 == 0 { OnRemoved::FreshId } else { OnRemoved::Stop };
         let removal = if options & 2 == 0 { Removal::Keep } else { Removal::Auto };
         let config = client(Framework::new("test").roles(["a", "b"])).on_removed(on_removed).removal(removal);
         let mut s = Script::unstarted(config.max_kills(2).max_launching_per_agent(3), specs(choices));
-        s.recording = Some(Vec::new());
+        s.recording = recording;
         s.start();
         Self { s, tasks: vec!["stranger".into()], transcript: Vec::new() }
     }
@@ -205,8 +205,13 @@ impl History {
 
 /// Plays a history; what came out, in order.
 fn play(bytes: &[u8]) -> Vec<String> {
+    run(bytes, Some(Vec::new()))
+}
+
+/// Plays a history without or with a recording.
+fn run(bytes: &[u8], recording: Option<Vec<String>>) -> Vec<String> {
     let mut choices = Choices::new(bytes);
-    let mut history = History::new(&mut choices);
+    let mut history = History::new(&mut choices, recording);
     for _ in 0..STEPS {
         if choices.is_empty() {
             break;
@@ -218,10 +223,10 @@ fn play(bytes: &[u8]) -> Vec<String> {
     transcript
 }
 
-/// More than that with `PROPTEST_CASES`.
+/// A quarter of what `PROPTEST_CASES` asks for: each of these is long.
 fn cases() -> ProptestConfig {
     let default = ProptestConfig::default();
-    ProptestConfig { cases: default.cases.max(300), ..default }
+    ProptestConfig { cases: default.cases.div_ceil(4), ..default }
 }
 
 proptest! {
@@ -229,13 +234,13 @@ proptest! {
 
     // S140, I1 to I5, I13, I14, I20, I21
     #[test]
-    fn any_history_keeps_the_laws(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
-        play(&bytes);
+    fn any_history_keeps_the_laws(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
+        run(&bytes, None);
     }
 
     // I20
     #[test]
-    fn the_same_history_gives_the_same_outputs(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn the_same_history_gives_the_same_outputs(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         prop_assert_eq!(play(&bytes), play(&bytes));
     }
 }
@@ -244,12 +249,7 @@ proptest! {
 #[test]
 fn histories_get_everywhere() {
     let mut rng = crate::rng::Rng::new(3);
-    let mut seen = String::new();
-    for _ in 0..300 {
-        let bytes: Vec<u8> = (0..500).map(|_| rng.next() as u8).collect();
-        play(&bytes).iter().for_each(|line| seen.push_str(line));
-    }
-    for word in [
+    let mut missing = std::vec![
         "TaskLaunched",
         "TaskReturned",
         "TaskReady",
@@ -278,7 +278,14 @@ fn histories_get_everywhere() {
         "Unreachable",
         "SpecSatisfied",
         "SpecDegraded",
-    ] {
-        assert!(seen.contains(word), "never seen: {word}");
+    ];
+    for _ in 0..1000 {
+        let bytes: Vec<u8> = (0..500).map(|_| rng.next() as u8).collect();
+        let lines = play(&bytes);
+        missing.retain(|word| !lines.iter().any(|line| line.contains(word)));
+        if missing.is_empty() {
+            return;
+        }
     }
+    panic!("never seen: {missing:?}");
 }

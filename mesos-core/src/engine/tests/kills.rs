@@ -171,3 +171,19 @@ fn kills_are_repeated_in_a_new_session() {
     s.crash();
     assert_eq!(s.kills(), [task]);
 }
+
+// ENGINE 6.1 W4: nor does a second reason to kill it make the first KILL leave before it is written.
+#[test]
+fn a_second_reason_does_not_hurry_the_first_kill() {
+    let mut s = Script::new([service("web", 1).scalable(true)]);
+    let task = s.running(1).remove(0);
+    s.disk = Disk::Hangs;
+    s.engine.scale("web", 0).unwrap();
+    s.tick();
+    s.engine.kill(&task).unwrap();
+    s.tick();
+    assert!(s.kills().is_empty());
+    s.disk = Disk::Writes;
+    s.settle();
+    assert_eq!(s.kills()[0], task);
+}

@@ -174,7 +174,8 @@ impl Laws {
             TaskStaging | TaskStarting => assert!(!is(&["\"PREPARED\""]), "W5: {record:?}"),
             TaskRunning => assert!(!is(&["\"PREPARED\"", "\"STAGED\""]), "W5: {record:?}"),
             // Which of these TASK_LOST is depends on its reason.
-            TaskUnknown | TaskUnreachable | TaskKilling | TaskLost => {}
+            // TASK_GONE_BY_OPERATOR is no proof for an instance of which there must not be two.
+            TaskUnknown | TaskUnreachable | TaskKilling | TaskLost | TaskGoneByOperator => {}
             _ => assert!(record.is_none(), "W5: {record:?}"),
         }
     }
