@@ -18,6 +18,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "doctests", what: "examples in the documentation", real: false, run: doctests },
     Step { name: "docs", what: "documentation without warnings", real: false, run: docs },
     Step { name: "embedded", what: "command_scheduler on its embedded cluster", real: false, run: embedded },
+    Step { name: "protocol", what: "protocol_only on its embedded cluster", real: false, run: protocol },
     Step { name: "real-setup", what: "a real Mesos 1.11.0 is made", real: true, run: real::setup },
     Step { name: "real", what: "conformance on the real Mesos", real: true, run: real::conformance },
 ];
@@ -86,10 +87,19 @@ fn no_std() -> Outcome {
 }
 
 fn embedded() -> Outcome {
-    if let Err(why) = run(cargo().args(["build", "--example", "command_scheduler"]), BUILD) {
+    example("command_scheduler", "8")
+}
+
+fn protocol() -> Outcome {
+    example("protocol_only", "4")
+}
+
+/// Runs an example for so many seconds.
+fn example(name: &str, duration: &str) -> Outcome {
+    if let Err(why) = run(cargo().args(["build", "--example", name]), BUILD) {
         return Outcome::Failed(why);
     }
     let mut command: Command = cargo();
-    command.args(["run", "--quiet", "--example", "command_scheduler", "--", "--duration", "8s"]);
+    command.args(["run", "--quiet", "--example", name, "--", "--duration", duration]);
     run(&mut command, Duration::from_secs(120)).into()
 }
