@@ -107,7 +107,10 @@ async fn serve(options: &Options, cluster: &mut Cluster) -> Result<(), Failed> {
             say(&line);
         }
         match event {
-            Event::Subscribed(_) => subscribed = true,
+            Event::Subscribed(_) => {
+                subscribed = true;
+                driver.machine().tasks().for_each(|task| say(&format_args!("known: {task}")));
+            }
             Event::Disconnected { reason, .. } => last = reason.to_string(),
             Event::Fatal(reason) => return Err(Failed::Fatal(reason)),
             Event::Fenced(failure) => return Err(Failed::Fenced(failure)),

@@ -12,7 +12,7 @@ const EARLY: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_secs(5);
 /// Changes are gathered.
 const GATHER: Duration = Duration::from_secs(1);
-/// No role is revived, or suppressed, more often.
+/// No role is revived more often. A SUPPRESS comes only after `QUIET`, which is no shorter.
 const RATE: Duration = Duration::from_secs(5);
 /// Without an offer for so long, the REVIVE may have been lost.
 const LOST: Duration = Duration::from_secs(30);
@@ -30,6 +30,7 @@ pub(super) struct Role {
     unwanted_since: Option<Instant>,
     /// There is something to say, since this moment.
     pending_since: Option<Instant>,
+    /// When REVIVE was last sent, whatever has come of it.
     last_change: Option<Instant>,
     last_revive: Option<Instant>,
     revive: Option<CallId>,
@@ -112,11 +113,10 @@ impl Role {
         self.silent = self.silent.saturating_add(1);
     }
 
-    pub(super) fn suppressed(&mut self, now: Instant) {
+    pub(super) const fn suppressed(&mut self) {
         self.suppressed = true;
         self.pending_since = None;
         self.unwanted_since = None;
-        self.last_change = Some(now);
         self.last_revive = None;
     }
 
@@ -193,8 +193,30 @@ mod tests {
         assert_eq!(role.poll(at(0)), None);
         assert_eq!(role.deadline(at(0)), Some(at(5)));
         assert_eq!(role.poll(at(5)), Some(Change::Suppress));
-        role.suppressed(at(5));
+        role.suppressed();
         assert_eq!((role.poll(at(100)), role.deadline(at(100))), (None, None));
+    }
+
+    // A task that ends right after SUPPRESS isn't held up by it; and so often as that may be, neither call is frequent.
+    #[test]
+    fn a_revive_need_not_wait_for_the_last_suppress() {
+        let mut role = Role::default();
+        let (mut now, mut last, mut calls) = (at(0), at(0), 0);
+        for _ in 0..4 {
+            role.waiting.clear();
+            assert_eq!(role.poll(now), None);
+            assert_eq!(role.poll(now + QUIET), Some(Change::Suppress));
+            now = now + QUIET;
+            role.suppressed();
+            role.waiting.insert((now, SpecId(1)));
+            assert_eq!(role.poll(now), None);
+            assert_eq!(role.deadline(now), Some(now + GATHER));
+            now = now + GATHER;
+            assert_eq!(role.poll(now), Some(Change::Revive));
+            role.revived(now, CallId::for_tests(1));
+            assert!(calls == 0 || now.saturating_duration_since(last) >= RATE);
+            (last, calls) = (now, calls + 1);
+        }
     }
 
     // ENGINE scenario 49

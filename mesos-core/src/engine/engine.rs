@@ -610,7 +610,7 @@ impl Engine {
         if !suppress.is_empty() && self.client.calls().suppress(&suppress).is_ok() {
             for role in &suppress {
                 if let Some(role) = self.roles.get_mut(role) {
-                    role.suppressed(self.now);
+                    role.suppressed();
                 }
             }
             self.tell(None, Event::Suppressed { roles: names(&suppress) });

@@ -179,7 +179,10 @@ impl Ledger {
         }
         let open = self.session.as_ref().map(|(_, stream)| stream.as_str());
         if open.is_none() || open != stream {
-            return fail("I13", format!("{:?} leaves on stream {stream:?}, subscribed: {:?}", call.r#type(), self.session));
+            return fail(
+                "I13",
+                format!("{:?} leaves on stream {stream:?}, subscribed: {:?}", call.r#type(), self.session),
+            );
         }
         self.judge("I4");
         if disk.framework.as_ref() != Some(&self.framework) {
@@ -275,13 +278,7 @@ impl Ledger {
                 return fail("I11", format!("{id} is launched at {now:?}, its slot is held back until {at:?}"));
             }
         }
-        let launched = Launched {
-            slot,
-            framework: self.framework.clone(),
-            heard: None,
-            ended: false,
-            released: false,
-        };
+        let launched = Launched { slot, framework: self.framework.clone(), heard: None, ended: false, released: false };
         if self.tasks.insert(id.to_owned(), launched).is_some() {
             return fail("I3", format!("task id {id} is used twice"));
         }
@@ -306,7 +303,11 @@ impl Ledger {
         }
         self.judge("I15");
         let before = self.killed.insert(id.clone(), now);
-        let returned = self.tasks.get(id).and_then(|task| task.heard).is_some_and(|(_, at)| before.is_some_and(|before| at >= before));
+        let returned = self
+            .tasks
+            .get(id)
+            .and_then(|task| task.heard)
+            .is_some_and(|(_, at)| before.is_some_and(|before| at >= before));
         if before.is_some_and(|before| now < before + KILL.mul_f64(0.9)) && !returned {
             return fail("I15", format!("KILL for {id} after {:?}", before.map(|before| now - before)));
         }
@@ -327,7 +328,10 @@ impl Ledger {
         };
         delivery.acknowledged += 1;
         if delivery.acknowledged > delivery.heard {
-            return fail("I5", format!("{} for {id} is acknowledged more often than it came", delivery.state.as_str_name()));
+            return fail(
+                "I5",
+                format!("{} for {id} is acknowledged more often than it came", delivery.state.as_str_name()),
+            );
         }
         if delivery.agent != acknowledge.agent_id.value {
             return fail("I5", format!("the acknowledgement for {id} goes to agent {}", acknowledge.agent_id.value));
@@ -349,7 +353,10 @@ impl Ledger {
         for task in &reconcile.tasks {
             let before = self.asked.insert(task.task_id.value.clone(), now);
             if before.is_some_and(|before| now < before + ASK.mul_f64(0.9)) {
-                return fail("I14", format!("{} is asked for again after {:?}", task.task_id.value, now - before.unwrap_or_default()));
+                return fail(
+                    "I14",
+                    format!("{} is asked for again after {:?}", task.task_id.value, now - before.unwrap_or_default()),
+                );
             }
             if task.agent_id.is_none() {
                 return fail("I14", format!("{} is asked for without its agent", task.task_id.value));
@@ -389,7 +396,10 @@ impl Ledger {
             let Some(task) = self.tasks.get(id) else {
                 return fail("I3", format!("{id} runs, and nobody launched it"));
             };
-            if *framework != self.framework && !self.framework.is_empty() || task.framework != *framework || task.released {
+            if *framework != self.framework && !self.framework.is_empty()
+                || task.framework != *framework
+                || task.released
+            {
                 continue;
             }
             if !task.ended && !disk.knows(id) {

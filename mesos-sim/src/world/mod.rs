@@ -201,9 +201,7 @@ impl World {
         let mut plan = Plan::draw(&mut rng, &settings.only);
         let masters = 1 + rng.below(3) as usize;
         let agents = (0..2 + rng.below(5)).map(|n| {
-            AgentOptions::default()
-                .hostname(format!("h{n}"))
-                .resources("cpus:8;mem:2000;disk:1000;ports:[31000-31999]")
+            AgentOptions::default().hostname(format!("h{n}")).resources("cpus:8;mem:2000;disk:1000;ports:[31000-31999]")
         });
         let slow_start = plan.strikes(&mut rng, Fault::SlowStart);
         let options = Options::default()
@@ -380,7 +378,9 @@ impl World {
 
     /// I18: what the engine knows is what the store holds, once nothing is being written.
     fn same(&mut self) -> Step {
-        let Some(engine) = self.engine.as_ref().filter(|_| !self.writing && !self.ledger.terminal) else { return Ok(()) };
+        let Some(engine) = self.engine.as_ref().filter(|_| !self.writing && !self.ledger.terminal) else {
+            return Ok(());
+        };
         if !self.steps.is_multiple_of(8) {
             return Ok(());
         }
@@ -416,10 +416,12 @@ impl World {
         let waiting: Vec<_> = engine.specs().filter(|spec| !spec.satisfied).collect();
         if let Some(spec) = waiting.first() {
             let tasks: Vec<_> = engine.tasks().filter(|task| task.spec == spec.name).collect();
-            let tasks: Vec<String> = tasks.iter().map(|task| format!("{task} {:?} ready {}", task.state, task.ready)).collect();
+            let tasks: Vec<String> =
+                tasks.iter().map(|task| format!("{task} {:?} ready {}", task.state, task.ready)).collect();
             return violation("L1", format!("{spec:?} has {tasks:?}"));
         }
-        if engine.specs().map(|spec| spec.name).collect::<BTreeSet<_>>() != self.users.wishes.keys().cloned().collect() {
+        if engine.specs().map(|spec| spec.name).collect::<BTreeSet<_>>() != self.users.wishes.keys().cloned().collect()
+        {
             return violation("L1", "specs that nobody wants, or too few");
         }
         *self.ledger.judged.entry("L1").or_default() += 1;

@@ -95,12 +95,12 @@ impl World {
         self.deadline = None;
         self.ledger.lost();
         let mine = |exchange: &Exchange, process| exchange.process == process && exchange.client_open;
-        let open: Vec<u64> =
-            self.exchanges.iter().filter(|(_, e)| mine(e, self.process)).map(|(id, _)| *id).collect();
+        let open: Vec<u64> = self.exchanges.iter().filter(|(_, e)| mine(e, self.process)).map(|(id, _)| *id).collect();
         for id in open {
             self.client_closes(id);
         }
-        let keys: Vec<_> = self.queue.iter().filter(|(_, what)| matches!(what, Happening::Durable(..))).map(|(key, _)| *key).collect();
+        let keys: Vec<_> =
+            self.queue.iter().filter(|(_, what)| matches!(what, Happening::Durable(..))).map(|(key, _)| *key).collect();
         for key in keys {
             if let Some(Happening::Durable(process, batch)) = self.queue.remove(&key) {
                 if self.rng.chance(0.5) {
@@ -199,7 +199,8 @@ impl World {
         let (process, ticket) = (self.process, batch.ticket());
         let slow = self.plan.strikes(&mut self.rng, Fault::StoreSlow);
         let most = Duration::from_millis(if slow { 8000 } else { 5 });
-        let (takes, answer) = (self.rng.time(Duration::from_micros(100), most), Duration::from_micros(self.rng.below(500)));
+        let (takes, answer) =
+            (self.rng.time(Duration::from_micros(100), most), Duration::from_micros(self.rng.below(500)));
         let unavailable = || Some(StoreFailure::Unavailable("simulated".into()));
         if self.disk.fenced {
             self.after(takes, Happening::Told(process, ticket, Some(StoreFailure::Fenced("simulated".into()))));
@@ -340,8 +341,7 @@ impl World {
     pub(super) fn client_closes(&mut self, number: u64) {
         let Some(exchange) = self.exchanges.get_mut(&number) else { return };
         exchange.client_open = false;
-        let (id, process, server_open, lane) =
-            (exchange.id, exchange.process, exchange.server_open, exchange.lane);
+        let (id, process, server_open, lane) = (exchange.id, exchange.process, exchange.server_open, exchange.lane);
         self.by_engine.remove(&(process, id));
         if lane == Lane::Subscription && process == self.process {
             self.ledger.lost_stream(number);
@@ -433,7 +433,8 @@ impl World {
     /// A piece goes on its way to the scheduler, behind those that are on it already.
     fn send(&mut self, number: u64, piece: Piece) {
         let delayed = self.plan.strikes(&mut self.rng, Fault::Delay);
-        let extra = if delayed { self.rng.time(Duration::from_millis(10), Duration::from_secs(40)) } else { Duration::ZERO };
+        let extra =
+            if delayed { self.rng.time(Duration::from_millis(10), Duration::from_secs(40)) } else { Duration::ZERO };
         let Some(exchange) = self.exchanges.get_mut(&number) else { return };
         if exchange.mute {
             return;
@@ -524,7 +525,8 @@ impl World {
 
     /// Connections that broke unnoticed are found now.
     pub(super) fn mend_network(&mut self) {
-        let dead: Vec<u64> = self.exchanges.iter().filter(|(_, e)| !e.client_open && e.server_open).map(|(id, _)| *id).collect();
+        let dead: Vec<u64> =
+            self.exchanges.iter().filter(|(_, e)| !e.client_open && e.server_open).map(|(id, _)| *id).collect();
         for number in dead {
             self.after(Duration::from_millis(1), Happening::Closed(number));
         }

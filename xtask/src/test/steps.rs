@@ -18,6 +18,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "doctests", what: "examples in the documentation", real: false, run: doctests },
     Step { name: "docs", what: "documentation without warnings", real: false, run: docs },
     Step { name: "embedded", what: "command_scheduler on its embedded cluster", real: false, run: embedded },
+    Step { name: "protocol", what: "protocol_only on its embedded cluster", real: false, run: protocol },
     Step { name: "real-setup", what: "a real Mesos 1.11.0 is made", real: true, run: real::setup },
     Step { name: "real", what: "conformance on the real Mesos", real: true, run: real::conformance },
 ];
@@ -86,10 +87,29 @@ fn no_std() -> Outcome {
 }
 
 fn embedded() -> Outcome {
-    if let Err(why) = run(cargo().args(["build", "--example", "command_scheduler"]), BUILD) {
-        return Outcome::Failed(why);
-    }
-    let mut command: Command = cargo();
-    command.args(["run", "--quiet", "--example", "command_scheduler", "--", "--duration", "8s"]);
-    run(&mut command, Duration::from_secs(120)).into()
+    // Three tasks, one of which fails and is started again.
+    example("command_scheduler", "9", &[(": RUNNING", 4), (": FAILED", 1), ("the framework is removed", 1)])
+}
+
+fn protocol() -> Outcome {
+    example("protocol_only", "4", &[(": RUNNING", 3), ("Teardown", 1)])
+}
+
+/// Runs an example for so many seconds; its output has to have each of these texts so often at least.
+fn example(name: &str, duration: &str, wanted: &[(&str, usize)]) -> Outcome {
+    let file = crate::root().join("target").join(name).with_extension("out");
+    let result = run(cargo().args(["build", "--example", name]), BUILD).and_then(|()| {
+        let out = std::fs::File::create(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+        let mut command: Command = cargo();
+        command.args(["run", "--quiet", "--example", name, "--", "--duration", duration]).stdout(out);
+        let result = run(&mut command, Duration::from_secs(120));
+        let text = std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+        print!("{text}");
+        result?;
+        match wanted.iter().find(|(what, times)| text.matches(what).count() < *times) {
+            Some((what, times)) => Err(format!("{name} did not say {what:?} {times} times")),
+            None => Ok(()),
+        }
+    });
+    result.into()
 }
