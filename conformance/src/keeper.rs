@@ -90,9 +90,8 @@ impl Keeper {
     /// Waits until every spec is satisfied.
     pub async fn satisfied(&mut self) {
         // Before its first input an engine has none.
-        let all = |keeper: &Self| {
-            keeper.engine().specs().count() > 0 && keeper.engine().specs().all(|spec| spec.satisfied)
-        };
+        let all =
+            |keeper: &Self| keeper.engine().specs().count() > 0 && keeper.engine().specs().all(|spec| spec.satisfied);
         self.until("satisfaction", |keeper| all(keeper).then_some(())).await;
     }
 

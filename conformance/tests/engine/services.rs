@@ -60,8 +60,8 @@ pub(crate) async fn jobs_finish_once(cluster: &Cluster) {
         job.backoff(Duration::from_millis(100), Duration::from_secs(1))
     };
     let mut keeper = Keeper::start(cluster, folders.store.path(), [job()]);
-    keeper.satisfied().await;
-    assert_eq!(keeper.engine().spec("job").unwrap().finished, 2);
+    let finished = |keeper: &Keeper| keeper.engine().spec("job").is_some_and(|job| job.finished == 2);
+    keeper.until("both", |keeper| finished(keeper).then_some(())).await;
     let ends = |class| move |event: &Event| matches!(event, Event::TaskEnded { class: end, .. } if *end == class);
     keeper.until("the end of both", |keeper| (keeper.count(ends(EndClass::Ok)) == 2).then_some(())).await;
     assert_eq!(keeper.count(ends(EndClass::Fault)), 2);
@@ -70,7 +70,7 @@ pub(crate) async fn jobs_finish_once(cluster: &Cluster) {
     let mut keeper = Keeper::start(cluster, folders.store.path(), [job(), folders.service("web", 1)]);
     keeper.satisfied().await;
     keeper.agree(cluster, &folders.roll).await;
-    assert_eq!(keeper.engine().spec("job").unwrap().finished, 2);
+    assert!(finished(&keeper));
     let once = BTreeMap::from([(("job".to_owned(), 1), 1), (("job".to_owned(), 2), 1)]);
     assert_eq!(folders.roll.work(), once);
 }
