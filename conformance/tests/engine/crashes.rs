@@ -11,13 +11,14 @@ use conformance::mesos_core::{Input, Instant, Machine, Output};
 use conformance::{Cluster, Dice, LIMIT, Side, difference};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::Folders;
 
-/// The last lines of all of a test's programs.
+/// The last lines of all of a test's programs, and how many there have been.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<VecDeque<String>>>);
+struct Lines(Arc<Mutex<VecDeque<String>>>, watch::Sender<u64>);
 
 impl Lines {
     fn push(&self, line: String) {
@@ -26,6 +27,13 @@ impl Lines {
             lines.pop_front();
         }
         lines.push_back(line);
+        self.1.send_modify(|count| *count += 1);
+    }
+
+    /// Waits for so many more.
+    async fn more(&self, lines: u64) {
+        let goal = self.1.borrow().saturating_add(lines);
+        let _ = self.1.subscribe().wait_for(|count| *count >= goal).await;
     }
 
     /// Whether this came since the last start.
@@ -82,13 +90,23 @@ impl<'a> Programs<'a> {
         }
     }
 
-    /// One life: it is killed at some moment, often before it is subscribed, sometimes when it has had its time.
+    /// One life: it is killed at some moment, often before it is subscribed, or at something that it says, when it is
+    /// about to write or to send what belongs to that.
     async fn life(&self, dice: &mut Dice, number: u64) {
-        let limit = [100, 500, 1500, 4000][dice.below(4) as usize];
+        let (time, lines) = match dice.below(5) {
+            0 => (dice.millis(100), u64::MAX),
+            1 => (dice.millis(1500), u64::MAX),
+            2 => (dice.millis(4000), u64::MAX),
+            _ => (Duration::from_secs(4), 1 + dice.below(60)),
+        };
         let mut child = self.start(Some(self.seed + number));
-        self.watch(dice.millis(limit)).await;
+        tokio::select! {
+            () = self.watch(time) => {}
+            () = self.lines.more(lines) => {}
+        }
         assert!(child.try_wait().unwrap().is_none(), "it has ended by itself");
         child.kill().await.unwrap();
+        self.look();
     }
 
     /// A last one, that isn't killed: when all is satisfied, exactly that runs which is on record.
@@ -154,7 +172,7 @@ fn seed() -> u64 {
 
 /// S185: killed at any moment, it goes on as if nothing had been: nothing is lost, nothing runs twice, nothing is left.
 pub(crate) async fn scheduler_killed(cluster: &Cluster) {
-    let lives = if cluster.side() == Side::Real { 60 } else { 30 };
+    let lives = if cluster.side() == Side::Real { 100 } else { 30 };
     let programs = Programs::new(cluster, seed());
     let mut dice = Dice::new(programs.seed);
     for number in 0..lives {

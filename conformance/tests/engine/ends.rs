@@ -1,8 +1,10 @@
 //! The end of a framework.
 
+use std::time::Duration;
+
 use conformance::mesos_core::engine::{Config, Engine, Event, OnRemoved};
 use conformance::mesos_core::scheduler::Framework;
-use conformance::{Cluster, Keeper, Scheduler};
+use conformance::{Cluster, Keeper, LIMIT, Scheduler};
 
 use crate::Folders;
 
@@ -13,7 +15,13 @@ async fn nothing_is_left(cluster: &Cluster, folders: &Folders, id: &str) {
     for pid in pids {
         conformance::process_ends(pid).await;
     }
-    assert_eq!(cluster.tasks().await, []);
+    // The agents look through the list of their processes now and then.
+    let none = async {
+        while !cluster.tasks().await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, none).await.expect("an end of all tasks");
     let config = cluster.config(Framework::new("conformance")).framework_id(id).unwrap();
     assert_eq!(Scheduler::new(cluster, config).end().await, "fatal: removed");
 }
