@@ -10,13 +10,28 @@
 
 use std::time::Duration;
 
-use conformance::mesos_core::Resources;
 use conformance::mesos_core::engine::{Amount, CommandError, Config, Engine, Task, TaskSpec};
 use conformance::mesos_core::scheduler::{self, Framework};
+use conformance::mesos_core::{Persist, Resources, Store, StoreFailure};
 use conformance::mesos_tokio::{Driver, Http};
 use conformance::{Dice, RollCall};
 use mesos_file::FileStore;
 use tokio::io::AsyncReadExt as _;
+
+/// A store that takes its time, before it writes and before it says so: there is much to be killed in between.
+struct Slow {
+    store: FileStore,
+    dice: Dice,
+}
+
+impl Store for Slow {
+    async fn apply(&mut self, batch: &Persist) -> Result<(), StoreFailure> {
+        tokio::time::sleep(self.dice.millis(60)).await;
+        let result = self.store.apply(batch).await;
+        tokio::time::sleep(self.dice.millis(30)).await;
+        result
+    }
+}
 
 fn spec(name: &str, command: String, instances: u32) -> TaskSpec {
     TaskSpec::new(name)
@@ -92,9 +107,13 @@ async fn main() {
     let client = scheduler::Config::new(Framework::new("conformance"), masters).expect("masters");
     let now = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64);
     let engine = Engine::new(Config::new(client), first, records, now).expect("good records");
-    let mut driver = Driver::new(engine, Http::default()).store(store);
-
+    let driver = Driver::new(engine, Http::default());
     let mut dice = Dice::new(seed.unwrap_or_default());
+    let mut driver = match seed {
+        Some(_) => driver.store(Slow { store, dice: dice.clone() }),
+        None => driver.store(store),
+    };
+
     let mut jobs = 0;
     let mut next = tokio::time::Instant::now();
     let mut satisfied = false;

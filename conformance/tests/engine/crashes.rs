@@ -27,19 +27,24 @@ impl Lines {
             lines.pop_front();
         }
         lines.push_back(line);
+        drop(lines);
         self.1.send_modify(|count| *count += 1);
     }
 
-    /// Waits for so many more.
-    async fn more(&self, lines: u64) {
-        let goal = self.1.borrow().saturating_add(lines);
-        let _ = self.1.subscribe().wait_for(|count| *count >= goal).await;
+    /// Waits until so many lines of this sort have come since the last start.
+    async fn said(&self, times: usize, sort: impl Fn(&str) -> bool) {
+        let _ = self.1.subscribe().wait_for(|_| self.count(&sort) >= times).await;
     }
 
-    /// Whether this came since the last start.
-    fn has(&self, line: &str) -> bool {
+    /// Whether something of this sort has come since the last start.
+    fn has(&self, sort: impl Fn(&str) -> bool) -> bool {
+        self.count(sort) > 0
+    }
+
+    /// How many of this sort have come since the last start.
+    fn count(&self, sort: impl Fn(&str) -> bool) -> usize {
         let lines = self.0.lock().unwrap();
-        lines.iter().rev().take_while(|line| !line.starts_with("== ")).any(|other| other == line)
+        lines.iter().rev().take_while(|line| !line.starts_with("== ")).filter(|line| sort(line)).count()
     }
 }
 
@@ -75,10 +80,11 @@ impl<'a> Programs<'a> {
         child
     }
 
-    /// No instance has two processes.
+    /// No instance has two processes, and no task has been found that wasn't on record before it was launched.
     fn look(&self) {
         let present = self.folders.roll.present();
         assert!(present.values().all(|pids| pids.len() == 1), "{present:?}");
+        assert!(!self.lines.has(|line| line.starts_with("UnknownTask")));
     }
 
     /// Looks again and again for this long.
@@ -90,19 +96,29 @@ impl<'a> Programs<'a> {
         }
     }
 
-    /// One life: it is killed at some moment, often before it is subscribed, or at something that it says, when it is
-    /// about to write or to send what belongs to that.
+    /// One life: it is killed at some moment, often before it is subscribed, or just after something that it says, when
+    /// it is about to write or to send what belongs to that.
     async fn life(&self, dice: &mut Dice, number: u64) {
-        let (time, lines) = match dice.below(5) {
-            0 => (dice.millis(100), u64::MAX),
-            1 => (dice.millis(1500), u64::MAX),
-            2 => (dice.millis(4000), u64::MAX),
-            _ => (Duration::from_secs(4), 1 + dice.below(60)),
+        const AT_MOST: Duration = Duration::from_secs(4);
+        let launches = |line: &str| line.starts_with("OffersAnswered") && !line.contains("launched: 0");
+        let (soon, times) = (dice.millis(90), 1 + dice.below(3) as usize);
+        let kind = dice.below(8);
+        let moment = async {
+            match kind {
+                0 => sleep(soon).await,
+                1 => sleep(soon * 15).await,
+                2 => sleep(soon * 40).await,
+                3 | 4 => self.lines.said(times, launches).await,
+                5 => self.lines.said(times, |line| line.starts_with("order")).await,
+                6 => self.lines.said(times, |line| line.starts_with("TaskUpdated")).await,
+                _ => self.lines.said(times, |line| line.starts_with("TaskEnded")).await,
+            }
+            sleep(soon).await;
         };
         let mut child = self.start(Some(self.seed + number));
         tokio::select! {
-            () = self.watch(time) => {}
-            () = self.lines.more(lines) => {}
+            () = self.watch(AT_MOST) => {}
+            () = moment => {}
         }
         assert!(child.try_wait().unwrap().is_none(), "it has ended by itself");
         child.kill().await.unwrap();
@@ -113,7 +129,7 @@ impl<'a> Programs<'a> {
     async fn settle(&self) {
         let _child = self.start(None);
         let limit = tokio::time::Instant::now() + LIMIT;
-        while !self.lines.has("satisfied") {
+        while !self.lines.has(|line| line == "satisfied") {
             assert!(tokio::time::Instant::now() < limit, "it isn't satisfied: {:?}", specs(&self.stored()));
             self.watch(Duration::from_millis(100)).await;
         }
