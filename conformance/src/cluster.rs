@@ -188,4 +188,26 @@ impl Cluster {
             Inner::Real(real) => real.resume("agent", agent).await,
         }
     }
+
+    /// The tasks that agents have and that haven't ended, by framework and id, as the agents say; sorted. All agents
+    /// must be there.
+    pub async fn tasks(&self) -> Vec<(String, String)> {
+        let mut tasks = match &self.inner {
+            Inner::Simulated(simulated) => simulated.tasks().await,
+            Inner::Real(real) => real.tasks().await,
+        };
+        tasks.sort_unstable();
+        tasks
+    }
+
+    /// Removes a framework, as an operator does.
+    pub async fn tear_down(&self, framework: &str) {
+        match &self.inner {
+            Inner::Simulated(simulated) => {
+                let framework = framework.to_owned();
+                simulated.control(move |cluster| cluster.teardown(&framework)).await;
+            }
+            Inner::Real(real) => real.tear_down(framework).await,
+        }
+    }
 }

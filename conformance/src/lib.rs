@@ -8,7 +8,9 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests, and what only tests use")]
 
 mod cluster;
+mod dice;
 pub mod http;
+mod keeper;
 mod processes;
 mod real;
 mod scheduler;
@@ -16,10 +18,12 @@ mod simulated;
 mod transcript;
 
 pub use cluster::{Cluster, Options, Side, run};
+pub use dice::Dice;
+pub use keeper::{Keeper, difference};
 pub use mesos_tokio;
 pub use mesos_tokio::mesos_core;
 pub use mesos_tokio::mesos_core::v1;
-pub use processes::{Gate, PidFile, process_ends};
+pub use processes::{Gate, PidFile, RollCall, process_ends};
 pub use scheduler::{LIMIT, Scheduler, kill_policy, offer_holds, task, without};
 pub use transcript::Seen;
 

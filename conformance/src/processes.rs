@@ -1,7 +1,8 @@
 //! What a scenario and a task's process tell each other: both sides run them on this machine.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -91,15 +92,99 @@ impl Gate {
     }
 }
 
+/// Tasks sign in with their processes, which can then be counted however agents and masters fare: what really runs.
+#[derive(Clone, Debug)]
+pub struct RollCall {
+    folder: PathBuf,
+}
+
+impl RollCall {
+    /// In a folder that is there, and used for nothing else.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A command that signs in as a task of this spec, and then does the rest.
+    #[must_use]
+    pub fn signed(&self, spec: &str, rest: &str) -> String {
+        format!(": > {}.$$; {rest}", self.place(spec))
+    }
+
+    /// A command that says for an instance of this spec that it has done its work; each time counts.
+    #[must_use]
+    pub fn done(&self, spec: &str) -> String {
+        format!("echo >> {}.done", self.place(spec))
+    }
+
+    /// A command that does this the first time only that an instance of this spec comes to it.
+    #[must_use]
+    pub fn once(&self, spec: &str, first: &str) -> String {
+        let place = self.place(spec);
+        format!("test -e {place}.once || {{ : > {place}.once; {first}; }}")
+    }
+
+    /// A file of the instance, as a shell sees it.
+    fn place(&self, spec: &str) -> String {
+        let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+        let variable: String = spec.chars().map(letter).collect();
+        format!("{}/{spec}.$TASK_{variable}_SERIAL_NUMBER", self.folder.display())
+    }
+
+    /// All files: spec, serial number, and what comes after them.
+    fn files(&self) -> Vec<(String, u32, String)> {
+        let parts = |name: String| {
+            let mut parts = name.split('.').map(str::to_owned);
+            let (spec, serial, rest) = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?);
+            Some((spec, serial, rest))
+        };
+        let entries = fs::read_dir(&self.folder).expect("the folder");
+        entries.filter_map(|entry| parts(entry.ok()?.file_name().into_string().ok()?)).collect()
+    }
+
+    /// The processes that live, by spec and serial number (from 1). One that began after another had ended is never
+    /// seen together with it.
+    #[must_use]
+    pub fn present(&self) -> BTreeMap<(String, u32), Vec<u32>> {
+        let mut present: BTreeMap<_, Vec<u32>> = BTreeMap::new();
+        for (spec, serial, rest) in self.files() {
+            if let Some(pid) = rest.parse().ok().filter(|pid| lives(*pid)) {
+                present.entry((spec, serial)).or_default().push(pid);
+            }
+        }
+        present
+    }
+
+    /// How often each instance has done its work.
+    #[must_use]
+    pub fn work(&self) -> BTreeMap<(String, u32), usize> {
+        let done = self.files().into_iter().filter(|(.., rest)| rest == "done");
+        let times = |(spec, serial, rest): (String, u32, String)| {
+            let lines = fs::read(self.folder.join(format!("{spec}.{serial}.{rest}"))).map_or(0, |text| text.len());
+            ((spec, serial), lines)
+        };
+        done.map(times).collect()
+    }
+}
+
+fn lives(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
 /// Waits until a process has ended; one that nobody has waited for counts as ended.
 ///
 /// # Panics
 ///
 /// If it hasn't within the [`LIMIT`].
 pub async fn process_ends(pid: u32) {
-    let lives = || fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
     let ending = async {
-        while lives() {
+        while lives(pid) {
             tokio::time::sleep(STEP).await;
         }
     };

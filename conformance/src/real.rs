@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use mesos_tokio::Http;
 
-use crate::Options;
+use crate::{Options, http};
 
 /// Stops the cluster once its input ends: when this process closes it, or dies, even by SIGKILL.
 const WATCHDOG: &str = r#"cat; "$0" stop; rm -rf "${REAL_MESOS_RUN:?}""#;
@@ -105,6 +105,19 @@ impl Real {
 
     pub(crate) async fn resume(&self, kind: &str, index: usize) {
         self.cluster(["resume".into(), format!("{kind}{}", index + 1)]).await;
+    }
+
+    pub(crate) async fn tasks(&self) -> Vec<(String, String)> {
+        let said = self.cluster(["tasks"]).await;
+        let pair = |line: &str| line.split_once(' ').map(|(framework, task)| (framework.to_owned(), task.to_owned()));
+        said.lines().filter_map(pair).collect()
+    }
+
+    pub(crate) async fn tear_down(&self, framework: &str) {
+        let leader = &self.masters[self.leader().await];
+        let form = format!("frameworkId={framework}");
+        let answer = http::ask(leader, "POST", "/master/teardown", &[], &form).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
     }
 
     /// The ends of the logs, for a test that fails.

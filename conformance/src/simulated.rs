@@ -11,6 +11,7 @@ use crate::Options;
 pub(crate) struct Simulated {
     served: Served,
     masters: Vec<String>,
+    agents: usize,
 }
 
 impl Simulated {
@@ -34,7 +35,7 @@ impl Simulated {
         }
         let served = Served::start(made).await.expect("a simulated cluster");
         let masters = served.masters().iter().map(ToString::to_string).collect();
-        Self { served, masters }
+        Self { served, masters, agents: options.agents }
     }
 
     pub(crate) async fn stop(self) {
@@ -51,6 +52,12 @@ impl Simulated {
 
     pub(crate) async fn leader(&self) -> usize {
         self.control(|cluster| cluster.leader()).await.expect("a leader")
+    }
+
+    pub(crate) async fn tasks(&self) -> Vec<(String, String)> {
+        let agents = self.agents;
+        let tasks = self.control(move |cluster| (0..agents).flat_map(|agent| cluster.tasks(agent)).collect::<Vec<_>>());
+        tasks.await.into_iter().map(|name| (name.framework, name.task)).collect()
     }
 
     pub(crate) async fn restart_master(&self, master: usize) {
