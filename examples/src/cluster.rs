@@ -169,14 +169,7 @@ impl ClusterOptions {
     fn config(&self, masters: &[String]) -> Result<Config, Failed> {
         let mut framework =
             Framework::new(&self.name).user(&self.user).roles(&self.role).failover_timeout(self.failover_timeout);
-        // As Marathon and others set them for the tasks that they run, schedulers among these.
-        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        if let Some(host) = variable("HOST") {
-            if let Some(port) = variable("PORT0") {
-                framework = framework.webui_url(format!("http://{host}:{port}"));
-            }
-            framework = framework.hostname(host);
-        }
+        framework = placed(framework, |name| std::env::var(name).ok());
         let usage = |error: &dyn std::fmt::Display| Failed::Usage(error.to_string());
         let mut config = Config::new(framework, masters).map_err(|e| usage(&e))?;
         if let Some(id) = &self.framework_id {
@@ -201,10 +194,47 @@ impl ClusterOptions {
     }
 }
 
+/// Says where this process runs, as Marathon and others tell the tasks that they run, schedulers among these.
+fn placed(mut framework: Framework, variable: impl Fn(&str) -> Option<String>) -> Framework {
+    let variable = |name| variable(name).filter(|value| !value.is_empty());
+    if let Some(host) = variable("HOST") {
+        if let Some(port) = variable("PORT0") {
+            framework = framework.webui_url(format!("http://{host}:{port}"));
+        }
+        framework = framework.hostname(host);
+    }
+    framework
+}
+
 fn read(file: &PathBuf) -> Result<Vec<u8>, Failed> {
     std::fs::read(file).map_err(|e| Failed::Usage(format!("{}: {e}", file.display())))
 }
 
 const fn tracing_level() -> tracing_subscriber::filter::LevelFilter {
     tracing_subscriber::filter::LevelFilter::DEBUG
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // S26, S27
+    #[test]
+    fn the_environment_says_where_it_runs() {
+        for (host, port, hostname, webui) in [
+            (None, Some("8080"), None, None),
+            (Some(""), Some("8080"), None, None),
+            (Some("h1"), None, Some("h1"), None),
+            (Some("h1"), Some("8080"), Some("h1"), Some("http://h1:8080")),
+        ] {
+            let variable = |name: &str| match name {
+                "HOST" => host.map(str::to_owned),
+                "PORT0" => port.map(str::to_owned),
+                _ => None,
+            };
+            let framework = placed(Framework::new("test"), variable);
+            let info = framework.info();
+            assert_eq!((info.hostname.as_deref(), info.webui_url.as_deref()), (hostname, webui));
+        }
+    }
 }

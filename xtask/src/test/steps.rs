@@ -24,7 +24,7 @@ pub(super) const STEPS: &[Step] = &[
 ];
 
 /// Time for a step that compiles the workspace, on two slow cores from nothing.
-const BUILD: Duration = Duration::from_secs(15 * 60);
+const BUILD: Duration = Duration::from_secs(20 * 60);
 
 fn fmt() -> Outcome {
     run(cargo().args(["fmt", "--all", "--check"]), Duration::from_secs(120)).into()
@@ -61,6 +61,7 @@ pub(super) fn nextest() -> bool {
     available(cargo().args(["nextest", "--version"]))
 }
 
+/// S242: all on loopback, and nothing beyond what cargo has fetched.
 fn tests() -> Outcome {
     let mut command = cargo();
     if nextest() {
@@ -75,6 +76,7 @@ fn doctests() -> Outcome {
     run(cargo().args(["test", "--workspace", "--doc"]), BUILD).into()
 }
 
+/// S241
 fn docs() -> Outcome {
     run(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"), BUILD).into()
 }
@@ -86,6 +88,7 @@ fn no_std() -> Outcome {
     run(cargo().args(["check", "--manifest-path"]).arg(manifest).arg("--target-dir").arg(target), BUILD).into()
 }
 
+/// S228
 fn embedded() -> Outcome {
     // Three tasks, one of which fails and is started again.
     example("command_scheduler", "9", &[(": RUNNING", 4), (": FAILED", 1), ("the framework is removed", 1)])
