@@ -382,18 +382,14 @@ impl Engine {
     fn refuse(&self, hand: &Hand<'_>) -> u64 {
         let now = self.now;
         let Some(role) = self.roles.get(hand.role) else { return NOTHING_WAITS };
-        if role.has_stragglers(now) {
-            return SHORT;
-        }
-        if let Some(closing) = hand.closing {
-            return closing;
-        }
-        match role.waiting.first() {
-            None => NOTHING_WAITS,
-            Some((at, _)) if *at > now => at.saturating_duration_since(now).as_secs().clamp(1, 30),
-            Some(_) if hand.gated => SHORT,
-            Some(_) => NOTHING_FITS,
-        }
+        let refuse = match (hand.closing, role.waiting.first()) {
+            (Some(closing), _) => closing,
+            (None, None) => NOTHING_WAITS,
+            (None, Some((at, _))) if *at > now => at.saturating_duration_since(now).as_secs().clamp(1, 30),
+            (None, Some(_)) if hand.gated => SHORT,
+            (None, Some(_)) => NOTHING_FITS,
+        };
+        if role.has_stragglers(now) { refuse.min(SHORT) } else { refuse }
     }
 
     fn decline<I: AsRef<str>>(&mut self, ids: impl IntoIterator<Item = I>, refuse: u64) {

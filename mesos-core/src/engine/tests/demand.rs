@@ -116,6 +116,21 @@ fn offers_are_asked_for_in_time() {
     assert_eq!(s.take(Type::Revive).len(), 1);
 }
 
+// ENGINE 2.5, I21: right after a REVIVE nothing is refused for more than five seconds, nor longer than the back-off.
+#[test]
+fn a_short_backoff_right_after_a_revive() {
+    let mut s = Script::new([service("web", 1).backoff(secs(3), secs(3))]);
+    let task = s.running(1).remove(0);
+    s.sleep(secs(20));
+    assert_eq!(s.take(Type::Suppress).len(), 1);
+    s.update(&task, TaskFailed);
+    s.sleep(millis(1100));
+    assert_eq!(s.take(Type::Revive).len(), 1);
+    s.offer("a1", BIG);
+    let refuse = s.declines()[0].1;
+    assert!((1.0..=2.0).contains(&refuse), "{refuse}");
+}
+
 // ENGINE 2.5
 #[test]
 fn filters_by_situation() {
