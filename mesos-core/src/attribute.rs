@@ -28,7 +28,8 @@ pub(crate) fn attribute_text(attribute: &v1::Attribute) -> String {
     }
 }
 
-fn decimal(value: f64) -> String {
+/// A number with at most three decimals.
+pub(crate) fn decimal(value: f64) -> String {
     // Rounds the double's exact value, half to even.
     let text = format!("{value:.3}");
     let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };

@@ -206,12 +206,12 @@ mod tests {
             role.waiting.clear();
             assert_eq!(role.poll(now), None);
             assert_eq!(role.poll(now + QUIET), Some(Change::Suppress));
-            now = now + QUIET;
+            now += QUIET;
             role.suppressed();
             role.waiting.insert((now, SpecId(1)));
             assert_eq!(role.poll(now), None);
             assert_eq!(role.deadline(now), Some(now + GATHER));
-            now = now + GATHER;
+            now += GATHER;
             assert_eq!(role.poll(now), Some(Change::Revive));
             role.revived(now, CallId::for_tests(1));
             assert!(calls == 0 || now.saturating_duration_since(last) >= RATE);

@@ -9,7 +9,7 @@ use super::attempt::{Agent, Attempt};
 use super::book::Spec;
 use super::spec::{Field, Operator};
 use super::status::cut;
-use crate::attribute::attribute_text;
+use crate::attribute::{attribute_text, decimal};
 use crate::resources::Pool;
 use crate::{OfferRef, v1};
 
@@ -130,11 +130,17 @@ pub(super) fn allows(spec: &Spec, index: u32, agent: &Agent) -> bool {
         let peers =
             || peers(spec, index).filter(|peer| self::value(&peer.agent, &constraint.field) == Some(value)).count();
         match &constraint.operator {
-            Operator::Is(wanted) => value == wanted,
+            Operator::Is(wanted) => is(value, wanted),
             Operator::Unique => peers() == 0,
             Operator::MaxPer(count) => peers() < *count as usize,
         }
     })
+}
+
+/// Numbers are equal if their first three decimals are.
+fn is(value: &str, wanted: &str) -> bool {
+    let number = |text: &str| text.parse().ok().filter(|number: &f64| number.is_finite()).map(decimal);
+    value == wanted || number(wanted).is_some_and(|wanted| number(value) == Some(wanted))
 }
 
 /// The instances of a spec that count in its constraints, without the slot's own. Of the present revision only, so

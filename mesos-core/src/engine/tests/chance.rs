@@ -18,8 +18,8 @@ struct History {
 const SPECS: [&str; 3] = ["web", "job", "strict"];
 
 fn specs(choices: &mut Choices<'_>) -> Vec<TaskSpec> {
-    let web = service("web", 3).scalable(true).max_failures(Some(2)).kill_grace(secs(2)).backoff(secs(1), secs(20));
-    let job = service("job", 2).job().max_failures(Some(2)).role("b").unique("@hostname").scalable(true);
+    let web = service("web", 3).scalable(true).max_failures(Some(3)).kill_grace(secs(2)).backoff(secs(1), secs(20));
+    let job = service("job", 2).job().max_failures(Some(1)).role("b").unique("@hostname").scalable(true);
     let strict = service("strict", 1).duplicates(Duplicates::Forbid).unreachable(secs(30), secs(60));
     let mut specs = vec![web, job, strict.launch_timeout(secs(20)).scalable(true)];
     specs.truncate(usize::from(choices.byte() % 4));
@@ -258,7 +258,6 @@ fn histories_get_everywhere() {
         "InstanceHeld",
         "SpecRemoved",
         "SpecKept",
-        "AgentAvoided",
         "StoreStalled",
         "StoreBack",
         "Fenced",

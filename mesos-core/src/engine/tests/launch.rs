@@ -255,3 +255,40 @@ fn an_agent_starts_so_many_at_a_time() {
     s.update(&tasks[0], TaskRunning);
     assert_eq!(s.launch("a1", BIG).len(), 1);
 }
+
+// ENGINE 46, S108: what an agent doesn't have refuses every constraint about it.
+#[test]
+fn missing_attributes() {
+    let specs: [fn(TaskSpec) -> TaskSpec; 4] = [
+        |spec| spec.is("rack", "1.50"),
+        |spec| spec.unique("rack"),
+        |spec| spec.max_per("rack", 2),
+        |spec| spec.unique("@zone"),
+    ];
+    for (case, constrain) in specs.into_iter().enumerate() {
+        let mut s = Script::new([constrain(service("web", 3))]);
+        assert!(s.launch("a1", BIG).is_empty(), "{case}");
+        let mut offer = s.make_offer("a2", BIG);
+        let scalar = |value| v1::Attribute {
+            name: "rack".into(),
+            r#type: v1::value::Type::Scalar.into(),
+            scalar: Some(v1::value::Scalar { value }),
+            ..Default::default()
+        };
+        offer.attributes = vec![scalar(1.5)];
+        let name = |name: &str| v1::domain_info::fault_domain::ZoneInfo { name: name.into() };
+        let region = v1::domain_info::fault_domain::RegionInfo { name: "r".into() };
+        let fault_domain = Some(v1::domain_info::FaultDomain { region, zone: name("z") });
+        offer.domain = Some(v1::DomainInfo { fault_domain });
+        s.offers(vec![offer.clone()]);
+        assert_eq!(s.accept().tasks.len(), [3, 1, 2, 1][case], "{case}");
+        // Peers are known by what their agents had, also after a crash.
+        s.crash();
+        let tasks: Vec<String> = s.engine.tasks().map(|task| task.task_id).collect();
+        tasks.iter().for_each(|task| s.answer(task, TaskRunning));
+        s.clear();
+        let again = v1::Offer { id: v1::OfferId { value: "again".into() }, ..offer };
+        s.offers(vec![again]);
+        assert!(s.accepts().is_empty(), "{case}");
+    }
+}

@@ -16,6 +16,8 @@ pub(super) struct Laws {
     launched: BTreeSet<String>,
     /// Statuses with a uuid, as often as they were delivered without being acknowledged.
     unacknowledged: BTreeMap<(String, Vec<u8>), (v1::TaskStatus, u32)>,
+    /// The last status of each task.
+    last: BTreeMap<String, v1::TaskStatus>,
     ended: bool,
 }
 
@@ -47,6 +49,7 @@ impl Laws {
     }
 
     pub(super) fn on_status(&mut self, status: &v1::TaskStatus) {
+        self.last.insert(status.task_id.value.clone(), status.clone());
         if let Some(uuid) = status.uuid.as_ref().filter(|uuid| !uuid.is_empty()) {
             let key = (status.task_id.value.clone(), uuid.to_vec());
             self.unacknowledged.entry(key).or_insert_with(|| (status.clone(), 0)).1 += 1;
@@ -76,7 +79,9 @@ impl Laws {
 
     pub(super) fn on_call(&mut self, call: &Call, store: &MemoryStore, engine: &Engine) {
         self.alive();
-        assert!(store.records().contains_key(&Key::new(["framework"])), "W1: {call:?}");
+        // A framework that goes before it was written down has had no tasks.
+        let known = store.records().contains_key(&Key::new(["framework"])) || call.r#type() == Type::Teardown;
+        assert!(known, "W1: {call:?}");
         match call.r#type() {
             Type::Accept => self.on_accept(call.accept.as_ref().expect("a body"), store),
             Type::Decline => {
@@ -168,6 +173,10 @@ impl Laws {
         assert!(*times > 0, "I5: acknowledged twice: {acknowledge:?}");
         *times -= 1;
         assert_eq!(status.agent_id.as_ref(), Some(&acknowledge.agent_id), "I5");
+        if self.last.get(task) != Some(status) {
+            // What came later may have changed it again.
+            return;
+        }
         let record = instance(task, store);
         let is = |names: &[&str]| record.as_ref().is_some_and(|r| names.iter().any(|name| r.contains(name)));
         match status.state() {

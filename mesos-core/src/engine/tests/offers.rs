@@ -101,3 +101,25 @@ fn accept_400() {
     assert_eq!(s.launch("a1", BIG).len(), 1);
     assert!(!s.asked().contains(&task), "nothing to ask");
 }
+
+// ENGINE 56, W53: each is answered once.
+#[test]
+fn inverse_offers() {
+    let mut s = Script::new([service("web", 1)]);
+    s.running(1);
+    let inverse = v1::InverseOffer {
+        id: v1::OfferId { value: "i1".into() },
+        framework_id: v1::FrameworkId { value: "f-1".into() },
+        agent_id: Some("a1".into()),
+        unavailability: v1::Unavailability { start: v1::TimeInfo { nanoseconds: 1 }, duration: None },
+        ..Default::default()
+    };
+    let inverse_offers = Some(event::InverseOffers { inverse_offers: vec![inverse] });
+    s.send(&v1::scheduler::Event { inverse_offers, ..event_of(event::Type::InverseOffers) });
+    let declines = s.take(Type::DeclineInverseOffers);
+    assert_eq!(declines.len(), 1);
+    let decline = declines[0].decline_inverse_offers.as_ref().unwrap();
+    assert_eq!(decline.inverse_offer_ids[0].value, "i1");
+    assert_eq!(decline.filters.unwrap().refuse_seconds(), 60.0);
+    assert!(s.take(Type::AcceptInverseOffers).is_empty() && s.kills().is_empty());
+}

@@ -47,7 +47,7 @@ fn rolling_25() {
 #[test]
 fn recreate_and_restart() {
     let spec = slow(4).max_surge(Amount::Count(0)).max_unavailable(Amount::Percent(100));
-    let (mut s, mut world) = settled(spec.clone());
+    let (mut s, mut world) = settled(spec);
     world.rule = Some(|_, world| assert!(world.tasks.len() <= 4));
     let before = world.tasks.clone();
     s.engine.restart("web").unwrap();
