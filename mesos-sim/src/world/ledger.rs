@@ -69,6 +69,8 @@ pub(super) struct Ledger {
     revived: BTreeMap<String, Duration>,
     /// Not to be launched before; see I11.
     pub(super) not_before: BTreeMap<(String, u32), Duration>,
+    /// When a call last had to wait for others: such come closer together than they were decided.
+    pub(super) jammed_at: Option<Duration>,
     /// When offers last came.
     pub(super) offered_at: Duration,
     /// When a call last left that isn't part of an idle engine's life.
@@ -127,7 +129,7 @@ impl Ledger {
     }
 
     /// An event has reached the scheduler in full. `state` is what it makes of the task beforehand.
-    pub(super) fn heard(&mut self, now: Duration, exchange: u64, event: &Event, state: Option<String>) {
+    pub(super) fn heard(&mut self, now: Duration, exchange: u64, event: &Event, state: Option<String>, disk: &Disk) {
         if let Some(subscribed) = event.subscribed.as_ref() {
             self.subscribed(exchange, &subscribed.framework_id.value);
         }
@@ -142,7 +144,8 @@ impl Ledger {
             self.open.retain(|(_, open)| open != id);
         }
         let Some(event::Update { status }) = &event.update else { return };
-        *self.cells.entry((state.unwrap_or_else(|| "unknown".into()), status.state())).or_default() += 1;
+        let state = state.unwrap_or_else(|| "unknown".into());
+        *self.cells.entry((state.clone(), status.state())).or_default() += 1;
         let id = &status.task_id.value;
         if let Some(uuid) = &status.uuid {
             let delivery = self.deliveries.entry((id.clone(), uuid.to_vec())).or_default();
@@ -157,7 +160,9 @@ impl Ledger {
         let unknown = status.state() == TaskState::TaskUnknown;
         task.released |= status.state() == TaskState::TaskGoneByOperator || unknown;
         task.ended |= unknown;
-        if first && status.state() == TaskState::TaskFailed && status.reason.is_none() {
+        let alone = disk.instances.values().filter(|kept| kept.slot == task.slot).count() == 1;
+        let ours = state == "Running" || state == "Staged";
+        if first && ours && alone && status.state() == TaskState::TaskFailed {
             self.not_before.insert(task.slot.clone(), now + Duration::from_millis(900));
         }
     }
@@ -274,7 +279,8 @@ impl Ledger {
         }
         if let Some(at) = self.not_before.remove(&slot) {
             self.judge("I11");
-            if now < at {
+            // What was decided before the fault is still to leave.
+            if now < at && now + Duration::from_millis(850) > at {
                 return fail("I11", format!("{id} is launched at {now:?}, its slot is held back until {at:?}"));
             }
         }
@@ -308,10 +314,15 @@ impl Ledger {
             .get(id)
             .and_then(|task| task.heard)
             .is_some_and(|(_, at)| before.is_some_and(|before| at >= before));
-        if before.is_some_and(|before| now < before + KILL.mul_f64(0.9)) && !returned {
+        if before.is_some_and(|before| now < before + KILL.mul_f64(0.9)) && !returned && self.flows(now) {
             return fail("I15", format!("KILL for {id} after {:?}", before.map(|before| now - before)));
         }
         Ok(())
+    }
+
+    /// Whether calls leave when they are decided.
+    fn flows(&self, now: Duration) -> bool {
+        self.jammed_at.is_none_or(|at| at + 2 * KILL < now)
     }
 
     /// A user's command may repeat KILLs and lift delays.
@@ -352,7 +363,7 @@ impl Ledger {
         }
         for task in &reconcile.tasks {
             let before = self.asked.insert(task.task_id.value.clone(), now);
-            if before.is_some_and(|before| now < before + ASK.mul_f64(0.9)) {
+            if before.is_some_and(|before| now < before + ASK.mul_f64(0.9)) && self.flows(now) {
                 return fail(
                     "I14",
                     format!("{} is asked for again after {:?}", task.task_id.value, now - before.unwrap_or_default()),
@@ -369,8 +380,7 @@ impl Ledger {
         for role in &revive.roles {
             self.judge("I12");
             let before = self.revived.insert(role.clone(), now);
-            // They may wait for the lane, and then follow each other closer than they were decided.
-            if before.is_some_and(|before| now < before + REVIVE.mul_f64(0.5)) {
+            if before.is_some_and(|before| now < before + REVIVE.mul_f64(0.9)) && self.flows(now) {
                 return fail("I12", format!("REVIVE of {role} after {:?}", now - before.unwrap_or_default()));
             }
         }

@@ -27,6 +27,7 @@ pub(super) struct Exchange {
     pub(super) mute: bool,
     /// The master never hears that the scheduler has gone away, or only after a long time.
     pub(super) half_open: bool,
+    pub(super) sent: Duration,
     /// When the last piece arrives that is on its way to the scheduler: none overtakes it.
     pub(super) last: Duration,
     pub(super) latency: Duration,

@@ -79,7 +79,7 @@ impl World {
         self.ledger.lost();
         self.ledger.commanded();
         self.ledger.terminal = false;
-        self.writing = false;
+        (self.writing, self.unsaved) = (false, false);
         let wall = self.wall();
         self.feed(Input::Wall(wall))?;
         self.feed(Input::Timeout)?;
@@ -172,7 +172,7 @@ impl World {
         }
         if self.ledger.terminal {
             // What follows must stay silent; then somebody starts it anew.
-            self.after(wait, Happening::Fault(Fault::Crash));
+            self.after(wait, Happening::Crash);
         }
     }
 
@@ -182,7 +182,10 @@ impl World {
         if self.writing {
             return violation("I4", "two batches at a time");
         }
-        self.writing = true;
+        if !self.unsaved {
+            self.saved_at = self.now;
+        }
+        (self.writing, self.unsaved) = (true, true);
         for op in batch.ops() {
             self.hash(op.key().as_str().as_bytes());
             if let mesos_core::StoreOp::Put { value, .. } = op {
@@ -232,6 +235,11 @@ impl World {
             return Ok(());
         }
         self.writing = false;
+        self.unsaved = failure.is_some();
+        if self.now > self.saved_at + Duration::from_millis(500) {
+            // KILLs that waited for the store come all together.
+            self.ledger.jammed_at = Some(self.now);
+        }
         match failure {
             None => self.feed(Input::Persisted { ticket }),
             Some(failure) => self.feed(Input::PersistFailed { ticket, failure }),
@@ -277,6 +285,7 @@ impl World {
             server_open: false,
             mute: false,
             half_open,
+            sent: self.now,
             last: self.now,
             latency: latency.min(Duration::from_millis(20)),
             records: Default::default(),
@@ -365,8 +374,12 @@ impl World {
     }
 
     pub(super) fn server_closed(&mut self, number: u64) {
-        if self.exchanges.remove(&number).is_some_and(|exchange| exchange.server_open) {
+        let Some(exchange) = self.exchanges.get_mut(&number) else { return };
+        if std::mem::replace(&mut exchange.server_open, false) {
             self.cluster.closed(ExchangeId(number));
+        }
+        if self.exchanges.get(&number).is_some_and(|exchange| !exchange.client_open) {
+            self.exchanges.remove(&number);
         }
     }
 
@@ -476,6 +489,9 @@ impl World {
             self.ledger.lost_stream(number);
         }
         let Some(exchange) = self.exchanges.get_mut(&number) else { return };
+        if lane == Lane::Ordered && exchange.sent + Duration::from_millis(500) < self.now {
+            self.ledger.jammed_at = Some(self.now);
+        }
         exchange.client_open = false;
         let key = (exchange.process, exchange.id);
         let (server_open, waits) = (exchange.server_open, exchange.request.is_some());
@@ -499,7 +515,7 @@ impl World {
             task.map(|task| format!("{:?}", task.state)).or_else(ghost)
         });
         self.note(|| format!("<- {}", brief_event(&event)));
-        self.ledger.heard(self.now, number, &event, state);
+        self.ledger.heard(self.now, number, &event, state, &self.disk);
         Ok(())
     }
 
