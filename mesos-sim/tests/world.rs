@@ -4,7 +4,11 @@
 use mesos_sim::world::{Settings, run};
 
 fn passes(seed: u64) -> u64 {
-    let report = run(seed, &Settings::default());
+    passes_with(seed, &Settings::default())
+}
+
+fn passes_with(seed: u64, settings: &Settings) -> u64 {
+    let report = run(seed, settings);
     if let Some(violation) = report.violation {
         panic!("seed {seed}, step {}: {violation}", report.steps);
     }
@@ -22,13 +26,15 @@ fn seeds_that_once_failed() {
 
 #[test]
 fn fresh_seeds() {
-    (1_000_000..1_000_100).for_each(|seed| drop(passes(seed)));
+    // Short ones, since this is not an optimized build; `simulate` runs the long ones.
+    let settings = Settings::default().faulty(std::time::Duration::from_secs(1200));
+    (1_000_000..1_000_025).for_each(|seed| assert_ne!(passes_with(seed, &settings), 0));
 }
 
 // I20
 #[test]
 fn the_same_seed_gives_the_same_outputs() {
-    for seed in 1..10 {
+    for seed in [9, 42] {
         assert_eq!(passes(seed), passes(seed), "seed {seed}");
     }
 }

@@ -385,9 +385,10 @@ impl World {
         self.ledger.check(self.now, idle, &self.disk)?;
         if std::mem::take(&mut self.changed) {
             self.ledger.slots(&self.disk)?;
+            self.ledger.truth(&self.cluster, &self.disk, &self.users.strict)?;
+            return self.same();
         }
-        self.ledger.truth(&self.cluster, &self.disk, &self.users.strict)?;
-        self.same()
+        Ok(())
     }
 
     /// I18: what the engine knows is what the store holds, once nothing is being written.
@@ -395,9 +396,6 @@ impl World {
         let Some(engine) = self.engine.as_ref().filter(|_| !self.unsaved && !self.ledger.terminal) else {
             return Ok(());
         };
-        if self.steps % 8 != 0 {
-            return Ok(());
-        }
         *self.ledger.judged.entry("I18").or_default() += 1;
         use mesos_core::engine::State as A;
         use mesos_proto::store::instance::State as B;

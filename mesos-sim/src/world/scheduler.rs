@@ -236,6 +236,7 @@ impl World {
         }
         self.writing = false;
         self.unsaved = failure.is_some();
+        self.changed = true;
         if self.now > self.saved_at + Duration::from_millis(500) {
             // KILLs that waited for the store come all together.
             self.ledger.jammed_at = Some(self.now);
@@ -339,6 +340,7 @@ impl World {
             self.cluster.rescind_all();
         }
         self.note(|| format!("<> request {number} gets to master {master}"));
+        self.changed = true;
         self.cluster.request(master, ExchangeId(number), &request);
         if !open {
             self.close_later(number);
@@ -432,6 +434,7 @@ impl World {
     }
 
     fn stream(&mut self, number: u64, record: Bytes) {
+        self.changed = true;
         let rechunk = self.plan.strikes(&mut self.rng, Fault::Rechunk);
         let Some(exchange) = self.exchanges.get_mut(&number) else { return };
         exchange.records.push_back((record.len(), record.clone()));
