@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use conformance::mesos_core::engine::{Amount, CommandError, Config, Engine, Task, TaskSpec};
+use conformance::mesos_core::engine::{CommandError, Config, Duplicates, Engine, Task, TaskSpec};
 use conformance::mesos_core::scheduler::{self, Framework};
 use conformance::mesos_core::{Persist, Resources, Store, StoreFailure};
 use conformance::mesos_tokio::{Driver, Http};
@@ -33,20 +33,19 @@ impl Store for Slow {
     }
 }
 
+/// There are never two of an instance, whatever happens: not during a rollout, and not while an agent is away.
 fn spec(name: &str, command: String, instances: u32) -> TaskSpec {
     TaskSpec::new(name)
         .command(command)
         .resources(Resources::new().cpus(0.1).mem(32.0))
         .instances(instances)
         .min_ready(Duration::ZERO)
+        .duplicates(Duplicates::Forbid)
 }
 
-/// A service that runs for ever. An instance ends before the next one starts, so there are never two of it.
+/// A service that runs for ever.
 fn web(roll: &RollCall) -> TaskSpec {
-    spec("web", roll.signed("web", "exec sleep 1000"), 4)
-        .scalable(true)
-        .max_surge(Amount::Count(0))
-        .max_unavailable(Amount::Count(1))
+    spec("web", roll.signed("web", "exec sleep 1000"), 4).scalable(true)
 }
 
 /// A job that takes a moment, and sometimes fails at first. What it has done can be counted.

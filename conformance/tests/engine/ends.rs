@@ -26,7 +26,7 @@ async fn nothing_is_left(cluster: &Cluster, folders: &Folders, id: &str) {
     assert_eq!(Scheduler::new(cluster, config).end().await, "fatal: removed");
 }
 
-/// S47: tasks first, then the framework, then the records.
+/// S163: tasks first, then the framework, then the records.
 pub(crate) async fn uninstalled(cluster: &Cluster) {
     let folders = Folders::new();
     let specs = [folders.service("web", 3), folders.service("db", 1)];
@@ -39,7 +39,7 @@ pub(crate) async fn uninstalled(cluster: &Cluster) {
     nothing_is_left(cluster, &folders, &id).await;
 }
 
-/// S47: the framework with its tasks, all at once.
+/// S47, S163: the framework with its tasks, all at once.
 pub(crate) async fn torn_down(cluster: &Cluster) {
     let folders = Folders::new();
     let mut keeper = Keeper::start(cluster, folders.store.path(), [folders.service("web", 3)]);
@@ -50,7 +50,7 @@ pub(crate) async fn torn_down(cluster: &Cluster) {
     nothing_is_left(cluster, &folders, &id).await;
 }
 
-/// S165: an operator has removed it, and it is made anew, with all its tasks.
+/// An operator has removed it, and it is made anew, with all its tasks.
 pub(crate) async fn removed_and_made_anew(cluster: &Cluster) {
     let folders = Folders::new();
     let config = Config::new(cluster.config(Framework::new("conformance"))).on_removed(OnRemoved::FreshId);

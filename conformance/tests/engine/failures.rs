@@ -12,7 +12,7 @@ fn ended(event: &Event) -> bool {
     matches!(event, Event::TaskEnded { .. })
 }
 
-/// S142, S148: an agent that dies and returns keeps its tasks, and nothing is launched in their place.
+/// An agent that dies and returns keeps its tasks, and nothing is launched in their place.
 pub(crate) async fn agent_killed_and_back(cluster: &Cluster) {
     let folders = Folders::new();
     let mut keeper = Keeper::start(cluster, folders.store.path(), [folders.service("web", 3)]);
@@ -30,7 +30,7 @@ pub(crate) async fn agent_killed_and_back(cluster: &Cluster) {
     assert_eq!(keeper.count(ended), 0);
 }
 
-/// S151: what can't be reached is replaced, and when it comes back one of the two goes.
+/// What can't be reached is replaced, and when it comes back one of the two goes.
 pub(crate) async fn agent_stopped_and_continued(cluster: &Cluster) {
     let folders = Folders::new();
     // So that it is known which agent the task is on.
@@ -60,7 +60,7 @@ pub(crate) async fn agent_stopped_and_continued(cluster: &Cluster) {
     assert_eq!(keeper.count(ended), 1);
 }
 
-/// S142: a master that dies and returns finds everything as it was.
+/// S151: a master that dies and returns finds everything as it was.
 pub(crate) async fn master_killed_and_back(cluster: &Cluster) {
     let folders = Folders::new();
     let mut keeper = Keeper::start(cluster, folders.store.path(), [folders.service("web", 3)]);
@@ -94,7 +94,7 @@ fn unknown(killed: bool) -> impl Fn(&Event) -> bool {
     move |event| matches!(event, Event::UnknownTask { task_id, killed: told, .. } if task_id == "stranger" && *told == killed)
 }
 
-/// S22: a task of the framework that isn't on record is killed.
+/// S22, S120: a task of the framework that isn't on record is killed.
 pub(crate) async fn strangers_are_killed(cluster: &Cluster) {
     let folders = Folders::new();
     let mut keeper = Keeper::start(cluster, folders.store.path(), [folders.service("web", 1)]);

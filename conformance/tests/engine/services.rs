@@ -13,7 +13,7 @@ fn ids(keeper: &Keeper, name: &str) -> BTreeMap<u32, String> {
     keeper.tasks(name).into_iter().map(|task| (task.index, task.task_id)).collect()
 }
 
-/// S5, S65: three instances, each on record, known to its agent, and a process.
+/// Three instances, each on record, known to its agent, and a process.
 pub(crate) async fn three_instances_run(cluster: &Cluster) {
     let folders = Folders::new();
     let mut keeper = Keeper::start(cluster, folders.store.path(), [folders.service("web", 3)]);
@@ -25,7 +25,7 @@ pub(crate) async fn three_instances_run(cluster: &Cluster) {
     assert_eq!(keeper.count(|event| *event == told), 1);
 }
 
-/// S9: the delays double, are told, and are kept.
+/// S129: the delays double, are told, and are kept.
 pub(crate) async fn what_fails_is_restarted_ever_more_slowly(cluster: &Cluster) {
     let folders = Folders::new();
     let failing = spec("bad", folders.roll.signed("bad", "exit 1"));
@@ -51,7 +51,7 @@ pub(crate) async fn what_fails_is_restarted_ever_more_slowly(cluster: &Cluster) 
     }
 }
 
-/// S8: a job runs until it has finished, once per instance, also over a restart of the scheduler.
+/// S116: a job runs until it has finished, once per instance, also over a restart of the scheduler.
 pub(crate) async fn jobs_finish_once(cluster: &Cluster) {
     let folders = Folders::new();
     let job = || {
@@ -75,7 +75,7 @@ pub(crate) async fn jobs_finish_once(cluster: &Cluster) {
     assert_eq!(folders.roll.work(), once);
 }
 
-/// S116: what a user kills is replaced at once, in the same place.
+/// S113, S117: what a user kills is replaced at once, in the same place.
 pub(crate) async fn a_killed_task_is_replaced(cluster: &Cluster) {
     let folders = Folders::new();
     let mut keeper = Keeper::start(cluster, folders.store.path(), [folders.service("web", 2)]);
@@ -97,7 +97,7 @@ pub(crate) async fn a_killed_task_is_replaced(cluster: &Cluster) {
     assert_eq!(keeper.count(wanted), 1);
 }
 
-/// S33, S34: the highest numbers go, and come back; the others never notice.
+/// S33: the highest numbers go, and come back; the others never notice.
 pub(crate) async fn scaled_up_and_down_and_up(cluster: &Cluster) {
     let folders = Folders::new();
     let mut keeper = Keeper::start(cluster, folders.store.path(), [folders.service("web", 2)]);
@@ -170,7 +170,7 @@ pub(crate) async fn idle_is_quiet(cluster: &Cluster) {
     keeper.agree(cluster, &folders.roll).await;
 }
 
-/// S103: 60 tasks on three agents, in a few seconds.
+/// 60 tasks on three agents, in a few seconds.
 pub(crate) async fn sixty_tasks_at_once(cluster: &Cluster) {
     let folders = Folders::new();
     let specs: Vec<TaskSpec> = ["a", "b", "c"].map(|name| folders.service(name, 20)).into();
