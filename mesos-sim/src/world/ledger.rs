@@ -430,7 +430,9 @@ impl Ledger {
 
     /// I6, I7: what the store says of each slot.
     pub(super) fn slots(&mut self, disk: &Disk) -> Check {
-        let mut slots: BTreeMap<&(String, u32), (u32, BTreeMap<&str, u32>)> = BTreeMap::new();
+        /// How many instances, and how many of each revision that are fine.
+        type Count<'a> = (u32, BTreeMap<&'a str, u32>);
+        let mut slots: BTreeMap<&(String, u32), Count<'_>> = BTreeMap::new();
         for kept in disk.instances.values() {
             let (all, fine) = slots.entry(&kept.slot).or_default();
             use instance::State as S;

@@ -403,15 +403,15 @@ impl World {
         for task in engine.tasks() {
             count += 1;
             let kept = self.disk.instances.get(&task.task_id).map(|kept| kept.record.state());
-            let same = match (task.state, kept) {
+            let same = matches!(
+                (task.state, kept),
                 (A::Prepared | A::Launching, Some(B::Prepared | B::Launching))
-                | (A::Staged, Some(B::Staged))
-                | (A::Running, Some(B::Running))
-                | (A::Unreachable, Some(B::Unreachable))
-                | (A::Doubtful, Some(B::Doubtful))
-                | (A::Killing(_), Some(B::Killing)) => true,
-                _ => false,
-            };
+                    | (A::Staged, Some(B::Staged))
+                    | (A::Running, Some(B::Running))
+                    | (A::Unreachable, Some(B::Unreachable))
+                    | (A::Doubtful, Some(B::Doubtful))
+                    | (A::Killing(_), Some(B::Killing))
+            );
             if !same {
                 return violation("I18", format!("{} is {:?}, and {kept:?} in the store", task.task_id, task.state));
             }
