@@ -76,6 +76,8 @@ pub(crate) struct Agent {
     pub(crate) total: Pool,
     /// Whether its process runs.
     pub(crate) up: bool,
+    /// Marked gone by an operator: the registry remembers it.
+    pub(crate) gone: bool,
     /// Whether its messages pass.
     pub(crate) reachable: bool,
     pub(crate) tasks: BTreeMap<TaskKey, Task>,
@@ -95,6 +97,7 @@ impl Agent {
             info,
             total,
             up: true,
+            gone: false,
             reachable: true,
             tasks: BTreeMap::new(),
             frameworks: BTreeMap::new(),

@@ -335,6 +335,7 @@ impl Cluster {
             master.mark_gone(&agent.id);
             agent.shut_down_all();
             agent.reachable = false;
+            agent.gone = true;
         }
         self.settle();
     }
@@ -410,6 +411,8 @@ impl Cluster {
         self.master = Some(master);
         for index in 0..self.agents.len() {
             self.schedule(self.options.reregistration, Later::Register(index));
+            // The master's flag agent_reregister_timeout.
+            self.schedule(Duration::from_secs(600), Later::Unreachable(index));
         }
     }
 

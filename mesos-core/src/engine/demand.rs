@@ -82,12 +82,13 @@ impl Role {
         *self = Self { waiting, ..Self::default() };
     }
 
-    pub(super) fn offered(&mut self) {
+    pub(super) fn offered(&mut self, now: Instant) {
         self.silent = 0;
-        if self.last_revive.is_some() {
-            self.last_revive = None;
+        self.last_revive = None;
+        if core::mem::take(&mut self.suppressed) {
+            // SUPPRESS was lost, or the offer crossed it: what will be wanted has to ask for offers.
+            self.hidden_until = Some(now + Duration::from_secs(3600));
         }
-        self.suppressed = false;
     }
 
     /// A decline with this filter is on its way.
@@ -239,6 +240,18 @@ mod tests {
         let gaps: alloc::vec::Vec<u64> =
             revived.windows(2).map(|w| w[1].saturating_duration_since(w[0]).as_secs()).collect();
         assert_eq!(gaps, [31, 61, 121, 241, 301]);
+    }
+
+    // Seed 23 of the simulated world: the offer was older than SUPPRESS, so no other would have come.
+    #[test]
+    fn an_offer_that_crosses_a_suppress_does_not_undo_it() {
+        let mut role = Role::default();
+        role.suppressed(at(0));
+        role.offered(at(1));
+        role.waiting.insert((at(10), SpecId(1)));
+        role.demand();
+        assert_eq!(role.poll(at(10)), None);
+        assert_eq!(role.poll(at(11)), Some(Change::Revive));
     }
 
     // ENGINE scenario 50

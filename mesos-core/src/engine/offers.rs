@@ -185,7 +185,7 @@ impl Engine {
         let now = self.now;
         for offer in events.iter().flat_map(Offers::iter) {
             if let Some(role) = self.roles.get_mut(offer.role().unwrap_or("*")) {
-                role.offered();
+                role.offered(now);
             }
         }
         let mut hands: Vec<Hand<'a>> = Vec::new();

@@ -51,7 +51,8 @@ impl Master {
     /// The registry of the master before this one: agents that may come back.
     pub(crate) fn recover(&mut self, agents: &[Agent]) {
         for agent in agents {
-            self.agents.insert(agent.id.clone(), entry(agent, Standing::Recovered));
+            let standing = if agent.gone { Standing::Gone } else { Standing::Recovered };
+            self.agents.insert(agent.id.clone(), entry(agent, standing));
         }
     }
 
@@ -135,7 +136,7 @@ impl Master {
     /// An agent hasn't answered for too long.
     pub(crate) fn unreachable(&mut self, agent: &str) {
         let Some(entry) = self.agents.get(agent) else { return };
-        if matches!(entry.standing, Standing::Registered | Standing::Disconnected) {
+        if matches!(entry.standing, Standing::Registered | Standing::Disconnected | Standing::Recovered) {
             let text = "health check timed out";
             let standing = Standing::Unreachable { since: self.now };
             self.lose(agent, standing, TaskState::TaskUnreachable, Reason::AgentRemoved, text);

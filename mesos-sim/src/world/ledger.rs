@@ -313,7 +313,7 @@ impl Ledger {
             .tasks
             .get(id)
             .and_then(|task| task.heard)
-            .is_some_and(|(_, at)| before.is_some_and(|before| at >= before));
+            .is_some_and(|(_, at)| before.is_some_and(|before| at + Duration::from_secs(1) >= before));
         if before.is_some_and(|before| now < before + KILL.mul_f64(0.9)) && !returned && self.flows(now) {
             return fail("I15", format!("KILL for {id} after {:?}", before.map(|before| now - before)));
         }

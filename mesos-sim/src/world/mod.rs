@@ -176,6 +176,8 @@ struct World {
     by_engine: BTreeMap<(u64, mesos_core::ExchangeId), u64>,
     next_exchange: u64,
     disk: Disk,
+    /// The next process starts with nothing.
+    wipe: bool,
     /// A batch without answer.
     writing: bool,
     /// Something isn't known to be durable.
@@ -240,6 +242,7 @@ impl World {
             by_engine: BTreeMap::new(),
             next_exchange: 0,
             disk: Disk::default(),
+            wipe: false,
             writing: false,
             unsaved: false,
             saved_at: Duration::ZERO,

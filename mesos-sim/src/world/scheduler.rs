@@ -61,6 +61,9 @@ impl World {
         }
         self.process += 1;
         self.disk.fenced = false;
+        if std::mem::take(&mut self.wipe) {
+            self.disk.wipe();
+        }
         let first = self.disk.records.is_empty();
         let client = scheduler::Config::new(Framework::new("sim").roles(["a", "b"]), &self.config.masters);
         let client = client.map_err(|error| super::Violation { invariant: "setup", what: error.to_string() })?;
@@ -161,7 +164,7 @@ impl World {
                 self.ledger.terminal = true;
                 if matches!(reason, FatalReason::Removed) {
                     // Somebody clears up, and makes a new framework.
-                    self.disk.wipe();
+                    self.wipe = true;
                     self.ledger.tasks.values_mut().for_each(|task| task.released = true);
                     self.ledger.framework.clear();
                 }
