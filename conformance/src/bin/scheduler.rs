@@ -6,7 +6,7 @@
 //! MASTERS are separated by commas; ROLL is the folder where tasks sign in. Each event is a line of its output, and so
 //! is each order; `satisfied` is one more, whenever every spec
 //! has become so and every job is done. It ends when its input does.
-#![allow(clippy::expect_used, clippy::print_stdout, reason = "a program of the tests")]
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a program of the tests")]
 
 use std::time::Duration;
 
