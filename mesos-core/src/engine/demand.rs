@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn an_offer_that_crosses_a_suppress_does_not_undo_it() {
         let mut role = Role::default();
-        role.suppressed(at(0));
+        role.suppressed();
         role.offered(at(1));
         role.waiting.insert((at(10), SpecId(1)));
         role.demand();
