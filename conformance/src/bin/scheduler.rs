@@ -3,14 +3,14 @@
 //!     scheduler MASTERS STORE ROLL SEED    things come and go all the while
 //!     scheduler MASTERS STORE ROLL         what the store holds is kept, no more
 //!
-//! MASTERS are separated by commas; ROLL is the folder where tasks sign in. Each event is a line of its output, and so
-//! is each order; `satisfied` is one more, whenever every spec
+//! MASTERS are separated by commas; ROLL is the folder where tasks sign in. Each event and each status is a line of its
+//! output, and so is each order; `satisfied` is one more, whenever every spec
 //! has become so and every job is done. It ends when its input does.
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a program of the tests")]
 
 use std::time::Duration;
 
-use conformance::mesos_core::engine::{CommandError, Config, Duplicates, Engine, Task, TaskSpec};
+use conformance::mesos_core::engine::{CommandError, Config, Duplicates, Engine, Event, Task, TaskSpec};
 use conformance::mesos_core::scheduler::{self, Framework};
 use conformance::mesos_core::{Persist, Resources, Store, StoreFailure};
 use conformance::mesos_tokio::{Driver, Http};
@@ -105,7 +105,7 @@ async fn main() {
     let first = records.is_empty().then(|| web(&roll));
     let client = scheduler::Config::new(Framework::new("conformance"), masters).expect("masters");
     let now = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64);
-    let engine = Engine::new(Config::new(client), first, records, now).expect("good records");
+    let engine = Engine::new(Config::new(client).protocol_events(true), first, records, now).expect("good records");
     let driver = Driver::new(engine, Http::default());
     let mut dice = Dice::new(seed.unwrap_or_default());
     let mut driver = match seed {
@@ -129,6 +129,10 @@ async fn main() {
                 println!("order {order:?}");
             }
             event = driver.next_event() => match event {
+                Some(Event::Protocol(scheduler::Event::Update(update))) => {
+                    println!("{:?} {:?} {} ({})", update.state(), update.reason(), update.task_id(), update.uuid().is_some());
+                }
+                Some(Event::Protocol(_)) => {}
                 Some(event) => println!("{event:?}"),
                 None => return,
             }

@@ -57,6 +57,7 @@ conformance::scenarios! {
         offers::misused: Options::default();
         reconciliation::implicit: Options::default();
         reconciliation::explicit: Options::default();
+        reconciliation::unacknowledged: Options::default();
         failures::master_killed_and_back: Options::default();
         failures::leader_killed: crate::masters(3);
         failures::agent_killed_and_back: Options::default();

@@ -1,7 +1,10 @@
 //! RECONCILE, and what the master says when it is asked.
 
+use std::time::Duration;
+
+use conformance::mesos_core::scheduler::Framework;
 use conformance::v1::TaskState::*;
-use conformance::{Cluster, Scheduler};
+use conformance::{Cluster, Scheduler, task};
 
 const RUNNING: &str = "RUNNING MASTER RECONCILIATION no uuid on a1 in a container: Reconciliation: Latest task state";
 
@@ -25,6 +28,32 @@ pub(crate) async fn implicit(cluster: &Cluster) {
         assert_eq!(scheduler.seen.task(id), ["STARTING EXECUTOR u1 on a1", "RUNNING EXECUTOR u2 on a1", RUNNING]);
     }
     assert_eq!(scheduler.seen.task("ended").len(), 3);
+}
+
+/// Of a task with statuses that nobody has acknowledged, the master tells the last one that it has heard of if asked for
+/// this task, and the last one that it has forwarded if asked for all.
+pub(crate) async fn unacknowledged(cluster: &Cluster) {
+    let mut scheduler = Scheduler::start(cluster).await;
+    scheduler.acknowledges = false;
+    let offer = scheduler.offer().await;
+    scheduler.launch(&offer, [task(&offer, "t", "exit 0")]);
+    scheduler.lines("t", 1).await;
+    scheduler.stay(Duration::from_secs(1)).await;
+    let config = cluster.config(Framework::new("conformance")).framework_id(scheduler.id()).unwrap();
+    drop(scheduler);
+    let mut scheduler = Scheduler::new(cluster, config);
+    scheduler.acknowledges = false;
+    // The agent repeats the first one, and says how far the task has come.
+    scheduler.lines("t", 1).await;
+    scheduler.ask("t", Some(&offer.agent_id.value));
+    scheduler.lines("t", 2).await;
+    scheduler.accepted(|calls| calls.reconcile_all()).await;
+    let told = [
+        "STARTING EXECUTOR u1 on a1".to_owned(),
+        RUNNING.replace("RUNNING", "FINISHED"),
+        RUNNING.replace("RUNNING", "STARTING"),
+    ];
+    assert_eq!(scheduler.lines("t", 3).await, told);
 }
 
 /// S52: each question has its answer, without uuid.
