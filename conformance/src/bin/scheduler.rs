@@ -4,8 +4,8 @@
 //!     scheduler MASTERS STORE ROLL         what the store holds is kept, no more
 //!
 //! MASTERS are separated by commas; ROLL is the folder where tasks sign in. Each event and each status is a line of its
-//! output, and so is each order; `satisfied` is one more, whenever every spec
-//! has become so and every job is done. It ends when its input does.
+//! output, and so is each order; `satisfied` is one more, whenever every spec has become so and every job is done. It
+//! ends when its input does.
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a program of the tests")]
 
 use std::time::Duration;

@@ -31,15 +31,16 @@ impl Lines {
         self.1.send_modify(|count| *count += 1);
     }
 
-    /// A task that was told to be unknown, though no end of it had been heard. Of one whose end is not acknowledged the
-    /// master may tell something earlier: asked for it, it tells the end; asked for all, what was acknowledged last.
+    /// A task that was told to be unknown, though no end of it had been heard. Otherwise it may be an echo: the master
+    /// tells of an end that it has heard of while nobody was subscribed, but once the agent has repeated the statuses
+    /// that wait for an acknowledgement, asked again it tells the first of these.
     fn unknown(&self) -> Option<String> {
         const ENDS: [&str; 5] = ["TaskFinished ", "TaskFailed ", "TaskKilled ", "TaskGone ", "TaskDropped "];
         let lines = self.0.lock().unwrap();
         let ended =
             |id: &str| lines.iter().any(|line| line.contains(id) && ENDS.iter().any(|end| line.starts_with(end)));
-        let unknown = lines.iter().filter(|line| line.starts_with("UnknownTask"));
-        unknown.filter(|line| line.split('"').nth(1).is_none_or(|id| !ended(id))).next_back().cloned()
+        let mut unknown = lines.iter().filter(|line| line.starts_with("UnknownTask"));
+        unknown.find(|line| line.split('"').nth(1).is_none_or(|id| !ended(id))).cloned()
     }
 
     /// Waits until so many lines of this sort have come since the last start.
