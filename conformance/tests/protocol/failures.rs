@@ -131,7 +131,7 @@ pub(crate) async fn launched_on_a_stopped_agent(cluster: &Cluster) {
     scheduler.launch(&offer, [task(&offer, "t", "exit 0")]);
     scheduler.state("t", TaskUnreachable).await;
     cluster.continue_agent(0).await;
-    scheduler.state("t", TaskFinished).await;
+    scheduler.ask_until("t", Some(&offer.agent_id.value), TaskGone).await;
     let lines = [
         "UNREACHABLE MASTER AGENT_REMOVED no uuid on a1 since: health check timed out",
         "STAGING MASTER AGENT_REREGISTERED no uuid on a1: Unreachable agent re-reregistered",
@@ -139,7 +139,11 @@ pub(crate) async fn launched_on_a_stopped_agent(cluster: &Cluster) {
         "RUNNING EXECUTOR u2 on a1",
         "FINISHED EXECUTOR u3 on a1",
     ];
-    assert_eq!(scheduler.seen.task("t"), lines);
+    let mut seen = scheduler.seen.task("t");
+    seen.retain(|line| !line.contains("RECONCILIATION"));
+    // The launch waits in the agent's socket, but if the master closes that first, it is lost.
+    let lost = seen == lines[..1];
+    assert!(lost || seen == lines, "{seen:?}");
 }
 
 /// A task ends while its agent is stopped: the master says so first, then the agent, twice.
