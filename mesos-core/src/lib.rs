@@ -140,6 +140,11 @@ pub mod fuzzing;
 mod location;
 mod log;
 mod machine;
+#[cfg(not(planted))]
+mod planted;
+#[cfg(planted)]
+#[doc(hidden)]
+pub mod planted;
 pub mod recordio;
 mod resources;
 mod rng;

@@ -1,10 +1,11 @@
-//! Chores of the project: `cargo xtask test`, `gen`, `fuzz`, `bench`.
+//! Chores of the project: `cargo xtask test`, `gen`, `fuzz`, `planted`, `bench`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
 mod bench;
 mod fuzz;
 #[cfg(feature = "gen")]
 mod generate;
+mod planted;
 mod process;
 #[cfg(all(test, feature = "gen"))]
 mod schema;
@@ -23,6 +24,8 @@ const USAGE: &str = "usage:
       writes the Rust types and tables of mesos-proto from proto/
   cargo xtask fuzz [--minutes N]
       all fuzz targets, N minutes together (7 if not given); needs cargo-fuzz and a nightly toolchain
+  cargo xtask planted [--only NAME]
+      proof that the simulated world finds bugs: those that mesos-core/src/planted.rs names, one after the other
   cargo xtask bench [FILE [records]]
       processor time from bytes to events against code written by hand, on events made up or in FILE";
 
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
         Some((command, rest)) if command == "test" => test::run(rest),
         Some((command, [])) if command == "gen" => generate(),
         Some((command, rest)) if command == "fuzz" => fuzz::fuzz(rest),
+        Some((command, rest)) if command == "planted" => planted::planted(rest),
         Some((command, rest)) if command == "bench" => bench::bench(rest),
         Some((help, [])) if help == "--help" || help == "-h" => {
             println!("{USAGE}");

@@ -1,7 +1,8 @@
 //! Running other programs, each with an end.
 
 use std::collections::BTreeMap;
-use std::process::{Child, Command, Stdio};
+use std::io::Read as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,14 +25,35 @@ pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<(), String> 
     let shown = show(command);
     println!("+ {shown}");
     let mut child = command.stdin(Stdio::null()).spawn().map_err(|e| format!("{shown}: {e}"))?;
+    match wait(&mut child, &shown, limit)? {
+        status if status.success() => Ok(()),
+        status => Err(format!("{shown}: {status}")),
+    }
+}
+
+/// How a program ends, and what it writes to its standard output; killed like those of [`run`].
+pub(crate) fn outcome(command: &mut Command, limit: Duration) -> Result<(ExitStatus, String), String> {
+    let shown = show(command);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(|e| format!("{shown}: {e}"))?;
+    let pipe = child.stdout.take();
+    let reader = thread::spawn(move || {
+        let mut text = Vec::new();
+        pipe.map_or(Ok(0), |mut pipe| pipe.read_to_end(&mut text)).map(|_| text)
+    });
+    let status = wait(&mut child, &shown, limit)?;
+    let text = reader.join().map_err(|_| format!("{shown}: its output can't be read"))?;
+    let text = text.map_err(|e| format!("{shown}: {e}"))?;
+    Ok((status, String::from_utf8_lossy(&text).into_owned()))
+}
+
+fn wait(child: &mut Child, shown: &str, limit: Duration) -> Result<ExitStatus, String> {
     let end = Instant::now() + limit;
     loop {
         match child.try_wait() {
-            Ok(Some(status)) if status.success() => return Ok(()),
-            Ok(Some(status)) => return Err(format!("{shown}: {status}")),
+            Ok(Some(status)) => return Ok(status),
             Ok(None) if Instant::now() < end => thread::sleep(Duration::from_millis(50)),
             Ok(None) => {
-                kill_tree(&mut child);
+                kill_tree(child);
                 return Err(format!("{shown}: stopped after {} s", limit.as_secs()));
             }
             Err(error) => return Err(format!("{shown}: {error}")),

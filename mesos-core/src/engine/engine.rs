@@ -21,6 +21,7 @@ use super::reconcile::{AGAIN, Ask, Reconciler, Subject};
 use super::recover::Recovered;
 use super::writer::{Effect, Stall, Writer};
 use crate::log::{debug, info};
+use crate::planted::planted;
 use crate::rng::Rng;
 use crate::scheduler::{self, CallError, CallId, CallSink, Calls, Client, FatalReason, Outcome, Outgoing, Session};
 use crate::{Deadline, Input, Instant, Key, Machine, Offers, Output, StoreFailure, UnixTime};
@@ -442,7 +443,8 @@ impl Engine {
             if self.marker == Marker::Removed {
                 self.marker = Marker::Running;
             }
-            self.gate = self.write_framework(&subscribed.framework_id.value);
+            let batch = self.write_framework(&subscribed.framework_id.value);
+            self.gate = if planted!(IdEarly) { 0 } else { batch };
         }
         let fresh = subscribed.first && self.incarnation == 1;
         for role in self.roles.values_mut() {

@@ -12,6 +12,7 @@ use super::kills;
 use super::reconcile::{AGAIN, Subject, jitter};
 use super::spec::{Duplicates, Policy, RestartPolicy};
 use super::writer::Effect;
+use crate::planted::planted;
 use crate::{Instant, v1};
 
 /// An intent that the store doesn't take for this long gives its offers back.
@@ -439,7 +440,7 @@ impl Engine {
     pub(super) fn start_kills(&mut self) {
         while self.may_call() {
             let Some(id) = self.kills.next(self.config.max_kills) else { return };
-            self.later(After::Slot(id.slot), Effect::Kill(id));
+            self.later(if planted!(KillEarly) { After::Nothing } else { After::Slot(id.slot) }, Effect::Kill(id));
         }
     }
 
@@ -463,7 +464,7 @@ impl Engine {
         let wait = kills::wait(grace, attempt.kills_sent);
         let (task_id, agent_id) = (attempt.task_id.clone(), attempt.agent.clone());
         let wait = wait + self.rng.below(wait / 10);
-        self.set_timer_at(id, Some(now + wait));
+        self.set_timer_at(id, (!planted!(KillOnce)).then_some(now + wait));
         if may {
             // A call that is lost is repeated by the timer.
             let agent = Some(&*agent_id.id).filter(|id| !id.is_empty());

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+#[cfg(planted)]
+use mesos_core::planted::{self, Bug};
 use mesos_sim::world::{Fault, Settings, run};
 
 const USAGE: &str = "usage: simulate [options]
@@ -71,6 +73,20 @@ fn simulate(mut args: impl Iterator<Item = String>) -> Result<bool, String> {
             "--list-faults" => {
                 for fault in Fault::ALL {
                     println!("{:<14} {}", fault.name(), fault.what());
+                }
+                return Ok(true);
+            }
+            #[cfg(planted)]
+            "--plant" => {
+                let name = args.next().unwrap_or_default();
+                let bug = Bug::ALL.iter().find(|bug| bug.name() == name);
+                planted::plant(*bug.ok_or_else(|| format!("no bug is called {name:?}"))?);
+                replay += &format!(" --plant {name}");
+            }
+            #[cfg(planted)]
+            "--list-planted" => {
+                for bug in Bug::ALL {
+                    println!("{} {} {}", bug.name(), bug.seeds(), bug.what());
                 }
                 return Ok(true);
             }

@@ -17,6 +17,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "tests", what: "unit and integration tests, simulated conformance", real: false, run: tests },
     Step { name: "doctests", what: "examples in the documentation", real: false, run: doctests },
     Step { name: "docs", what: "documentation without warnings", real: false, run: docs },
+    Step { name: "planted", what: "the simulated world finds planted bugs", real: false, run: planted },
     Step { name: "embedded", what: "command_scheduler on its embedded cluster", real: false, run: embedded },
     Step { name: "protocol", what: "protocol_only on its embedded cluster", real: false, run: protocol },
     Step { name: "real-setup", what: "a real Mesos 1.11.0 is made", real: true, run: real::setup },
@@ -86,6 +87,14 @@ fn no_std() -> Outcome {
     let manifest = crate::root().join("xtask/no-std/Cargo.toml");
     let target = crate::root().join("target/no-std");
     run(cargo().args(["check", "--manifest-path"]).arg(manifest).arg("--target-dir").arg(target), BUILD).into()
+}
+
+fn planted() -> Outcome {
+    match crate::planted::planted(&[]) {
+        Ok(true) => Outcome::Passed,
+        Ok(false) => Outcome::Failed("see above".to_owned()),
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
 }
 
 /// S228
