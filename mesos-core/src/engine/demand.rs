@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use super::attempt::SpecId;
 use crate::Instant;
+use crate::planted::planted;
 use crate::scheduler::CallId;
 
 /// Offers are wanted this long before they can be used, and unwanted only after as long.
@@ -137,7 +138,7 @@ impl Role {
     }
 
     fn lost(&self, now: Instant) -> bool {
-        self.last_revive.is_some_and(|at| at + self.silence() <= now)
+        !planted!(ReviveOnce) && self.last_revive.is_some_and(|at| at + self.silence() <= now)
     }
 
     /// What is to be said now; `None` also while it has to wait.
@@ -148,7 +149,7 @@ impl Role {
             (self.suppressed || hidden || self.lost(now)).then_some(Change::Revive)
         } else {
             let since = *self.unwanted_since.get_or_insert(now);
-            (!self.suppressed && since + QUIET <= now).then_some(Change::Suppress)
+            (!self.suppressed && since + QUIET <= now && !planted!(NeverSuppressed)).then_some(Change::Suppress)
         };
         let Some(change) = change else {
             self.pending_since = None;
@@ -159,6 +160,9 @@ impl Role {
     }
 
     fn due(&self, change: Change, since: Instant) -> Instant {
+        if planted!(ReviveStorm) {
+            return since;
+        }
         let gathered = if change == Change::Revive { since + GATHER } else { since };
         self.last_change.map_or(gathered, |last| gathered.max(last + RATE))
     }

@@ -5,11 +5,12 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::attempt::{AttemptId, SlotId};
+use super::attempt::{Attempt, AttemptId, SlotId, State};
 use super::engine::{After, Engine, Sent};
 use super::event::{Event, Receipt};
 use super::record;
 use super::writer::Effect;
+use crate::planted::planted;
 use crate::scheduler::{self, CallSink as _};
 use crate::{Key, Output};
 
@@ -104,7 +105,9 @@ impl Engine {
                     ops.push((key, value));
                 }
                 Record::Attempt(id, key) => {
-                    let value = self.book.attempt(id).map(|attempt| self.attempt_record(attempt));
+                    let kept =
+                        |attempt: &&Attempt| !planted!(RecordGone) || !matches!(attempt.state, State::Killing(_));
+                    let value = self.book.attempt(id).filter(kept).map(|attempt| self.attempt_record(attempt));
                     slots.push(id.slot);
                     ops.push((key, value));
                 }

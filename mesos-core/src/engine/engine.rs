@@ -313,6 +313,8 @@ impl Engine {
     fn on_persist_failed(&mut self, ticket: crate::Ticket, failure: StoreFailure) {
         debug!(%failure, "the store failed");
         match failure {
+            StoreFailure::Unavailable(_) if planted!(FailureIsDone) => self.on_persisted(ticket),
+            StoreFailure::Fenced(_) if planted!(FencedGoesOn) => self.writer.failed(self.now, ticket, failure),
             StoreFailure::Unavailable(_) => self.writer.failed(self.now, ticket, failure),
             StoreFailure::Fenced(_) => self.finish(Event::Fenced(failure)),
             StoreFailure::Refused { .. } => self.finish(Event::StoreRefused(failure)),
@@ -450,7 +452,9 @@ impl Engine {
         for role in self.roles.values_mut() {
             role.subscribed(now, fresh);
         }
-        self.reconciler.begin(now);
+        if !planted!(NotReconciled) {
+            self.reconciler.begin(now);
+        }
         self.tell(None, Event::Subscribed(subscribed));
         // What was to be killed is asked to end again: nobody knows what arrived.
         for id in self.kills.under_way() {
@@ -472,7 +476,9 @@ impl Engine {
             return;
         }
         self.subscribed = false;
-        self.cancel_all();
+        if !planted!(OldSession) {
+            self.cancel_all();
+        }
         self.reconciler.end();
         self.acks.clear();
         self.acks_under_way = 0;

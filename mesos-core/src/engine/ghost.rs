@@ -16,6 +16,7 @@ use super::reconcile::Subject;
 use super::table::Row;
 use super::writer::Effect;
 use super::{id, kills};
+use crate::planted::planted;
 use crate::{Instant, Update};
 
 /// A master forgets agents after this time, and so do we.
@@ -210,7 +211,7 @@ impl Engine {
         let Some(slot) = self.book.slot(slot_id) else { return false };
         let alone = slot.current.is_none() && slot.successor.is_none();
         let prepared = slot.attempts().map(|a| (a.id, a.state)).find(|(_, state)| *state == State::Prepared);
-        let free = alone || slot.successor.is_none() && prepared.is_some();
+        let free = planted!(AdoptedBeside) || alone || slot.successor.is_none() && prepared.is_some();
         let fits = slot.wanted && slot.mark == Mark::None && revision == Some(was.revision);
         let Some(parsed) = id::parse(task_id).filter(|_| free && fits) else { return false };
         if let Some((prepared, _)) = prepared {
@@ -224,7 +225,10 @@ impl Engine {
     /// A status of a task that isn't known (rule X).
     pub(super) fn on_unknown(&mut self, update: &Update, row: Row) {
         let task_id = update.task_id();
-        if !row.is_life() {
+        if planted!(AnswerDoubles) && !row.is_life() {
+            self.launch_again(task_id);
+        }
+        if !row.is_life() && !planted!(KillsTheDead) {
             return;
         }
         let reconciled = update.reason() == Some(crate::v1::task_status::Reason::Reconciliation);
@@ -234,7 +238,7 @@ impl Engine {
         }
         // The first start of a lost store would take the ids of another first start for its own.
         let made_now = self.incarnation > 1 && id::parse(task_id).is_some_and(|id| id.incarnation == self.incarnation);
-        let armed = self.knew_framework || made_now;
+        let armed = (self.knew_framework || made_now) && !planted!(StrangerLives);
         let killed = armed && self.config.unknown_tasks == UnknownTasks::Kill;
         let event = Event::UnknownTask {
             task_id: task_id.to_string(),
@@ -257,6 +261,14 @@ impl Engine {
             self.haunt(task_id.clone(), ghost);
             self.kill_ghost(&task_id);
             self.set_ghost_timer(&task_id);
+        }
+    }
+
+    /// A planted bug: what is heard twice is done twice.
+    fn launch_again(&mut self, task_id: &str) {
+        let Some(id) = id::parse(task_id) else { return };
+        if let Some(spec) = self.book.id(id.spec) {
+            self.wait(SlotId { spec, index: id.index }, self.now, self.now);
         }
     }
 

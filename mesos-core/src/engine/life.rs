@@ -83,7 +83,7 @@ impl Engine {
                 let since = attempt.running.unwrap_or(attempt.prepared);
                 (!attempt.ready).then(|| since.plus(ready_after))
             }
-            State::Unreachable if policy.duplicates == Duplicates::Forbid => None,
+            State::Unreachable if policy.duplicates == Duplicates::Forbid && !planted!(StrictReplaced) => None,
             State::Unreachable => {
                 let since = attempt.unreachable.unwrap_or(attempt.prepared);
                 let after = if attempt.inactive { policy.expunge_after } else { policy.inactive_after };
@@ -122,7 +122,9 @@ impl Engine {
             }
             State::Killing(KillReason::External) => {}
             State::Killing(_) => self.send_kill(id),
-            State::Launching | State::Staged | State::Unreachable if !known => attempt.parked = true,
+            State::Launching | State::Staged | State::Unreachable if !known && !planted!(TimerUnparked) => {
+                attempt.parked = true
+            }
             State::Launching => {
                 attempt.never_seen = true;
                 self.begin_kill(id, KillReason::Overdue);
@@ -160,7 +162,8 @@ impl Engine {
         let now = self.now;
         let Some(slot) = self.book.slot(id.slot) else { return };
         let successor = slot.successor.as_ref().is_some_and(|attempt| attempt.id == id);
-        if self.policy(id.slot).is_some_and(|policy| policy.duplicates == Duplicates::Forbid) {
+        let strict = self.policy(id.slot).is_some_and(|policy| policy.duplicates == Duplicates::Forbid);
+        if strict && !planted!(StrictReplaced) {
             return;
         }
         if successor {
@@ -210,7 +213,9 @@ impl Engine {
         let Some(name) = self.book.specs.get(&id.slot.spec).map(|spec| spec.spec.name().to_string()) else { return };
         let Some(attempt) = self.forget(id) else { return };
         let ghost = Ghost::of(&attempt, &name, why, self.now);
-        self.haunt(attempt.task_id, ghost);
+        if !planted!(GhostForgotten) {
+            self.haunt(attempt.task_id, ghost);
+        }
         self.reconsider(id.slot);
     }
 
@@ -425,7 +430,9 @@ impl Engine {
         attempt.unreachable_since_kill = false;
         self.set_state(id, State::Killing(why));
         self.touch_attempt(id);
-        self.kills.queue(why, id);
+        if !(planted!(KillLost) && why == KillReason::Scale) {
+            self.kills.queue(why, id);
+        }
         self.tell_task(id, Event::TaskUpdated);
     }
 

@@ -152,7 +152,8 @@ impl Engine {
             let used: BTreeSet<usize> = hand.pool.offers_used().collect();
             let (taken, left): (Vec<_>, Vec<_>) =
                 hand.ids.iter().copied().enumerate().partition(|(index, _)| used.contains(index));
-            if !left.is_empty() {
+            let left = if planted!(OfferTwice) { [&*taken, &*left].concat() } else { left };
+            if !left.is_empty() && !(planted!(OfferForgotten) && hand.gated) {
                 declined += left.len() as u32;
                 declines.entry(refuse).or_default().extend(left.iter().map(|(_, id)| *id));
             }
@@ -415,7 +416,7 @@ impl Engine {
 
     /// A DECLINE that surely had no effect is made again, in a session that stands.
     pub(super) fn not_declined(&mut self, ids: Vec<String>, refuse: u64) {
-        if self.subscribed {
+        if self.subscribed && !planted!(DeclineLost) {
             self.declines.push_back((ids, refuse));
         }
     }
@@ -494,6 +495,9 @@ impl Engine {
 
     /// An offer is no longer good.
     pub(super) fn rescinded(&mut self, offer: String) {
+        if planted!(RescindIgnored) {
+            return;
+        }
         for accept in self.accepts.ids(|accept| accept.offers.contains(&offer)) {
             self.cancel(accept, Some(&offer));
         }
@@ -523,6 +527,9 @@ impl Engine {
     pub(super) fn undo(&mut self, id: AttemptId) {
         if self.forget(id).is_none() {
             return;
+        }
+        if let Some(slot) = self.book.slot_mut(id.slot).filter(|_| planted!(GenerationAgain)) {
+            slot.generation = slot.generation.saturating_sub(1);
         }
         if self.may_have_successor(id.slot) {
             self.wait(id.slot, self.now, self.now);

@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use super::attempt::AttemptId;
 use crate::Instant;
+use crate::planted::planted;
 use crate::rng::Rng;
 
 /// So many tasks in a call.
@@ -170,6 +171,7 @@ impl Reconciler {
             let Some((_, subject)) = self.due.pop_first() else { break };
             if let Some(question) = self.open.get_mut(&subject) {
                 let wait = AGAIN.saturating_mul(1 << question.tries.min(3)).min(LONGEST);
+                let wait = if planted!(AskFlood) { BETWEEN_BATCHES } else { wait };
                 question.tries += 1;
                 question.due = now + wait + rng.below(wait / 10);
                 self.due.insert((question.due, subject.clone()));

@@ -20,6 +20,7 @@ use super::ghost::{Ghost, Was};
 use super::launch::Revision;
 use super::record::{self, FORMAT};
 use super::spec::{SpecError, TaskSpec};
+use crate::planted::planted;
 use crate::{Instant, Key, UnixTime, v1};
 
 /// A record that can't be read. It is neither used nor changed; whatever it belongs to stands still.
@@ -283,6 +284,9 @@ impl Engine {
             ..Last::default()
         };
         let state = attempt.state;
+        if state == State::Staged && planted!(StartingForgotten) {
+            return;
+        }
         if matches!(state, State::Launching | State::Staged) {
             self.agents.entry(attempt.agent.id.clone()).or_default().launching += 1;
         }
@@ -300,6 +304,7 @@ impl Engine {
         self.book.place(attempt);
         match state {
             State::Killing(KillReason::External) => {}
+            State::Killing(_) if planted!(KillForgotten) => {}
             State::Killing(why) => self.kills.queue(why, id),
             State::Doubtful => {
                 if let Some(attempt) = self.book.attempt_mut(id) {
@@ -350,7 +355,7 @@ impl Engine {
 fn restore_slot(record: &store::Slot, now: Instant, wall: Option<UnixTime>, limit: Duration) -> Slot {
     let eligible_at = record.eligible_at.map(|millis| {
         let left = wall.map(|wall| record::time(millis).saturating_duration_since(wall)).unwrap_or_default();
-        now + left.min(limit)
+        if planted!(BackoffLost) { now } else { now + left.min(limit) }
     });
     Slot {
         wanted: record.goal == i32::from(slot::Goal::Run),
@@ -361,7 +366,7 @@ fn restore_slot(record: &store::Slot, now: Instant, wall: Option<UnixTime>, limi
             Ok(slot::Mark::None) | Err(_) => Mark::None,
         },
         generation: record.generation,
-        faults: record.faults,
+        faults: if planted!(FaultsForgotten) { 0 } else { record.faults },
         invalids: record.invalids,
         losses: record.losses,
         failures: record.failures,
@@ -404,7 +409,7 @@ fn read(records: impl IntoIterator<Item = (Key, Bytes)>, given: Vec<TaskSpec>) -
         let result = match segments.as_slice() {
             ["engine"] => {
                 let engine: store::Engine = essential(&key, &value)?;
-                recovered.incarnation = engine.stamp.incarnation.saturating_add(1);
+                recovered.incarnation = engine.stamp.incarnation.saturating_add(u64::from(!planted!(IncarnationSame)));
                 recovered.marker = Marker::try_from(engine.marker).unwrap_or(Marker::Running);
                 Ok(())
             }

@@ -30,6 +30,9 @@ impl Engine {
     pub(super) fn on_update(&mut self, update: &Update) {
         let task_id = update.task_id();
         let after = if let Some(id) = self.book.find(task_id) {
+            if planted!(DuplicateSilent) && self.has_dealt_with(id, update) {
+                return;
+            }
             self.on_attempt(id, update);
             After::Slot(id.slot)
         } else if self.ghosts.get(task_id).is_some() {
@@ -60,11 +63,12 @@ impl Engine {
     }
 
     fn on_attempt(&mut self, id: AttemptId, update: &Update) {
+        let lost = planted!(UpdateLost) && self.book.attempt(id).is_some_and(|a| a.answered_in != self.session);
         self.heard(id);
-        let Some(attempt) = self.book.attempt_mut(id) else { return };
-        if update.uuid().is_some() && attempt.uuid.as_deref() == update.uuid() {
+        if lost || self.has_dealt_with(id, update) {
             return;
         }
+        let Some(attempt) = self.book.attempt_mut(id) else { return };
         if let Some(uuid) = update.uuid().filter(|uuid| uuid.len() <= UUID) {
             attempt.uuid = Some(Bytes::copy_from_slice(uuid));
         }
@@ -114,6 +118,12 @@ impl Engine {
             }
         }
         self.reconsider(id.slot);
+    }
+
+    /// Whether this very status has come before.
+    fn has_dealt_with(&self, id: AttemptId, update: &Update) -> bool {
+        let last = self.book.attempt(id).and_then(|attempt| attempt.uuid.as_deref());
+        last.is_some() && last == update.uuid()
     }
 
     fn is_strict(&self, id: AttemptId) -> bool {
@@ -246,7 +256,9 @@ impl Engine {
             Some((other, _)) => {
                 let loses = self.loses(id, other);
                 self.back(id, running);
-                self.begin_kill(if loses { id } else { other }, KillReason::Duplicate);
+                if !planted!(BothStay) {
+                    self.begin_kill(if loses { id } else { other }, KillReason::Duplicate);
+                }
             }
         }
         self.tell_task(id, Event::TaskReturned);

@@ -2,6 +2,7 @@
 
 use super::attempt::{KillReason, State};
 use super::event::{EndClass, GhostReason};
+use crate::planted::planted;
 use crate::{Update, v1};
 use v1::TaskState::*;
 use v1::task_status::Reason;
@@ -174,6 +175,7 @@ pub(super) fn cell(state: State, row: Row) -> Cell {
             Row::Finished => End(C::Ok),
             Row::Failed | Row::KilledUnhealthy => End(C::Fault),
             Row::Drained => End(C::Drain),
+            Row::Gone if planted!(GoneIsLife) => Merge,
             Row::FailedInfra | Row::KilledDuringLaunch | Row::Dropped | Row::Gone => End(C::Infra),
             Row::Killed => End(C::External),
             Row::Error => End(if early { C::Invalid } else { C::Fault }),
@@ -181,10 +183,12 @@ pub(super) fn cell(state: State, row: Row) -> Cell {
             Row::DrainedForGood => EndWithGhost(C::Drain, GhostReason::GoneByOperator),
             Row::Unreachable => match state {
                 State::Unreachable => Merge,
+                _ if planted!(UnreachableIsDeath) => End(C::Infra),
                 _ => Unreachable,
             },
             Row::Unknown => match state {
                 State::Doubtful => DoubtAgain,
+                _ if planted!(UnknownIsDeath) => EndWithGhost(C::Infra, GhostReason::Unknown),
                 _ => Doubt,
             },
         },

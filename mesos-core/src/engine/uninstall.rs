@@ -10,6 +10,7 @@ use super::book::Book;
 use super::engine::{Engine, Timer};
 use super::event::{EndClass, Event};
 use super::writer::Effect;
+use crate::planted::planted;
 use crate::scheduler::{Client, FatalReason};
 
 /// Tasks that take longer to end go with the framework.
@@ -87,7 +88,7 @@ impl Engine {
         let batch = self.write_engine();
         let client = Client::new(self.config.client.clone().without_framework_id(), self.rng.next());
         self.client = client.after(&self.client);
-        self.client_waits = Some(batch);
+        self.client_waits = (!planted!(RemovedEarly)).then_some(batch);
         self.tell_after_all(Event::FrameworkRemoved { framework_id: spent });
     }
 }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::attempt::AttemptId;
 use super::event::Event;
 use super::offers::AcceptId;
+use crate::planted::planted;
 use crate::{Instant, Key, Persist, StoreFailure, StoreOp, Ticket};
 
 /// A batch holds no more changes and no more bytes than this; whatever must be atomic is smaller.
@@ -113,6 +114,9 @@ impl Writer {
         }
         if let Some(batch) = self.waiting.back_mut() {
             for (key, value) in group {
+                if planted!(WriteLost) && batch.ops.contains_key(&key) {
+                    continue;
+                }
                 batch.bytes += size(&key, &value);
                 if let Some(old) = batch.ops.insert(key.clone(), value) {
                     batch.bytes = batch.bytes.saturating_sub(size(&key, &old));

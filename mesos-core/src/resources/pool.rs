@@ -11,6 +11,7 @@ use prost::Message as _;
 use prost::encoding::{WireType, encode_key, encode_varint};
 
 use super::{Decimal, MOST, ResourceName, Resources, Revocable, double, thousandths};
+use crate::planted::planted;
 use crate::v1;
 use crate::wire::{ResourceRef, ResourceValue};
 
@@ -352,7 +353,7 @@ impl Pool {
             if amount == 0 || self.forms.get(bucket.name.clone()) != Some(name.as_str().as_bytes()) {
                 continue;
             }
-            bucket.left -= amount;
+            bucket.left -= amount * if planted!(TakenTwice) { 2 } else { i64::from(!planted!(NotTaken)) };
             asked -= amount;
             let mut rest = amount;
             for part in self.parts.iter_mut().filter(|part| part.bucket == index) {
@@ -389,7 +390,7 @@ impl Pool {
                 if span.begin < begin {
                     push_span(&mut self.spans, Span { end: begin - 1, ..span });
                 }
-                push_span(&mut self.spans, Span { begin, end, taken: true, ..span });
+                push_span(&mut self.spans, Span { begin, end, taken: !planted!(PortTwice), ..span });
                 push_range(ranges.entry(span.bucket).or_default(), begin, end);
                 self.used.insert(span.offer);
                 span.begin = end + 1;

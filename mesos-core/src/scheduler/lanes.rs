@@ -12,6 +12,7 @@ use super::event::{DisconnectReason, Event, Outcome};
 use super::outgoing::{self, CallId, CallKind, Effect, Outgoing};
 use super::subscription::{Phase, TEXT_LIMIT, keep, readable};
 use crate::log::debug;
+use crate::planted::planted;
 use crate::{ExchangeId, Failure, FailureKind, Input, Instant, Lane, Output, Sent};
 
 /// Acknowledgements under way at once.
@@ -258,6 +259,7 @@ impl Client {
             (Sent::No, _) if kind == CallKind::Teardown => (Outcome::NotSent, Verdict::Over(lost)),
             (Sent::No, _) => (Outcome::NotSent, Verdict::Suspect),
             // The agent repeats the update.
+            (Sent::Maybe, _) if planted!(SessionKept) => (Outcome::Unknown, Verdict::Suspect),
             (Sent::Maybe, Lane::Acks) => (Outcome::Unknown, Verdict::Suspect),
             // It may still arrive, unless its stream id has become worthless.
             (Sent::Maybe, _) => (Outcome::Unknown, Verdict::Over(lost)),

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::checks;
 use super::error::{CallError, ConfigError, ConfigProblem};
+use crate::planted::planted;
 use crate::v1;
 use v1::framework_info::capability;
 use v1::scheduler::{OfferConstraints, call};
@@ -88,7 +89,7 @@ impl Profile {
             r#type: Some(call::Type::Subscribe.into()),
             subscribe: Some(call::Subscribe {
                 framework_info: self.info.clone(),
-                suppressed_roles: self.suppressed.iter().cloned().collect(),
+                suppressed_roles: self.suppressed.iter().filter(|_| !planted!(SuppressedDropped)).cloned().collect(),
                 offer_constraints: self.constraints.clone(),
             }),
             ..Default::default()

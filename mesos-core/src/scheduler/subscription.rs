@@ -13,6 +13,7 @@ use super::event::{DisconnectReason, Event, FatalReason, Subscribed};
 use super::outgoing::{CallKind, Outgoing};
 use crate::location::{self, RedirectError};
 use crate::log::{debug, info};
+use crate::planted::planted;
 use crate::recordio::Decoder;
 use crate::wire::{self, BadOffer, Parsed};
 use crate::{Endpoint, ExchangeId, Failure, Head, Header, Input, Instant, Lane, Method, Output, Request, v1};
@@ -78,7 +79,7 @@ pub(super) enum Phase {
 impl Subscription {
     /// When silence will have lasted too long.
     pub(super) fn silence(&self, missed: u32, before: Duration) -> Option<Instant> {
-        if self.paused || self.end.is_some() {
+        if self.paused || self.end.is_some() || planted!(SilenceIgnored) {
             return None;
         }
         match &self.phase {
@@ -417,6 +418,7 @@ impl Client {
     fn on_error(&mut self, text: String) {
         match (FatalReason::from_error(text), self.ending) {
             (FatalReason::Removed, Ending::Teardown) => self.stop(true),
+            (FatalReason::FailedOver, _) if planted!(FightsOn) => self.session_over(DisconnectReason::Closed),
             (reason, _) => self.finish(Event::Fatal(reason)),
         }
     }

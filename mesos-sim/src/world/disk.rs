@@ -91,6 +91,11 @@ impl Disk {
         Ok(())
     }
 
+    /// The task of an attempt's record.
+    pub(super) fn task(&self, key: &Key) -> Option<&str> {
+        self.keys.get(key).map(String::as_str)
+    }
+
     /// An operator starts over with nothing.
     pub(super) fn wipe(&mut self) {
         *self = Self::default();

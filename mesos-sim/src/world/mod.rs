@@ -9,6 +9,7 @@ mod fault;
 mod ledger;
 mod net;
 mod operators;
+mod past;
 mod scheduler;
 mod users;
 
@@ -25,6 +26,7 @@ use disk::Disk;
 use fault::Plan;
 use ledger::Ledger;
 use net::{Exchange, Piece};
+use past::Past;
 use users::Users;
 
 /// When a world begins, in seconds since 1970.
@@ -115,7 +117,10 @@ pub fn run(seed: u64, settings: &Settings) -> Report {
         Err(violation) => return Report { violation: Some(violation), ..Report::default() },
     };
     let violation = world.run().err();
-    let ledger = world.ledger;
+    let mut ledger = world.ledger;
+    for (invariant, count) in world.past.judged {
+        *ledger.judged.entry(invariant).or_default() += count;
+    }
     Report {
         steps: world.steps,
         time: world.now,
@@ -168,6 +173,8 @@ struct World {
     cluster: Cluster,
     masters: usize,
     gone: BTreeSet<usize>,
+    /// How many tasks an agent has room for, if it is small.
+    room: Option<u32>,
     engine: Option<Engine>,
     process: u64,
     deadline: Option<Duration>,
@@ -186,6 +193,7 @@ struct World {
     saved_at: Duration,
     users: Users,
     ledger: Ledger,
+    past: Past,
     /// Draws the seeds of engines.
     config: scheduler::Make,
     /// How far the wall clock of the scheduler is off, in seconds.
@@ -208,8 +216,12 @@ impl World {
         let mut rng = Rng::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x5eed);
         let mut plan = Plan::draw(&mut rng, &settings.only);
         let masters = 1 + rng.below(3) as usize;
+        // In some worlds there is room for hardly more than what is wanted.
+        let room = rng.chance(0.2).then_some(3);
+        let cpus = if room.is_some() { "0.9" } else { "8" };
         let agents = (0..2 + rng.below(5)).map(|n| {
-            AgentOptions::default().hostname(format!("h{n}")).resources("cpus:8;mem:2000;disk:1000;ports:[31000-31999]")
+            let resources = format!("cpus:{cpus};mem:2000;disk:1000;ports:[31000-31999]");
+            AgentOptions::default().hostname(format!("h{n}")).resources(resources)
         });
         let slow_start = plan.strikes(&mut rng, Fault::SlowStart);
         let options = Options::default()
@@ -235,6 +247,7 @@ impl World {
             cluster,
             masters,
             gone: BTreeSet::new(),
+            room,
             engine: None,
             process: 0,
             deadline: None,
@@ -248,6 +261,7 @@ impl World {
             saved_at: Duration::ZERO,
             users,
             ledger: Ledger::default(),
+            past: Past::default(),
             config,
             skew: 0,
             calm: false,
@@ -384,6 +398,9 @@ impl World {
         let hindered = self.exchanges.values().any(|exchange| {
             exchange.process == self.process && exchange.client_open && exchange.lane == mesos_core::Lane::Ordered
         });
+        if !hindered {
+            self.past.free();
+        }
         let idle = !hindered && !self.unsaved && self.engine.is_some() && self.ledger.session.is_some();
         self.ledger.check(self.now, idle, &self.disk)?;
         if std::mem::take(&mut self.changed) {

@@ -27,6 +27,10 @@ pub(super) struct Exchange {
     pub(super) mute: bool,
     /// The master never hears that the scheduler has gone away, or only after a long time.
     pub(super) half_open: bool,
+    /// The stream id that it names.
+    pub(super) stream: Option<String>,
+    /// The head of its answer has arrived.
+    pub(super) answered: bool,
     pub(super) sent: Duration,
     /// When the last piece arrives that is on its way to the scheduler: none overtakes it.
     pub(super) last: Duration,

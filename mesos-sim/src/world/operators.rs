@@ -66,6 +66,7 @@ impl World {
                 self.skew = self.rng.pick(&[-86_400, -700, -20, 0, 20, 700, 86_400]).unwrap_or_default();
                 self.note(|| "the wall clock jumps".into());
                 let wall = self.wall();
+                self.past.commanded();
                 return self.feed(mesos_core::Input::Wall(wall));
             }
             Fault::Apply
@@ -123,7 +124,8 @@ impl World {
     pub(super) fn rest(&mut self) -> Step {
         let agents = (self.cluster.agents.len() - self.gone.len()) as u32;
         let Some(engine) = &mut self.engine else { return Ok(()) };
-        self.users.settle(engine, &mut self.ledger, agents);
+        self.past.commanded();
+        self.users.settle(engine, &mut self.ledger, agents, self.room.map(|room| room * agents));
         self.feed(mesos_core::Input::Timeout)
     }
 }

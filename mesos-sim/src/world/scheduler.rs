@@ -11,6 +11,7 @@ use mesos_proto::v1::scheduler as proto;
 
 use super::fault::Fault;
 use super::net::{Exchange, Piece};
+use super::users;
 use super::{BEGINNING, Happening, Step, World, violation};
 use crate::http::Codec as Wire;
 use crate::rng::Rng;
@@ -80,6 +81,7 @@ impl World {
             Err(error) => return violation("L7", format!("no recovery: {error}")),
         }
         self.ledger.lost();
+        self.past.started(self.process, self.config.given || first, &self.disk);
         self.ledger.commanded();
         self.ledger.terminal = false;
         (self.writing, self.unsaved) = (false, false);
@@ -158,6 +160,7 @@ impl World {
     fn tell(&mut self, event: &Event) {
         self.note(|| format!("   {event:?}"));
         self.hash(format!("{event:?}").as_bytes());
+        self.past.told(event);
         let wait = Duration::from_secs(10);
         match event {
             Event::Fatal(reason) => {
@@ -230,7 +233,9 @@ impl World {
             return Ok(());
         }
         self.changed = true;
-        self.disk.apply(batch).or_else(|why| violation("I4", why))
+        self.disk.apply(batch).or_else(|why| violation("I4", why))?;
+        let wall = self.wall();
+        self.past.durable(batch, &self.disk, wall)
     }
 
     pub(super) fn told(&mut self, process: u64, ticket: Ticket, failure: Option<StoreFailure>) -> Step {
@@ -246,6 +251,10 @@ impl World {
         }
         match failure {
             None => self.feed(Input::Persisted { ticket }),
+            Some(failure @ StoreFailure::Fenced(_)) => {
+                self.past.fenced();
+                self.feed(Input::PersistFailed { ticket, failure })
+            }
             Some(failure) => self.feed(Input::PersistFailed { ticket, failure }),
         }
     }
@@ -264,6 +273,8 @@ impl World {
         self.hash(request.body());
         self.note(|| format!("-> {}", brief(&call)));
         self.ledger.leaves(self.now, &call, header("mesos-stream-id").as_deref(), &self.disk)?;
+        self.past.need = (!self.users.constrained).then(users::need);
+        self.past.leaves(&call, header("mesos-stream-id").as_deref())?;
         let authority = request.endpoint().authority();
         let master = self.config.masters.iter().position(|master| *master == authority).unwrap_or_default();
         let headers = request.headers().iter().map(|header| (header.name().to_owned(), header.value().to_owned()));
@@ -289,6 +300,8 @@ impl World {
             server_open: false,
             mute: false,
             half_open,
+            stream: header("mesos-stream-id"),
+            answered: false,
             sent: self.now,
             last: self.now,
             latency: latency.min(Duration::from_millis(20)),
@@ -470,7 +483,10 @@ impl World {
         }
         let (id, lane) = (exchange.id, exchange.lane);
         match piece {
-            Piece::Head(head) => self.feed(Input::Head { id, head }),
+            Piece::Head(head) => {
+                exchange.answered = true;
+                self.feed(Input::Head { id, head })
+            }
             Piece::Body(data) => {
                 let complete = exchange.arrived(data.len());
                 for record in complete {
@@ -483,6 +499,9 @@ impl World {
                 self.feed(Input::End { id })
             }
             Piece::Broken(failure) => {
+                if lane == Lane::Ordered && failure.sent == Sent::Maybe && !exchange.answered {
+                    self.past.doubt(exchange.stream.clone());
+                }
                 self.client_over(number, lane);
                 self.feed(Input::Failed { id, failure })
             }
@@ -522,6 +541,10 @@ impl World {
         });
         self.note(|| format!("<- {}", brief_event(&event)));
         self.ledger.heard(self.now, number, &event, state, &self.disk);
+        if event.subscribed.is_some() {
+            self.past.lost();
+        }
+        self.past.heard(&event);
         Ok(())
     }
 
@@ -559,6 +582,7 @@ impl World {
         // It acts at the present time.
         self.feed(Input::Timeout)?;
         let Some(engine) = self.engine.as_mut().filter(|_| !self.ledger.terminal) else { return Ok(()) };
+        self.past.commanded();
         let what = self.users.act(fault, engine, &mut self.ledger, &mut self.rng, &mut self.plan);
         self.note(|| format!("!! {what}"));
         self.drain()

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use mesos_core::Resources;
 use mesos_core::engine::{Amount, Duplicates, Engine, Field, OnReturn, TaskSpec};
+use mesos_core::{Resources, v1};
 
 use super::fault::{Fault, Plan};
 use super::ledger::Ledger;
+use crate::resources::Pool;
 use crate::rng::Rng;
 
 /// A spec as the user sees it.
@@ -63,7 +64,7 @@ impl Wish {
         };
         let mut spec = TaskSpec::new(&self.name)
             .command(command)
-            .resources(Resources::new().cpus(0.3).mem(32.0).ports(1))
+            .resources(resources())
             .env("VERSION", self.version.to_string())
             .instances(self.instances)
             .scalable(true)
@@ -86,12 +87,30 @@ impl Wish {
     }
 }
 
+/// What each instance of each spec needs.
+fn resources() -> Resources {
+    Resources::new().cpus(0.3).mem(32.0).ports(1)
+}
+
+/// The same, as Mesos counts; of the ports, anyone will do.
+pub(super) fn need() -> Pool {
+    let scalar = |name: &str, value| v1::Resource {
+        name: name.into(),
+        r#type: v1::value::Type::Scalar.into(),
+        scalar: Some(v1::value::Scalar { value }),
+        ..Default::default()
+    };
+    Pool::of(&[scalar("cpus", 0.3), scalar("mem", 32.0)]).unwrap_or_default()
+}
+
 /// All users' wishes.
 #[derive(Debug, Default)]
 pub(super) struct Users {
     pub(super) wishes: BTreeMap<String, Wish>,
     /// Specs of which two tasks of a slot never run together.
     pub(super) strict: BTreeSet<String>,
+    /// There are, or were, specs that don't fit everywhere.
+    pub(super) constrained: bool,
     next: u32,
 }
 
@@ -114,6 +133,7 @@ impl Users {
         if wish.strict {
             self.strict.insert(name.clone());
         }
+        self.constrained |= wish.unique;
         self.wishes.insert(name.clone(), wish);
         name
     }
@@ -199,9 +219,28 @@ impl Users {
         }
     }
 
+    /// Wants no more than there is room for, with what a rollout needs besides.
+    fn squeeze(&mut self, room: u32) {
+        for wish in self.wishes.values_mut() {
+            // Others may fill the last place where it could go.
+            wish.unique = false;
+        }
+        while self.wishes.values().map(|wish| wish.instances + wish.surge).sum::<u32>() > room {
+            let largest = self.wishes.values_mut().max_by_key(|wish| wish.instances + wish.surge);
+            let Some(wish) = largest else { return };
+            match wish.surge {
+                0 => wish.instances -= 1,
+                _ => wish.surge -= 1,
+            }
+        }
+    }
+
     /// The users come to rest: what they want from now on can be had.
-    pub(super) fn settle(&mut self, engine: &mut Engine, ledger: &mut Ledger, agents: u32) {
+    pub(super) fn settle(&mut self, engine: &mut Engine, ledger: &mut Ledger, agents: u32, room: Option<u32>) {
         ledger.commanded();
+        if let Some(room) = room {
+            self.squeeze(room);
+        }
         for wish in self.wishes.values_mut() {
             if wish.loops.take().is_some() {
                 wish.version += 1;

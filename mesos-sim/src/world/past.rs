@@ -1,0 +1,248 @@
+//! What was, and forbids something for ever after: ids that were used, streams that are over, offers that are void,
+//! delays that are durable.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use mesos_core::engine::Event as Told;
+use mesos_core::scheduler::FatalReason;
+use mesos_core::{Persist, UnixTime};
+use mesos_proto::store;
+use mesos_proto::v1::scheduler::{Call, Event, call};
+
+use super::Violation;
+use super::disk::Disk;
+use super::ledger::parse;
+use crate::resources::Pool;
+
+type Check = Result<(), Violation>;
+
+/// A run this long is stable: a fault after it counts as the first (ENGINE 3.2).
+const STABLE: u64 = 300_000;
+/// A filter that says: nothing that waits fits (ENGINE 2.5).
+const NOTHING_FITS: f64 = 120.0;
+
+/// The memory of the judge.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    process: u64,
+    /// Which process has used an incarnation.
+    incarnations: BTreeMap<u64, u64>,
+    /// The task id of each generation of an instance, by incarnation.
+    burnt: BTreeMap<(String, u32, u64, u64), String>,
+    /// What is durable of each slot.
+    slots: BTreeMap<(String, u32), store::Slot>,
+    /// The latest batch that is durable.
+    ticket: u64,
+    /// What is in batches up to this one may come from a command.
+    lenient: u64,
+    /// Streams on which a call may still arrive that nobody knows the fate of.
+    doubtful: BTreeSet<String>,
+    /// The scheduler has heard that it is no longer wanted, or its store that somebody else writes.
+    over: Option<&'static str>,
+    /// Taken back since the ordered lane was last free.
+    rescinded: BTreeSet<String>,
+    /// Taken back for so long that no call that uses them can have been decided before.
+    void: BTreeSet<String>,
+    /// What the scheduler has told of its roles.
+    suppressed: BTreeSet<String>,
+    /// The resources of offers.
+    offers: BTreeMap<String, Pool>,
+    /// What an instance needs, if instances differ in nothing else that matters to offers.
+    pub(super) need: Option<Pool>,
+    /// How often each invariant had something to judge.
+    pub(super) judged: BTreeMap<&'static str, u64>,
+}
+
+fn fail(invariant: &'static str, what: String) -> Check {
+    Err(Violation { invariant, what })
+}
+
+impl Past {
+    fn judge(&mut self, invariant: &'static str) {
+        *self.judged.entry(invariant).or_default() += 1;
+    }
+
+    /// A process takes over, from an empty store or what another one left; with specs that may be new, or none.
+    pub(super) fn started(&mut self, process: u64, given: bool, disk: &Disk) {
+        self.process = process;
+        (self.ticket, self.lenient) = (0, u64::from(given));
+        self.over = None;
+        self.suppressed.clear();
+        if disk.records.is_empty() {
+            self.incarnations.clear();
+            self.burnt.clear();
+            self.slots.clear();
+        }
+    }
+
+    /// A subscription begins or ends: offers of before are another invariant's business.
+    pub(super) fn lost(&mut self) {
+        self.rescinded.clear();
+        self.void.clear();
+        self.offers.clear();
+    }
+
+    /// A user's command lifts delays and starts counts anew; the clock jumps. What comes of it is in the next batch but
+    /// one at the latest.
+    pub(super) const fn commanded(&mut self) {
+        self.lenient = self.ticket + 2;
+    }
+
+    /// Something has reached the scheduler.
+    pub(super) fn heard(&mut self, event: &Event) {
+        if let Some(rescind) = &event.rescind {
+            self.rescinded.insert(rescind.offer_id.value.clone());
+        }
+        let offers = event.offers.iter().flat_map(|offers| &offers.offers);
+        // An agent that is about to be taken away is refused for other reasons.
+        for offer in offers.filter(|offer| offer.unavailability.is_none()) {
+            self.offers.insert(offer.id.value.clone(), Pool::of(&offer.resources).unwrap_or_default());
+        }
+        if event.error.as_ref().is_some_and(|error| error.message.contains("failed over")) {
+            self.over = Some("another instance has taken over");
+        }
+    }
+
+    /// The scheduler was told that somebody else writes its store.
+    pub(super) const fn fenced(&mut self) {
+        self.over = Some("its store is another's");
+    }
+
+    /// The scheduler has told something.
+    pub(super) fn told(&mut self, event: &Told) {
+        match event {
+            Told::Suppressed { roles } => self.suppressed.extend(roles.iter().cloned()),
+            Told::Revived { roles } => self.suppressed.retain(|role| !roles.contains(role)),
+            Told::FrameworkRemoved { .. } | Told::Fatal(FatalReason::Removed) => self.suppressed.clear(),
+            _ => {}
+        }
+    }
+
+    /// No call waits for another one.
+    pub(super) fn free(&mut self) {
+        self.void.append(&mut self.rescinded);
+    }
+
+    /// A call that was sent on this stream may still arrive.
+    pub(super) fn doubt(&mut self, stream: Option<String>) {
+        self.doubtful.extend(stream);
+    }
+
+    /// A request leaves the scheduler.
+    pub(super) fn leaves(&mut self, call: &Call, stream: Option<&str>) -> Check {
+        self.judge("I13");
+        if let Some(why) = self.over {
+            return fail("I13", format!("{:?} leaves, although {why}", call.r#type()));
+        }
+        if let Some(subscribe) = &call.subscribe {
+            self.judge("I12");
+            let said: BTreeSet<String> = subscribe.suppressed_roles.iter().cloned().collect();
+            if said != self.suppressed {
+                return fail("I12", format!("SUBSCRIBE suppresses {said:?}, suppressed are {:?}", self.suppressed));
+            }
+        }
+        if stream.is_some_and(|stream| self.doubtful.contains(stream)) && call.r#type() != call::Type::Acknowledge {
+            return fail("I13", format!("{:?} leaves, and one before it may still arrive", call.r#type()));
+        }
+        if let Some(accept) = &call.accept {
+            if let Some(id) = accept.offer_ids.iter().find(|id| self.void.contains(&id.value)) {
+                return fail("I1", format!("offer {} is used, and was taken back before", id.value));
+            }
+            let launches = accept.operations.iter().filter_map(|operation| operation.launch.as_ref());
+            let tasks: Vec<_> = launches.flat_map(|launch| &launch.task_infos).collect();
+            for task in &tasks {
+                self.launched(&task.task_id.value)?;
+            }
+            let mut left = self.all_of(&accept.offer_ids);
+            for task in tasks {
+                left.subtract(&Pool::of(&task.resources).unwrap_or_default());
+            }
+            self.refused(&left, accept.filters.as_ref().and_then(|filters| filters.refuse_seconds))?;
+        }
+        if let Some(decline) = &call.decline {
+            for id in &decline.offer_ids {
+                let left = self.all_of(std::slice::from_ref(id));
+                self.refused(&left, decline.filters.as_ref().and_then(|filters| filters.refuse_seconds))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn all_of(&self, offers: &[mesos_proto::v1::OfferId]) -> Pool {
+        let mut all = Pool::default();
+        offers.iter().filter_map(|id| self.offers.get(&id.value)).for_each(|pool| all.add(pool));
+        all
+    }
+
+    /// What is refused as too little for what waits is too little.
+    fn refused(&mut self, left: &Pool, refuse: Option<f64>) -> Check {
+        let Some(need) = self.need.as_ref().filter(|_| refuse == Some(NOTHING_FITS)) else { return Ok(()) };
+        if left.contains(need) {
+            return fail("I21", format!("{left:?} is refused for {NOTHING_FITS} s, and something waits that fits"));
+        }
+        self.judge("I21");
+        Ok(())
+    }
+
+    /// Each process has an incarnation of its own.
+    fn launched(&mut self, id: &str) -> Check {
+        let Some((_, _, _, incarnation)) = parse(id) else { return Ok(()) };
+        self.judge("I3");
+        match self.incarnations.insert(incarnation, self.process) {
+            Some(process) if process != self.process => {
+                fail("I3", format!("{id} has the incarnation of an earlier process"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A batch has become durable. `wall` is what the scheduler's clock shows.
+    pub(super) fn durable(&mut self, batch: &Persist, disk: &Disk, wall: UnixTime) -> Check {
+        self.ticket = batch.ticket().number();
+        for op in batch.ops() {
+            let segments: Vec<String> = op.key().segments().collect();
+            let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+            match segments.as_slice() {
+                ["inst", ..] => disk.task(op.key()).map_or(Ok(()), |task| self.intended(task))?,
+                ["slot", spec, index] => {
+                    let slot = ((*spec).to_owned(), index.parse().unwrap_or(u32::MAX));
+                    self.held_back(slot, disk, wall)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// I3: a generation of an instance is used for one task only.
+    fn intended(&mut self, id: &str) -> Check {
+        let Some(place) = parse(id) else { return Ok(()) };
+        match self.burnt.insert(place, id.to_owned()) {
+            Some(other) if other != *id => fail("I3", format!("{id} has the generation of {other}")),
+            _ => Ok(()),
+        }
+    }
+
+    /// I11: what is durable of faults and delays stands, whatever happens to the process.
+    fn held_back(&mut self, slot: (String, u32), disk: &Disk, wall: UnixTime) -> Check {
+        let Some(new) = disk.slots.get(&slot) else {
+            self.slots.remove(&slot);
+            return Ok(());
+        };
+        let old = self.slots.insert(slot.clone(), new.clone()).filter(|_| self.ticket > self.lenient);
+        let Some(old) = old else { return Ok(()) };
+        self.judge("I11");
+        let ran = new.last_end.as_ref().and_then(|end| end.ran_for).unwrap_or_default();
+        if new.faults < old.faults && ran < STABLE {
+            return fail("I11", format!("{slot:?} has had {} faults, and now {}", old.faults, new.faults));
+        }
+        let wall = wall.since_epoch() + Duration::from_secs(1);
+        if let Some(at) = old.eligible_at.filter(|_| new.generation > old.generation) {
+            if wall < Duration::from_millis(at) {
+                return fail("I11", format!("{slot:?} is used at {wall:?}, and held back until {at} ms"));
+            }
+        }
+        Ok(())
+    }
+}
