@@ -6,8 +6,6 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use mesos_proto::{Described, json};
 
-use crate::v1::scheduler::{Call, Event};
-
 /// How messages are written on the wire. Everything above the wire is the same for both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -30,7 +28,7 @@ impl Codec {
     }
 
     /// The body of a request, from an encoded call.
-    pub(crate) fn write_call(self, call: Vec<u8>) -> Bytes {
+    pub(crate) fn write_call<Call: Described>(self, call: Vec<u8>) -> Bytes {
         match self {
             Self::Protobuf => call.into(),
             // Calls are checked before they get here, but for numbers that aren't numbers: a master says 400 to those.
@@ -39,7 +37,7 @@ impl Codec {
     }
 
     /// An encoded event, from a record of the stream; the error says where it is invalid.
-    pub(crate) fn read_event(self, record: &Bytes) -> Result<Bytes, String> {
+    pub(crate) fn read_event<Event: Described>(self, record: &Bytes) -> Result<Bytes, String> {
         match self {
             Self::Protobuf => Ok(record.clone()),
             Self::Json => match json::to_protobuf(Event::descriptor(), record) {

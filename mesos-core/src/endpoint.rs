@@ -39,6 +39,8 @@ pub enum Endpoint {
 
 /// The port of a Mesos master.
 pub(crate) const MASTER_PORT: u16 = 5050;
+/// The port of a Mesos agent.
+pub(crate) const AGENT_PORT: u16 = 5051;
 
 /// A text that names no server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -4,8 +4,9 @@
 //! answers are fed in, requests and events come out. Whoever wants to schedule tasks takes a driver (`mesos-tokio`)
 //! and never sees the loop below; whoever wants another runtime, a test without network, or a simulation writes it.
 //!
-//! There are three layers to stop at: [`recordio::Decoder`] (bytes to records), [`scheduler::Client`] (one
-//! subscription kept alive, its events, the calls), and the engine, which keeps declared tasks running.
+//! There are three layers to stop at: [`recordio::Decoder`] (bytes to records); [`scheduler::Client`] and
+//! [`executor::Client`] (one subscription kept alive, its events, the calls; the life of an executor's is drawn in
+//! [its module](executor#an-executors-life)); and [`engine::Engine`], which keeps declared tasks running.
 //!
 //! # The run loop
 //!
@@ -30,7 +31,7 @@
 //!    What was queued before it, aborts above all, still comes out; after it every output is `Timeout(None)`, whatever
 //!    is fed.
 //!
-//! # A session's life
+//! # A scheduler session's life
 //!
 //! ```text
 //!                         +--------- redirect: 0 to 500 ms ---------+
@@ -127,13 +128,16 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod answer;
 mod attribute;
 mod authorization;
 mod backoff;
+mod checks;
 mod codec;
 mod endpoint;
 pub mod engine;
 mod exchange;
+pub mod executor;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -149,12 +153,14 @@ pub mod recordio;
 mod resources;
 mod rng;
 pub mod scheduler;
+mod session;
 mod store;
 mod time;
 mod wire;
 
 pub use authorization::{Authorization, AuthorizationError};
 pub use backoff::Backoff;
+pub use checks::IdError;
 pub use codec::Codec;
 pub use endpoint::{Endpoint, EndpointError};
 pub use exchange::{ExchangeId, Failure, FailureKind, Head, Header, Lane, Method, Request, Sent};
@@ -163,6 +169,7 @@ pub use machine::{Deadline, Input, Machine, Output};
 pub use mesos_proto;
 pub use mesos_proto::v1;
 pub use resources::{ResourceProblem, Resources, Revocable};
+pub use session::SessionState;
 pub use store::{Key, MemoryStore, Persist, Store, StoreFailure, StoreOp, Ticket};
 pub use time::{Instant, UnixTime};
 pub use wire::{OfferRef, Offers, Ranges, ResourceRef, ResourceValue, SetItems, Update};

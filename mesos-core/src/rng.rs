@@ -19,6 +19,12 @@ impl Rng {
         z ^ (z >> 31)
     }
 
+    /// A version 4 uuid.
+    pub(crate) const fn uuid(&mut self) -> u128 {
+        let bits = (self.next() as u128) << 64 | self.next() as u128;
+        bits & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62
+    }
+
     /// A duration from zero up to, not including, `limit`; zero for a limit of zero.
     pub(crate) fn below(&mut self, limit: Duration) -> Duration {
         let nanos = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);

@@ -103,8 +103,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::checks;
     use crate::rng::Rng;
-    use crate::scheduler::checks;
 
     // S71
     #[test]

@@ -10,10 +10,10 @@ use prost::Message;
 
 use super::Choices;
 use super::messages;
-use crate::scheduler::{CallError, CallId, Client, Config, Event, Framework, Session, SessionState};
+use crate::scheduler::{CallError, CallId, Client, Config, Event, Framework, Session};
 use crate::{
     Authorization, Backoff, ExchangeId, Failure, FailureKind, Head, Input, Instant, Lane, Machine, Output, Request,
-    Sent, Update, recordio, v1,
+    Sent, SessionState, Update, recordio, v1,
 };
 use v1::scheduler::{Call, call, event};
 

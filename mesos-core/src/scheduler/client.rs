@@ -14,7 +14,7 @@ use super::outgoing::{CallId, CallKind, Effect, Outgoing};
 use super::subscription::{Phase, Subscription};
 use crate::log::{debug, info};
 use crate::rng::Rng;
-use crate::{Authorization, Deadline, Endpoint, ExchangeId, Input, Instant, Machine, Output, v1};
+use crate::{Authorization, Deadline, Endpoint, ExchangeId, Input, Instant, Machine, Output, SessionState, v1};
 
 /// A framework's connection to the leading master: keeps one subscription alive, delivers its events, sends calls.
 ///
@@ -90,22 +90,6 @@ pub struct Session {
     pub silent_for: Option<Duration>,
     /// How many calls wait or have no answer yet.
     pub pending_calls: usize,
-}
-
-/// The states of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum SessionState {
-    /// For the next attempt, or for new credentials.
-    Waiting,
-    /// SUBSCRIBE is sent.
-    Connecting,
-    /// A stream has come; its first event decides.
-    Subscribing,
-    /// Calls are taken.
-    Subscribed,
-    /// After the terminal event.
-    Ended,
 }
 
 impl Client {
@@ -434,9 +418,7 @@ impl Machine for Client {
 
 /// `mesos-framework.` and a version 4 uuid in text form.
 fn random_name(rng: &mut Rng) -> String {
-    let bits = u128::from(rng.next()) << 64 | u128::from(rng.next());
-    let uuid = bits & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
-    let digits: Vec<char> = alloc::format!("{uuid:032x}").chars().collect();
+    let digits: Vec<char> = alloc::format!("{:032x}", rng.uuid()).chars().collect();
     let mut name = String::from("mesos-framework");
     let mut rest = digits.as_slice();
     for (i, len) in [8, 4, 4, 4, 12].into_iter().enumerate() {

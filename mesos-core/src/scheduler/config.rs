@@ -4,9 +4,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::checks;
 use super::error::{ConfigError, ConfigProblem};
 use super::profile::{self, Profile};
+use crate::checks;
 use crate::{Authorization, Backoff, Codec, Endpoint, v1};
 use v1::framework_info::{Capability, capability};
 

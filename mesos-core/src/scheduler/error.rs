@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::EndpointError;
+use crate::{EndpointError, IdError};
 
 /// Everything that is wrong with a [`Config`](super::Config), not only the first fault found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,25 +103,6 @@ pub enum RoleFault {
     LeadingDash,
     /// White space, a control character or a backspace.
     #[error("has white space or control characters")]
-    Character,
-}
-
-/// Why an id is refused: Mesos wants 1 to 255 bytes, no `/`, `\`, control characters or white space around, and
-/// neither `.` nor `..`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum IdError {
-    /// It is the empty text.
-    #[error("is empty")]
-    Empty,
-    /// It has more than 255 bytes.
-    #[error("is longer than 255 bytes")]
-    TooLong,
-    /// It is `.` or `..`.
-    #[error("is '.' or '..'")]
-    Reserved,
-    /// It has a slash, a backslash or a control character.
-    #[error("has a slash, a backslash or a control character")]
     Character,
 }
 

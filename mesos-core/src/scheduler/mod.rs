@@ -1,7 +1,6 @@
 //! The scheduler API: one subscription, its events, and the calls.
 
 mod calls;
-pub(crate) mod checks;
 mod client;
 mod config;
 mod error;
@@ -13,9 +12,9 @@ mod subscription;
 
 pub(crate) use calls::CallSink;
 pub use calls::Calls;
-pub use client::{Client, Session, SessionState};
+pub use client::{Client, Session};
 pub use config::{Config, Framework};
-pub use error::{CallError, ConfigError, ConfigProblem, IdError, RoleFault};
+pub use error::{CallError, ConfigError, ConfigProblem, RoleFault};
 pub use event::{DisconnectReason, Event, FatalReason, Outcome, Subscribed};
 pub(crate) use outgoing::Outgoing;
 pub(crate) use outgoing::acknowledge;

@@ -8,9 +8,9 @@ use core::fmt;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
-use super::checks;
 use super::error::CallError;
 use super::profile::Profile;
+use crate::checks;
 use crate::{Lane, v1};
 use v1::scheduler::call::{self, Type};
 

@@ -4,8 +4,8 @@ use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::checks;
 use super::error::{CallError, ConfigError, ConfigProblem};
+use crate::checks;
 use crate::planted::planted;
 use crate::v1;
 use v1::framework_info::capability;

@@ -11,18 +11,17 @@ use prost::Message;
 use super::client::{Client, Ending, Redirect, State, Waiting};
 use super::event::{DisconnectReason, Event, FatalReason, Subscribed};
 use super::outgoing::{CallKind, Outgoing};
+use crate::answer::{StreamEnd, TEXT_LIMIT, Target, is_media_type, is_transient, keep, readable};
 use crate::location::{self, RedirectError};
 use crate::log::{debug, info};
 use crate::planted::planted;
 use crate::recordio::Decoder;
 use crate::wire::{self, BadOffer, Parsed};
-use crate::{Endpoint, ExchangeId, Failure, Head, Header, Input, Instant, Lane, Method, Output, Request, v1};
+use crate::{Endpoint, ExchangeId, Head, Input, Instant, Lane, Output, v1};
 use v1::scheduler::event::Type;
 
 /// Where the API is; a redirect may name another path.
 const PATH: &str = "/api/v1/scheduler";
-/// How much of an error's body is kept.
-pub(super) const TEXT_LIMIT: usize = 4096;
 /// A longer stream id isn't one; Mesos promises 128 bytes.
 const STREAM_ID_LIMIT: usize = 1024;
 /// Many frameworks are sent to a new leader in the same moment.
@@ -48,12 +47,6 @@ pub(super) struct Subscription {
     decoder: Decoder,
     /// The stream has ended, but records before its end may still wait in the decoder.
     pub(super) end: Option<StreamEnd>,
-}
-
-#[derive(Debug)]
-pub(super) enum StreamEnd {
-    Orderly,
-    Failed(Failure),
 }
 
 #[derive(Debug)]
@@ -99,31 +92,6 @@ impl Subscription {
     }
 }
 
-/// What makes another attempt sensible; everything else that isn't 200 is final.
-fn is_transient(status: u16) -> bool {
-    match status {
-        404 | 408 | 425 | 429 => true,
-        501 => false,
-        _ => !(400..500).contains(&status),
-    }
-}
-
-/// Whether this is the media type, whatever its parameters.
-fn is_media_type(value: Option<&str>, expected: &str) -> bool {
-    let essence = value.and_then(|value| value.split(';').next()).unwrap_or_default();
-    essence.trim().eq_ignore_ascii_case(expected)
-}
-
-/// Keeps what fits of a body.
-pub(super) fn keep(text: &mut Vec<u8>, data: &[u8], limit: usize) {
-    let room = limit.saturating_sub(text.len()).min(data.len());
-    text.extend_from_slice(data.get(..room).unwrap_or_default());
-}
-
-pub(super) fn readable(text: &[u8]) -> String {
-    String::from_utf8_lossy(text).into_owned()
-}
-
 impl Client {
     /// Sends SUBSCRIBE to where a redirect led, or to the next master.
     pub(super) fn subscribe(&mut self, redirect: Option<Redirect>) {
@@ -164,28 +132,10 @@ impl Client {
         stream_id: Option<&str>,
         call: Vec<u8>,
     ) {
-        let media_type = self.config.codec.media_type();
-        let mut headers = Vec::with_capacity(5);
-        headers.push(Header::new("Host", endpoint.authority()));
-        headers.push(Header::new("Content-Type", media_type));
-        headers.push(Header::new("Accept", media_type));
-        if let Some(stream_id) = stream_id {
-            headers.push(Header::new("Mesos-Stream-Id", stream_id));
-        }
-        if let Some(authorization) = self.config.authorization.as_ref().filter(|_| trusted) {
-            headers.push(Header::sensitive("Authorization", authorization.value()));
-        }
-        let body = self.config.codec.write_call(call);
-        let (endpoint, path) = (endpoint.clone(), path.to_owned());
-        self.outputs.push_back(Output::Request(Request {
-            id,
-            lane,
-            endpoint,
-            method: Method::Post,
-            path,
-            headers,
-            body,
-        }));
+        let authorization = self.config.authorization.as_ref().filter(|_| trusted);
+        let body = self.config.codec.write_call::<v1::scheduler::Call>(call);
+        let target = Target { endpoint, path, codec: self.config.codec, authorization };
+        self.outputs.push_back(Output::Request(target.request(id, lane, stream_id, body)));
     }
 
     /// An input for the exchange of the subscription.
@@ -339,7 +289,11 @@ impl Client {
     fn on_record(&mut self, record: Bytes) {
         let State::Session(s) = &self.state else { return };
         let subscribed = matches!(s.phase, Phase::Subscribed { .. });
-        let parsed = self.config.codec.read_event(&record).and_then(|message| wire::scheduler_event(&message));
+        let parsed = self
+            .config
+            .codec
+            .read_event::<v1::scheduler::Event>(&record)
+            .and_then(|message| wire::scheduler_event(&message));
         let event = match parsed {
             Err(path) => Event::Malformed { path, record },
             Ok(Parsed::Unknown) => Event::Unknown { record },

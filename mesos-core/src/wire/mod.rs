@@ -1,8 +1,9 @@
-//! From a record of the scheduler stream to what it says: checked once, decoded on touch.
+//! From a record of a stream to what it says: checked once, decoded on touch.
 //!
 //! Offers and updates are nearly all that a master sends, and of most offers only a few fields are ever looked at. So
 //! these two stay bytes, behind views that cannot fail any more; the other, rare, events become plain messages.
 
+mod executor;
 mod offers;
 mod resource;
 mod update;
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use mesos_proto::{Checked, Described, Fields, Value, check, strip_unknown_enums};
 use prost::Message as _;
 
+pub(crate) use executor::executor_event;
 pub use offers::{OfferRef, Offers};
 pub use resource::{Ranges, ResourceRef, ResourceValue, SetItems};
 pub use update::Update;

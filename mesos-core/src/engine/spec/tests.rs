@@ -11,7 +11,8 @@ use v1::TaskState;
 use v1::container_info::docker_info::Network;
 
 use super::*;
-use crate::scheduler::{IdError, RoleFault};
+use crate::IdError;
+use crate::scheduler::RoleFault;
 use crate::{ResourceProblem, Revocable};
 
 const ROLES: [&str; 2] = ["web", "batch"];

@@ -16,7 +16,8 @@ use prost::Message;
 
 use super::*;
 use crate::{
-    Backoff, ExchangeId, Failure, FailureKind, Head, Input, Instant, Lane, Machine, Output, Request, Sent, recordio, v1,
+    Backoff, ExchangeId, Failure, FailureKind, Head, IdError, Input, Instant, Lane, Machine, Output, Request, Sent,
+    SessionState, recordio, v1,
 };
 use v1::scheduler::{Call, call, event};
 

@@ -1,8 +1,27 @@
 //! What Mesos takes as an id, a role and a uuid.
 
-use super::error::{IdError, RoleFault};
+use crate::scheduler::RoleFault;
 
 const ID_BYTES: usize = 255;
+
+/// Why an id is refused: Mesos wants 1 to 255 bytes, no `/`, `\`, control characters or white space around, and
+/// neither `.` nor `..`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdError {
+    /// It is the empty text.
+    #[error("is empty")]
+    Empty,
+    /// It has more than 255 bytes.
+    #[error("is longer than 255 bytes")]
+    TooLong,
+    /// It is `.` or `..`.
+    #[error("is '.' or '..'")]
+    Reserved,
+    /// It has a slash, a backslash or a control character.
+    #[error("has a slash, a backslash or a control character")]
+    Character,
+}
 
 /// Checks a task, executor, framework, agent or offer id.
 pub(crate) fn id(id: &str) -> Result<(), IdError> {
