@@ -149,7 +149,9 @@ mod planted;
 #[cfg(planted)]
 #[doc(hidden)]
 pub mod planted;
+mod pump;
 pub mod recordio;
+mod report;
 mod resources;
 mod rng;
 pub mod scheduler;
@@ -168,6 +170,8 @@ pub use location::RedirectError;
 pub use machine::{Deadline, Input, Machine, Output};
 pub use mesos_proto;
 pub use mesos_proto::v1;
+pub use pump::{Effects, Pump};
+pub use report::Report;
 pub use resources::{ResourceProblem, Resources, Revocable};
 pub use session::SessionState;
 pub use store::{Key, MemoryStore, Persist, Store, StoreFailure, StoreOp, Ticket};

@@ -10,7 +10,6 @@ use http_body_util::Full;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use mesos_core::{Endpoint, Failure, FailureKind, Sent};
-use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::task::JoinHandle;
@@ -54,14 +53,14 @@ pub(crate) async fn connect(http: &Http, endpoint: &Endpoint) -> Result<Connecti
         }
         Endpoint::Tcp { tls, host, port } => {
             // Looked at first: no use in connecting for it.
-            let tls = if *tls { Some(tls_target(http, host)?) } else { None };
+            let tls = if *tls { Some(http.tls(host)?) } else { None };
             let addresses = timeout_at(deadline, lookup_host((host.as_str(), *port))).await;
             let addresses: Vec<_> = within(addresses, http, FailureKind::Resolve)?.collect();
             let stream = tcp(&addresses, deadline, http).await?;
             match tls {
                 None => handshake(stream).await,
-                Some((connector, name)) => {
-                    let stream = timeout_at(deadline, connector.connect(name, stream)).await;
+                Some((config, name)) => {
+                    let stream = timeout_at(deadline, TlsConnector::from(config).connect(name, stream)).await;
                     handshake(within(stream, http, FailureKind::Tls)?).await
                 }
             }
@@ -83,17 +82,6 @@ fn within<T>(
         Ok(Err(error)) => Err(failure(kind, error)),
         Err(_) => Err(failure(kind, format_args!("not within {:?}", http.connect_timeout()))),
     }
-}
-
-fn tls_target(http: &Http, host: &str) -> Result<(TlsConnector, ServerName<'static>), Failure> {
-    let Some(config) = http.tls() else {
-        return Err(failure(FailureKind::Tls, "https, but no root certificates were given"));
-    };
-    let name = match http.server_name() {
-        Some(name) => name.clone(),
-        None => ServerName::try_from(host.to_owned()).map_err(|e| failure(FailureKind::Tls, e))?,
-    };
-    Ok((TlsConnector::from(config.clone()), name))
 }
 
 /// Tries each address in turn; each gets its share of the time that is left, so that a dead first one doesn't use

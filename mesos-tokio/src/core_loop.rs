@@ -1,44 +1,54 @@
-//! What both faces of the driver share: machine, connections, clock, and events not handed over yet.
+//! What both faces of the driver share: machine, connections, clock.
 
-use std::collections::VecDeque;
-use std::time::SystemTime;
-
-use mesos_core::{Deadline, Input, Instant, Machine, Output, UnixTime};
+use mesos_core::{Effects, ExchangeId, Input, Instant, Machine, Persist, Pump, Report, Request, StoreFailure};
+use mesos_driver::wall_clock;
 use tokio::time::sleep_until;
 
 use crate::Http;
-use crate::net::{ANSWER_QUEUE, Net, STREAM_QUEUE, Wire};
+use crate::net::{ANSWER_QUEUE, Net, STREAM_QUEUE};
 use crate::store::{Answer, Writer};
 
-/// Answers of calls are read as long as fewer events than this are held; the subscription only while none is.
-const ANSWERS_LIMIT: usize = 1024;
 /// Turns given to the connections' tasks before a timer is believed.
 const CATCH_UP: usize = 8;
 
 pub(crate) struct Core<M: Machine> {
-    pub(crate) machine: M,
+    pub(crate) pump: Pump<M>,
+    world: World,
+    origin: tokio::time::Instant,
+}
+
+/// What the machine acts on.
+struct World {
     net: Net,
     /// None: batches are confirmed at once.
-    pub(crate) store: Option<Writer>,
-    origin: tokio::time::Instant,
-    started: bool,
-    finished: bool,
-    deadline: Option<Deadline>,
-    pub(crate) held: VecDeque<M::Event>,
+    store: Option<Writer>,
+}
+
+impl Effects for World {
+    fn request(&mut self, request: Request) {
+        self.net.start(request);
+    }
+
+    fn abort(&mut self, id: ExchangeId) {
+        self.net.abort(id);
+    }
+
+    fn persist(&mut self, batch: Persist) -> Option<Result<(), StoreFailure>> {
+        match &mut self.store {
+            Some(store) => store.write(batch).err().map(Err),
+            None => Some(Ok(())),
+        }
+    }
 }
 
 impl<M: Machine> Core<M> {
     pub(crate) fn new(machine: M, http: Http) -> Self {
-        Self {
-            machine,
-            net: Net::new(http),
-            store: None,
-            origin: tokio::time::Instant::now(),
-            started: false,
-            finished: false,
-            deadline: None,
-            held: VecDeque::new(),
-        }
+        let world = World { net: Net::new(http), store: None };
+        Self { pump: Pump::new(machine), world, origin: tokio::time::Instant::now() }
+    }
+
+    pub(crate) fn keep_in(&mut self, store: Writer) {
+        self.world.store = Some(store);
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -46,20 +56,19 @@ impl<M: Machine> Core<M> {
     }
 
     /// Nothing will ever come out again. Events may still be held.
-    pub(crate) const fn is_finished(&self) -> bool {
-        self.finished
+    pub(crate) fn is_finished(&self) -> bool {
+        self.pump.is_done() && self.world.net.is_idle()
     }
 
     /// Waits until the store has been let go. Cancel-safe.
     pub(crate) async fn close(&mut self) {
-        if let Some(store) = &mut self.store {
+        if let Some(store) = &mut self.world.store {
             store.close().await;
         }
     }
 
     pub(crate) fn start(&mut self) {
-        if !self.started {
-            self.started = true;
+        if !self.pump.is_started() {
             self.expire();
         }
     }
@@ -67,16 +76,16 @@ impl<M: Machine> Core<M> {
     /// Waits for a report or the deadline, and feeds it. Cancel-safe: what was received has been fed.
     pub(crate) async fn turn(&mut self) {
         // One beyond the end of tokio's time never comes.
-        let deadline = self.deadline.and_then(|d| self.origin.checked_add(d.at.since_origin()));
+        let deadline = self.pump.deadline().and_then(|d| self.origin.checked_add(d.at.since_origin()));
         let timer = async {
             match deadline {
                 Some(at) => sleep_until(at).await,
                 None => std::future::pending().await,
             }
         };
-        let (stream, answers) = self.wanted();
+        let (stream, answers) = (self.pump.wants_stream(), self.pump.wants_answers());
         let stored = async {
-            match &mut self.store {
+            match &mut self.world.store {
                 Some(store) => store.next().await,
                 None => std::future::pending().await,
             }
@@ -85,16 +94,13 @@ impl<M: Machine> Core<M> {
             biased;
             // However many events are held: what the machine holds back until then is not theirs to hold up.
             answer = stored => self.feed_answer(answer),
-            wire = self.net.next(stream, answers) => self.feed(wire),
+            report = self.world.net.next(stream, answers) => self.feed(report),
             () = timer => {
                 // The whole process may have been held up, and then bytes are waiting in the kernel that prove the
                 // peer alive: the connections get a few turns to read them.
                 for _ in 0..CATCH_UP {
                     tokio::task::yield_now().await;
-                    let (stream, answers) = self.wanted();
-                    if let Some(wire) = self.net.try_next(stream, answers) {
-                        self.feed(wire);
-                    }
+                    self.feed_one();
                 }
             }
         }
@@ -106,24 +112,22 @@ impl<M: Machine> Core<M> {
 
     /// Feeds what the store has answered, if anything.
     pub(crate) fn catch_up_with_store(&mut self) {
-        if let Some(answer) = self.store.as_mut().and_then(Writer::try_next) {
+        if let Some(answer) = self.world.store.as_mut().and_then(Writer::try_next) {
             self.feed_answer(answer);
         }
     }
 
     /// Brings the machine up to the present: answers and bytes first, then the clock.
-    pub(crate) fn tick(&mut self) {
+    fn tick(&mut self) {
         self.catch_up_with_store();
         // Not until nothing is left: a fast peer could keep that up for ever.
         for _ in 0..STREAM_QUEUE + ANSWER_QUEUE {
-            let (stream, answers) = self.wanted();
-            match self.net.try_next(stream, answers) {
-                Some(wire) => self.feed(wire),
-                None => break,
+            if !self.feed_one() {
+                break;
             }
         }
-        if let Some(id) = self.net.unread_stream() {
-            self.machine.handle_input(self.now(), Input::Paused { id });
+        if let Some(id) = self.world.net.unread_stream() {
+            self.pump.feed(self.now(), Input::Paused { id }, &mut self.world);
         }
         self.expire();
     }
@@ -132,58 +136,28 @@ impl<M: Machine> Core<M> {
     pub(crate) fn command<R>(&mut self, command: impl FnOnce(&mut M) -> R) -> R {
         self.start();
         self.tick();
-        let result = command(&mut self.machine);
-        self.drain();
-        result
-    }
-
-    /// Which reports may be read now: the subscription's, and those of other exchanges.
-    fn wanted(&self) -> (bool, bool) {
-        (self.held.is_empty(), self.held.len() < ANSWERS_LIMIT)
+        self.pump.command(self.now(), command, &mut self.world)
     }
 
     fn expire(&mut self) {
-        // A clock from before 1970 shows that it hasn't been set.
-        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.machine.handle_input(self.now(), Input::Wall(UnixTime::from_epoch(wall)));
-        self.machine.handle_input(self.now(), Input::Timeout);
-        self.drain();
+        self.pump.tick(self.now(), wall_clock(), &mut self.world);
     }
 
-    fn feed(&mut self, wire: Wire) {
-        let now = self.now();
-        wire.lend(|input| self.machine.handle_input(now, input));
-        self.drain();
+    /// Feeds a report that is waiting already and wanted, if there is one.
+    fn feed_one(&mut self) -> bool {
+        let report = self.world.net.try_next(self.pump.wants_stream(), self.pump.wants_answers());
+        let found = report.is_some();
+        if let Some(report) = report {
+            self.feed(report);
+        }
+        found
+    }
+
+    fn feed(&mut self, report: Report) {
+        self.pump.report(self.now(), report, &mut self.world);
     }
 
     fn feed_answer(&mut self, (ticket, result): Answer) {
-        let input = match result {
-            Ok(()) => Input::Persisted { ticket },
-            Err(failure) => Input::PersistFailed { ticket, failure },
-        };
-        self.machine.handle_input(self.now(), input);
-        self.drain();
-    }
-
-    fn drain(&mut self) {
-        self.deadline = loop {
-            match self.machine.poll_output() {
-                Output::Request(request) => self.net.start(request),
-                Output::Abort(id) => self.net.abort(id),
-                Output::Persist(batch) => {
-                    let ticket = batch.ticket();
-                    let input = match self.store.as_mut().map(|store| store.write(batch)) {
-                        Some(Ok(())) => continue,
-                        Some(Err(failure)) => Input::PersistFailed { ticket, failure },
-                        None => Input::Persisted { ticket },
-                    };
-                    self.machine.handle_input(self.now(), input);
-                }
-                Output::Event(event) => self.held.push_back(event),
-                Output::Timeout(deadline) => break deadline,
-            }
-        };
-        let stored = self.store.as_ref().is_none_or(Writer::is_idle);
-        self.finished = self.deadline.is_none() && self.net.is_idle() && stored;
+        self.pump.stored(self.now(), ticket, result, &mut self.world);
     }
 }

@@ -46,7 +46,7 @@ impl<M: Machine> Driver<M> {
     /// the machine ends in its own way, with its own last event, rather than wait for ever.
     #[must_use]
     pub fn store<S: Store + 'static>(mut self, store: S) -> Self {
-        self.core.store = Some(Writer::new(store));
+        self.core.keep_in(Writer::new(store));
         self
     }
 
@@ -64,7 +64,7 @@ impl<M: Machine> Driver<M> {
         self.core.start();
         loop {
             self.core.catch_up_with_store();
-            if let Some(event) = self.core.held.pop_front() {
+            if let Some(event) = self.core.pump.next_event() {
                 return Some(event);
             }
             if self.core.is_finished() {
@@ -87,7 +87,7 @@ impl<M: Machine> Driver<M> {
     /// The machine, to look at.
     #[must_use]
     pub const fn machine(&self) -> &M {
-        &self.core.machine
+        self.core.pump.machine()
     }
 
     /// Moves the driver to a task of its own.
@@ -107,6 +107,6 @@ impl<M: Machine> Driver<M> {
 
 impl<M: Machine + fmt::Debug> fmt::Debug for Driver<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Driver").field("machine", &self.core.machine).finish_non_exhaustive()
+        f.debug_struct("Driver").field("machine", self.core.pump.machine()).finish_non_exhaustive()
     }
 }

@@ -50,15 +50,13 @@
 mod connect;
 mod core_loop;
 mod driver;
-mod http;
 mod net;
 mod spawned;
 mod store;
-mod tls;
 
 pub use driver::Driver;
-pub use http::{Http, HttpBuilder, HttpError};
 pub use mesos_core;
+pub use mesos_driver::{Http, HttpBuilder, HttpError, seed};
 pub use spawned::{Closed, Events, Handle};
 
 /// The workspace's page, whose programs compile and, where they can, run.

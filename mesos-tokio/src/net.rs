@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
-use mesos_core::{Endpoint, ExchangeId, Failure, FailureKind, Head, Input, Lane, Method, Request, Sent};
+use mesos_core::{Endpoint, ExchangeId, Failure, FailureKind, Head, Lane, Method, Report, Request, Sent};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
 use tracing::debug;
@@ -27,33 +27,7 @@ const IDLE: Duration = Duration::from_secs(30);
 /// How long a connection may take to become ready again after an answer's end.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// What an exchange reports; an [`Input`] that owns its bytes.
-#[derive(Debug)]
-pub(crate) enum Wire {
-    Head(ExchangeId, Head),
-    Body(ExchangeId, Bytes),
-    End(ExchangeId),
-    Failed(ExchangeId, Failure),
-}
-
-impl Wire {
-    const fn id(&self) -> ExchangeId {
-        match self {
-            Self::Head(id, _) | Self::Body(id, _) | Self::End(id) | Self::Failed(id, _) => *id,
-        }
-    }
-
-    pub(crate) fn lend<R>(self, take: impl FnOnce(Input<'_>) -> R) -> R {
-        match self {
-            Self::Head(id, head) => take(Input::Head { id, head }),
-            Self::Body(id, data) => take(Input::Body { id, data: &data }),
-            Self::End(id) => take(Input::End { id }),
-            Self::Failed(id, failure) => take(Input::Failed { id, failure }),
-        }
-    }
-}
-
-type Sender = mpsc::Sender<Wire>;
+type Sender = mpsc::Sender<Report>;
 
 /// Connections of one lane that wait for the next request, and how many may be in use.
 struct Pool {
@@ -85,8 +59,8 @@ pub(crate) struct Net {
     acks: Arc<Pool>,
     /// Exchanges under way; the subscription is marked.
     open: BTreeMap<ExchangeId, (Lane, AbortOnDrop)>,
-    stream: (Sender, mpsc::Receiver<Wire>),
-    answers: (Sender, mpsc::Receiver<Wire>),
+    stream: (Sender, mpsc::Receiver<Report>),
+    answers: (Sender, mpsc::Receiver<Report>),
 }
 
 impl Net {
@@ -104,22 +78,22 @@ impl Net {
     pub(crate) fn start(&mut self, request: Request) {
         let (id, lane) = (request.id(), request.lane());
         debug!(%id, ?lane, endpoint = %request.endpoint(), path = request.path(), bytes = request.body().len(), "request");
-        let (pool, wire) = match lane {
+        let (pool, report) = match lane {
             Lane::Subscription => (None, &self.stream.0),
             Lane::Ordered => (Some(self.ordered.clone()), &self.answers.0),
             Lane::Acks => (Some(self.acks.clone()), &self.answers.0),
         };
-        let (http, wire) = (self.http.clone(), wire.clone());
+        let (http, report) = (self.http.clone(), report.clone());
         let task = tokio::spawn(async move {
-            let last = match run(&http, pool.as_deref(), request, &wire).await {
-                Ok(()) => Wire::End(id),
+            let last = match run(&http, pool.as_deref(), request, &report).await {
+                Ok(()) => Report::End(id),
                 Err(failure) => {
                     debug!(%id, kind = ?failure.kind, sent = ?failure.sent, detail = failure.detail, "exchange failed");
-                    Wire::Failed(id, failure)
+                    Report::Failed(id, failure)
                 }
             };
             // The driver is gone if this fails, and so is everybody who could want to know.
-            let _ = wire.send(last).await;
+            let _ = report.send(last).await;
         });
         self.open.insert(id, (lane, AbortOnDrop(task)));
     }
@@ -141,30 +115,30 @@ impl Net {
     }
 
     /// The next report; of the subscription only if `stream` says so. Cancel-safe.
-    pub(crate) async fn next(&mut self, stream: bool, answers: bool) -> Wire {
+    pub(crate) async fn next(&mut self, stream: bool, answers: bool) -> Report {
         loop {
-            let wire = tokio::select! {
+            let report = tokio::select! {
                 biased;
-                Some(wire) = self.answers.1.recv(), if answers => wire,
-                Some(wire) = self.stream.1.recv(), if stream => wire,
+                Some(report) = self.answers.1.recv(), if answers => report,
+                Some(report) = self.stream.1.recv(), if stream => report,
                 // Neither is wanted: whoever asks waits for something else as well.
                 else => std::future::pending().await,
             };
-            if let Some(wire) = self.current(wire) {
-                return wire;
+            if let Some(report) = self.current(report) {
+                return report;
             }
         }
     }
 
     /// A report that is waiting already.
-    pub(crate) fn try_next(&mut self, stream: bool, answers: bool) -> Option<Wire> {
+    pub(crate) fn try_next(&mut self, stream: bool, answers: bool) -> Option<Report> {
         loop {
             let answer = if answers { self.answers.1.try_recv().ok() } else { None };
-            let wire = match answer {
+            let report = match answer {
                 None if stream => self.stream.1.try_recv().ok(),
                 other => other,
             };
-            match self.current(wire?) {
+            match self.current(report?) {
                 None => {}
                 found => return found,
             }
@@ -172,24 +146,21 @@ impl Net {
     }
 
     /// Drops what aborted exchanges still said, and forgets those that say their last.
-    fn current(&mut self, wire: Wire) -> Option<Wire> {
-        let id = wire.id();
-        let known = match wire {
-            Wire::Head(..) | Wire::Body(..) => self.open.contains_key(&id),
-            Wire::End(_) | Wire::Failed(..) => self.open.remove(&id).is_some(),
-        };
-        known.then_some(wire)
+    fn current(&mut self, report: Report) -> Option<Report> {
+        let id = report.id();
+        let known = if report.is_last() { self.open.remove(&id).is_some() } else { self.open.contains_key(&id) };
+        known.then_some(report)
     }
 }
 
 /// One request and its answer, up to the end of its body.
-async fn run(http: &Http, pool: Option<&Pool>, request: Request, wire: &Sender) -> Result<(), Failure> {
+async fn run(http: &Http, pool: Option<&Pool>, request: Request, report: &Sender) -> Result<(), Failure> {
     let (id, endpoint) = (request.id(), request.endpoint().clone());
     let request = translate(request)?;
     let Some(pool) = pool else {
         let mut connection = connect(http, &endpoint).await?;
         let body = send(&mut connection, request).await.map_err(|refused| refused.failure)?;
-        return read(id, body, wire).await;
+        return read(id, body, report).await;
     };
     // The pool outlives its tasks and never closes the semaphore.
     let _permit = pool.permits.acquire().await;
@@ -202,7 +173,7 @@ async fn run(http: &Http, pool: Option<&Pool>, request: Request, wire: &Sender) 
             Err(refused) => return Err(refused.failure),
         },
     };
-    read(id, answer, wire).await?;
+    read(id, answer, report).await?;
     // Ready at once, unless the server answered without having read all of the request: then it's no use any more.
     if let Ok(Ok(())) = timeout(SETTLE, connection.sender.ready()).await {
         pool.put(endpoint, connection);
@@ -232,7 +203,7 @@ async fn send(connection: &mut Connection, request: HyperRequest) -> Result<Hype
     })
 }
 
-async fn read(id: ExchangeId, answer: HyperResponse, wire: &Sender) -> Result<(), Failure> {
+async fn read(id: ExchangeId, answer: HyperResponse, report: &Sender) -> Result<(), Failure> {
     let (parts, mut body) = answer.into_parts();
     debug!(%id, status = parts.status.as_u16(), "answer");
     let mut head = Head::new(parts.status.as_u16());
@@ -240,13 +211,13 @@ async fn read(id: ExchangeId, answer: HyperResponse, wire: &Sender) -> Result<()
         head = head.header(name.as_str(), value.as_bytes());
     }
     let gone = || Failure::new(FailureKind::Io, Sent::Maybe, "the driver has ended");
-    wire.send(Wire::Head(id, head)).await.map_err(|_| gone())?;
+    report.send(Report::Head(id, head)).await.map_err(|_| gone())?;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|e| broken(&e, Sent::Maybe))?;
         // Trailers are nobody's business.
         if let Ok(data) = frame.into_data() {
             if !data.is_empty() {
-                wire.send(Wire::Body(id, data)).await.map_err(|_| gone())?;
+                report.send(Report::Body(id, data)).await.map_err(|_| gone())?;
             }
         }
     }

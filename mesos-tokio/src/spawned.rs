@@ -154,7 +154,7 @@ async fn run<M: Machine>(mut core: Core<M>, mut commands: mpsc::Receiver<Command
     let mut handles = true;
     loop {
         deliver(&mut core, &events);
-        if core.held.is_empty() && core.is_finished() {
+        if !core.pump.has_events() && core.is_finished() {
             return core.close().await;
         }
         if !handles && events.is_closed() {
@@ -163,7 +163,7 @@ async fn run<M: Machine>(mut core: Core<M>, mut commands: mpsc::Receiver<Command
         tokio::select! {
             biased;
             // Room again: the next round delivers. Never awaited alone, as the reader may be waiting for a command.
-            _ = events.reserve(), if !core.held.is_empty() => {}
+            _ = events.reserve(), if core.pump.has_events() => {}
             command = commands.recv(), if handles => match command {
                 Some(command) => core.command(command),
                 None => handles = false,
@@ -176,11 +176,11 @@ async fn run<M: Machine>(mut core: Core<M>, mut commands: mpsc::Receiver<Command
 
 /// Hands over as many held events as there is room for.
 fn deliver<M: Machine>(core: &mut Core<M>, events: &mpsc::Sender<M::Event>) {
-    while let Some(event) = core.held.pop_front() {
+    while let Some(event) = core.pump.next_event() {
         match events.try_send(event) {
             Ok(()) => {}
             Err(TrySendError::Full(event)) => {
-                core.held.push_front(event);
+                core.pump.put_back(event);
                 return;
             }
             // Nobody listens any more: events are discarded, the work goes on.

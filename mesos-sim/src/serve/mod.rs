@@ -1,5 +1,6 @@
 //! The cluster behind real HTTP on loopback, with tasks as local processes.
 
+mod embedded;
 mod listener;
 mod process;
 
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::rng::Rng;
 use crate::{Cluster, ExchangeId, Exit, Options, Output, Request, Response, TaskName};
+pub use embedded::Embedded;
 use listener::Piece;
 use process::Processes;
 

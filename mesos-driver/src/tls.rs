@@ -1,6 +1,5 @@
 //! The TLS client configuration: explicit roots, an explicit provider, no process-wide state.
 
-use std::fmt;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
@@ -9,29 +8,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::HttpError;
-
-/// PEM text, which may hold a private key: `Debug` shows its size only.
-#[derive(Clone)]
-pub(crate) struct Pem(Vec<u8>);
-
-impl From<&[u8]> for Pem {
-    fn from(text: &[u8]) -> Self {
-        Self(text.to_vec())
-    }
-}
-
-impl fmt::Debug for Pem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pem({} bytes)", self.0.len())
-    }
-}
-
-/// A client certificate (its chain following) with its key.
-#[derive(Clone, Debug)]
-pub(crate) struct Identity {
-    pub(crate) chain: Pem,
-    pub(crate) key: Pem,
-}
+use crate::http::{Identity, Pem};
 
 fn provider() -> Option<Arc<CryptoProvider>> {
     #[cfg(feature = "ring")]

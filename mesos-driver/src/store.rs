@@ -1,0 +1,140 @@
+//! The store's thread: batches in, answers out.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+
+use mesos_core::{Persist, Store, StoreFailure, Ticket};
+use tracing::debug;
+
+/// A batch being applied by a store.
+pub type Applied<'a> = Pin<Box<dyn Future<Output = Result<(), StoreFailure>> + Send + 'a>>;
+
+/// A store of any type.
+trait AnyStore: Send {
+    fn apply<'a>(&'a mut self, batch: &'a Persist) -> Applied<'a>;
+}
+
+impl<S: Store> AnyStore for S {
+    fn apply<'a>(&'a mut self, batch: &'a Persist) -> Applied<'a> {
+        Box::pin(Store::apply(self, batch))
+    }
+}
+
+/// Writes the batches of one machine on a thread named `mesos-store`, which the first batch starts. The store may block
+/// there.
+///
+/// A store that panics is dropped; its batch, and each later one, counts as [`Refused`](StoreFailure::Refused), for
+/// nothing that it may have left half-done is used again. Each batch has exactly one answer.
+///
+/// Dropping this waits for nothing: the batch under way is finished, and then the store dropped, on its own thread.
+pub struct StoreThread {
+    /// The store, until its thread has it.
+    idle: Option<Box<dyn AnyStore>>,
+    running: Option<(mpsc::Sender<Persist>, JoinHandle<()>)>,
+}
+
+impl std::fmt::Debug for StoreThread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreThread").field("running", &self.running.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl StoreThread {
+    /// Takes the store, and does nothing so far.
+    #[must_use]
+    pub fn new<S: Store + 'static>(store: S) -> Self {
+        Self { idle: Some(Box::new(store)), running: None }
+    }
+
+    /// Hands a batch to the thread, and starts this if it is the first one: `start` makes what runs a store's future to
+    /// its end, and what takes the answers, which is dropped when the store has been let go.
+    ///
+    /// # Errors
+    ///
+    /// The answer, if there is no thread to give another one.
+    pub fn write<D, A>(&mut self, batch: Persist, start: impl FnOnce() -> (D, A)) -> Result<(), StoreFailure>
+    where
+        D: FnMut(Applied<'_>) -> Result<(), StoreFailure> + Send + 'static,
+        A: FnMut(Ticket, Result<(), StoreFailure>) + Send + 'static,
+    {
+        debug!(ticket = %batch.ticket(), ops = batch.ops().len(), "batch");
+        if let Some(store) = self.idle.take() {
+            let (drive, answer) = start();
+            self.start(store, drive, answer)?;
+        }
+        let (batches, _) = self.running.as_ref().ok_or_else(ended)?;
+        batches.send(batch).map_err(|_| ended())
+    }
+
+    fn start<D, A>(&mut self, store: Box<dyn AnyStore>, drive: D, answer: A) -> Result<(), StoreFailure>
+    where
+        D: FnMut(Applied<'_>) -> Result<(), StoreFailure> + Send + 'static,
+        A: FnMut(Ticket, Result<(), StoreFailure>) + Send + 'static,
+    {
+        let (batches, queue) = mpsc::channel();
+        // Handed over once there is a thread: if none can be had now, the store must still be there next time.
+        let (hand, handed) = mpsc::channel();
+        let spawned = thread::Builder::new().name("mesos-store".into()).spawn(move || {
+            if let Ok(store) = handed.recv() {
+                work(store, drive, answer, &queue);
+            }
+        });
+        match spawned {
+            Ok(thread) => {
+                self.running = Some((batches, thread));
+                hand.send(store).map_err(|_| ended())
+            }
+            Err(error) => {
+                self.idle = Some(store);
+                Err(StoreFailure::Unavailable(format!("no thread for the store: {error}")))
+            }
+        }
+    }
+
+    /// Takes no more batches. The thread, if there is one, ends after the batch under way, and then the store is free
+    /// for others to open.
+    pub fn close(&mut self) -> Option<JoinHandle<()>> {
+        self.idle = None;
+        self.running.take().map(|(_, thread)| thread)
+    }
+}
+
+fn work<D, A>(store: Box<dyn AnyStore>, mut drive: D, mut answer: A, batches: &mpsc::Receiver<Persist>)
+where
+    D: FnMut(Applied<'_>) -> Result<(), StoreFailure>,
+    A: FnMut(Ticket, Result<(), StoreFailure>),
+{
+    let mut store = Some(store);
+    for batch in batches {
+        let result = match &mut store {
+            Some(alive) => catch_unwind(AssertUnwindSafe(|| drive(alive.apply(&batch)))),
+            None => Ok(Err(ended())),
+        };
+        let result = result.unwrap_or_else(|payload| {
+            store = None;
+            Err(refused(format!("it panicked: {}", message(&*payload))))
+        });
+        if let Err(failure) = &result {
+            debug!(ticket = %batch.ticket(), %failure, "batch failed");
+        }
+        answer(batch.ticket(), result);
+    }
+    // Free for others before anybody hears that this has ended.
+    drop(store);
+}
+
+fn message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}
+
+fn refused(detail: String) -> StoreFailure {
+    StoreFailure::Refused { key: None, detail }
+}
+
+fn ended() -> StoreFailure {
+    refused("it panicked before".into())
+}
