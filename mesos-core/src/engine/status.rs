@@ -107,7 +107,7 @@ impl Engine {
                 self.end(id, class);
             }
             Cell::EndWithGhost(_, GhostReason::Unknown | GhostReason::GoneByOperator)
-                if self.is_strict(id) && row != Row::GoneByOperator =>
+                if self.is_wanted(id) && self.is_strict(id) && row != Row::GoneByOperator =>
             {
                 // No proof that it has ended: until there is, nobody takes its place.
                 self.keep_asking(id);
@@ -124,6 +124,10 @@ impl Engine {
     fn has_dealt_with(&self, id: AttemptId, update: &Update) -> bool {
         let last = self.book.attempt(id).and_then(|attempt| attempt.uuid.as_deref());
         last.is_some() && last == update.uuid()
+    }
+
+    fn is_wanted(&self, id: AttemptId) -> bool {
+        self.book.slot(id.slot).is_some_and(|slot| slot.wanted)
     }
 
     fn is_strict(&self, id: AttemptId) -> bool {

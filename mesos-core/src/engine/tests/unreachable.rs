@@ -181,6 +181,19 @@ fn a_strict_slot_waits_for_an_operator() {
     assert_eq!(s.kills(), [task]);
 }
 
+// ENGINE 1.3, ABANDON: nobody waits for the end of a task whose place nobody wants, strict or not.
+#[test]
+fn a_strict_slot_that_is_removed_waits_for_nobody() {
+    let mut s = Script::new([service("web", 1).duplicates(Duplicates::Forbid)]);
+    let task = s.running(1).remove(0);
+    s.engine.remove("web").unwrap();
+    s.tick();
+    assert_eq!(s.kills(), [&*task]);
+    s.answer(&task, TaskUnknown);
+    assert!(s.stored(["inst", "web", "0", "1"]).is_none() && s.stored(["ghost", &task]).is_some());
+    assert_eq!(s.told(|e| matches!(e, Event::SpecRemoved { .. })), 1);
+}
+
 // ENGINE 26
 #[test]
 fn unknown_twice() {
