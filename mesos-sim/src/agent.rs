@@ -12,6 +12,7 @@ use v1::task_status::{Reason, Source};
 use crate::master::ToAgent;
 use crate::resources::Pool;
 use crate::rng::Rng;
+use crate::trouble::Drain;
 
 /// How long a task may take to end when its framework is removed.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
@@ -47,8 +48,10 @@ pub(crate) struct Task {
     /// When the first one goes out again, and how long the wait after that is.
     retry: Option<(Duration, Duration)>,
     kill_sent: bool,
+    /// What its health check said last.
+    pub(crate) healthy: Option<bool>,
     /// When its process starts; `None` once it was told to.
-    start_at: Option<Duration>,
+    pub(crate) start_at: Option<Duration>,
 }
 
 impl Task {
@@ -76,8 +79,8 @@ pub(crate) struct Agent {
     pub(crate) total: Pool,
     /// Whether its process runs.
     pub(crate) up: bool,
-    /// Marked gone by an operator: the registry remembers it.
-    pub(crate) gone: bool,
+    /// Its tasks are being ended, since an operator drains it.
+    pub(crate) draining: Option<Drain>,
     /// Whether its messages pass.
     pub(crate) reachable: bool,
     pub(crate) tasks: BTreeMap<TaskKey, Task>,
@@ -97,7 +100,7 @@ impl Agent {
             info,
             total,
             up: true,
-            gone: false,
+            draining: None,
             reachable: true,
             tasks: BTreeMap::new(),
             frameworks: BTreeMap::new(),
@@ -128,6 +131,8 @@ impl Agent {
             ToAgent::Acknowledge { task, uuid } => self.acknowledge(&task, &uuid, now.at),
             ToAgent::Resend(framework) => self.resend(Some(&framework), now.at),
             ToAgent::ShutDown(framework) => self.shut_down(&framework),
+            ToAgent::Drain(drain) => self.drain(drain, now),
+            ToAgent::Reactivate => self.draining = None,
         }
     }
 
@@ -179,10 +184,14 @@ impl Agent {
             pending: VecDeque::new(),
             retry: None,
             kill_sent: false,
+            healthy: None,
             start_at: Some(now.at + self.launch_delay),
         };
-        self.tasks.insert(key, task);
+        self.tasks.insert(key.clone(), task);
         self.start_due(now.at);
+        if self.draining.is_some() {
+            self.kill(&key, None, now);
+        }
     }
 
     /// Starts the processes whose time has come.
@@ -259,7 +268,7 @@ impl Agent {
     }
 
     /// Puts an update into the task's stream.
-    fn report(
+    pub(crate) fn report(
         &mut self,
         key: &TaskKey,
         state: TaskState,
@@ -268,6 +277,7 @@ impl Agent {
         message: &str,
         now: &mut Moment<'_>,
     ) {
+        let (state, reason) = self.drained(key, state, reason);
         let Some(task) = self.tasks.get_mut(key) else { return };
         task.state = state;
         let itself = || v1::ExecutorId { value: key.1.clone() };
@@ -283,6 +293,7 @@ impl Agent {
             container_status: by_executor.then(|| task.container.clone()),
             timestamp: Some(now.unix),
             uuid: Some(Bytes::copy_from_slice(&now.rng.uuid())),
+            healthy: task.healthy.filter(|_| by_executor),
             ..Default::default()
         };
         task.pending.push_back(status);

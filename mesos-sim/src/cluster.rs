@@ -9,9 +9,13 @@ use mesos_proto::v1;
 use crate::Options;
 use crate::agent::{Agent, Exit, Moment, TaskKey, ToCluster};
 use crate::http::{self, ExchangeId, Request, Response};
-use crate::master::{Effect, Master, Settings};
+use crate::master::{Effect, Master, Registry, Settings};
 use crate::resources::Pool;
 use crate::rng::Rng;
+use crate::trouble::{Drain, Trouble};
+
+/// How often the registry forgets what is old: the master's flag registry_gc_interval.
+const PRUNE: Duration = Duration::from_secs(15 * 60);
 
 /// A simulated cluster. It neither opens sockets nor runs tasks nor looks at a clock: requests, ended processes and the
 /// time are fed in, [`Output`]s come out. The feature `serve` puts it behind real HTTP.
@@ -22,7 +26,12 @@ pub struct Cluster {
     alive: Vec<bool>,
     leader: Option<usize>,
     master: Option<Master>,
+    /// Of the last master that has died.
+    registry: Registry,
     pub(crate) agents: Vec<Agent>,
+    /// All agents' ids begin with it.
+    name: String,
+    next_agent: usize,
     /// Which exchanges each master has open.
     open: BTreeSet<(usize, ExchangeId)>,
     later: Vec<(Duration, Later)>,
@@ -37,7 +46,10 @@ pub struct Cluster {
 enum Later {
     Elect,
     Register(usize),
-    Unreachable(usize),
+    /// The agent with this id, if it isn't there.
+    Unreachable(String),
+    /// The registry forgets what is old.
+    Prune,
     /// A scripted task ends.
     Finish(TaskKey, Exit),
 }
@@ -137,6 +149,9 @@ impl Cluster {
             options,
             leader: None,
             master: None,
+            registry: Registry::default(),
+            next_agent: agents.len(),
+            name: cluster,
             agents,
             open: BTreeSet::new(),
             later: Vec::new(),
@@ -146,6 +161,7 @@ impl Cluster {
             out: VecDeque::new(),
         };
         cluster.elect();
+        cluster.schedule(PRUNE, Later::Prune);
         for index in 0..cluster.agents.len() {
             cluster.register(index);
         }
@@ -175,7 +191,12 @@ impl Cluster {
             match what {
                 Later::Elect => self.elect(),
                 Later::Register(agent) => self.register(agent),
-                Later::Unreachable(agent) => self.lost(agent),
+                Later::Unreachable(agent) => self.lost(&agent),
+                Later::Prune => {
+                    let age = self.options.registry_age;
+                    self.with_master(|master| master.prune(age));
+                    self.schedule(PRUNE, Later::Prune);
+                }
                 Later::Finish(task, exit) => self.ended(&name(&task), &exit),
             }
         }
@@ -290,7 +311,7 @@ impl Cluster {
         self.out.push_back(Output::MasterDown { master: index, aborted });
         self.out.extend(open.into_iter().map(Output::Cut));
         if self.leader == Some(index) {
-            self.master = None;
+            self.registry = self.master.take().map(|master| master.registry).unwrap_or_default();
             self.schedule(self.options.election, Later::Elect);
         }
     }
@@ -331,19 +352,131 @@ impl Cluster {
 
     /// An operator marks an agent gone: it may never come back.
     pub fn mark_agent_gone(&mut self, index: usize) {
-        if let (Some(master), Some(agent)) = (&mut self.master, self.agents.get_mut(index)) {
-            master.mark_gone(&agent.id);
-            agent.shut_down_all();
-            agent.reachable = false;
-            agent.gone = true;
+        if let Some(id) = self.agents.get(index).map(|agent| agent.id.clone()) {
+            if self.with_master(|master| master.mark_gone(&id)) {
+                self.gone(&id);
+            }
         }
         self.settle();
+    }
+
+    fn gone(&mut self, id: &str) {
+        if let Some(agent) = self.agents.iter_mut().find(|agent| agent.id == id) {
+            agent.shut_down_all();
+            agent.reachable = false;
+        }
+    }
+
+    /// An operator drains an agent: its tasks are ended, within `grace` at the most if it is given, and it gets no
+    /// others. With `mark_gone` it is marked gone once they have ended.
+    pub fn drain_agent(&mut self, index: usize, grace: Option<Duration>, mark_gone: bool) {
+        self.with_agent(index, |master, agent| master.drain(agent, Drain { grace, mark_gone }));
+    }
+
+    /// Whether an agent is being drained, or has been, and isn't used.
+    #[must_use]
+    pub fn is_draining(&self, index: usize) -> bool {
+        let registry = self.master.as_ref().map_or(&self.registry, |master| &master.registry);
+        self.agents.get(index).is_some_and(|agent| registry.draining.contains_key(&agent.id))
+    }
+
+    /// Whether a drained agent's tasks have all ended, and all acknowledgements have come.
+    #[must_use]
+    pub fn is_drained(&self, index: usize) -> bool {
+        let both = self.master.as_ref().zip(self.agents.get(index));
+        both.is_some_and(|(master, agent)| master.is_drained(&agent.id))
+    }
+
+    /// Whether an agent has been marked gone.
+    #[must_use]
+    pub fn is_gone(&self, index: usize) -> bool {
+        let both = self.master.as_ref().zip(self.agents.get(index));
+        both.is_some_and(|(master, agent)| master.is_gone(&agent.id))
+    }
+
+    /// A drained agent may be used again.
+    pub fn reactivate_agent(&mut self, index: usize) {
+        self.with_agent(index, Master::reactivate);
+    }
+
+    /// An operator announces that an agent's machine will be down, from `start` (since 1970) on and for so long: offers
+    /// and inverse offers say so. `None` takes it back.
+    pub fn schedule_maintenance(&mut self, index: usize, window: Option<(Duration, Option<Duration>)>) {
+        let nanos = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+        let window = window.map(|(start, duration)| v1::Unavailability {
+            start: v1::TimeInfo { nanoseconds: nanos(start) },
+            duration: duration.map(|time| v1::DurationInfo { nanoseconds: nanos(time) }),
+        });
+        self.with_agent(index, |master, agent| master.schedule(agent, window));
+    }
+
+    /// The operator takes an agent's machine down: the master removes the agent, and its tasks end. Frameworks hear
+    /// TASK_LOST, and later TASK_UNKNOWN. It comes back by [`replace_agent`](Self::replace_agent).
+    pub fn machine_down(&mut self, index: usize) {
+        self.with_agent(index, Master::machine_down);
+        if let Some(agent) = self.agents.get_mut(index) {
+            agent.shut_down_all();
+            agent.up = false;
+        }
+        self.settle();
+    }
+
+    /// An agent's machine is lost with all that ran there, and another one takes its place, with an id of its own.
+    pub fn replace_agent(&mut self, index: usize) {
+        if self.agents.get(index).is_some_and(|agent| agent.up) {
+            self.kill_agent(index);
+        }
+        let id = format!("{}-S{}", self.name, self.next_agent);
+        self.next_agent += 1;
+        if let Some(agent) = self.agents.get_mut(index) {
+            agent.shut_down_all();
+            agent.info.id = Some(v1::AgentId { value: id.clone() });
+            let (info, total) = (agent.info.clone(), agent.total.clone());
+            let out = std::mem::take(&mut agent.out);
+            *agent = Agent::new(info, total, self.options.update_retry, self.options.launch_delay);
+            agent.out = out;
+            self.schedule(self.options.reregistration, Later::Register(index));
+        }
+        self.settle();
+    }
+
+    /// The master's access control lists let nobody run tasks as this user: they get TASK_ERROR.
+    pub fn forbid_user(&mut self, user: Option<&str>) {
+        let user = user.map(str::to_owned);
+        self.with_master(|master| master.registry.forbidden = user);
+    }
+
+    /// Something happens to a task on its agent; nothing if it can't happen in the state that the task is in.
+    pub fn trouble(&mut self, name: &TaskName, trouble: Trouble) {
+        self.with_task(name, |agent, key, moment| agent.befalls(key, trouble, moment));
+    }
+
+    /// A task's health check has a result. It is told if it is another one than before.
+    pub fn health(&mut self, name: &TaskName, healthy: bool) {
+        self.with_task(name, |agent, key, moment| agent.health(key, healthy, moment));
+    }
+
+    fn with_agent(&mut self, index: usize, act: impl FnOnce(&mut Master, &str)) {
+        if let Some(id) = self.agents.get(index).map(|agent| agent.id.clone()) {
+            self.with_master(|master| act(master, &id));
+        }
+        self.settle();
+    }
+
+    /// Whether there is a master.
+    fn with_master(&mut self, act: impl FnOnce(&mut Master)) -> bool {
+        let unix = self.unix();
+        let Some(master) = &mut self.master else { return false };
+        master.at(self.now, unix);
+        act(master);
+        true
     }
 
     fn silence(&mut self, index: usize, act: impl FnOnce(&mut Agent)) {
         if let Some(agent) = self.agents.get_mut(index) {
             act(agent);
-            self.schedule(self.options.unreachable_after, Later::Unreachable(index));
+            let id = agent.id.clone();
+            self.schedule(self.options.unreachable_after, Later::Unreachable(id));
         }
     }
 
@@ -351,7 +484,8 @@ impl Cluster {
         let (at, unix) = (self.now, self.unix());
         if let Some(agent) = self.agents.get_mut(index) {
             act(agent, &mut Moment { at, unix, rng: &mut self.rng });
-            self.later.retain(|(_, what)| *what != Later::Unreachable(index));
+            let awaited = Later::Unreachable(agent.id.clone());
+            self.later.retain(|(_, what)| *what != awaited);
             self.schedule(self.options.reregistration, Later::Register(index));
         }
         self.settle();
@@ -407,12 +541,14 @@ impl Cluster {
         };
         let unix = self.unix();
         let mut master = Master::new(authority, settings, &mut self.rng, self.now, unix);
-        master.recover(&self.agents);
+        master.recover(std::mem::take(&mut self.registry));
+        for agent in master.awaited() {
+            // The master's flag agent_reregister_timeout.
+            self.schedule(Duration::from_secs(600), Later::Unreachable(agent));
+        }
         self.master = Some(master);
         for index in 0..self.agents.len() {
             self.schedule(self.options.reregistration, Later::Register(index));
-            // The master's flag agent_reregister_timeout.
-            self.schedule(Duration::from_secs(600), Later::Unreachable(index));
         }
     }
 
@@ -431,13 +567,9 @@ impl Cluster {
         self.settle();
     }
 
-    fn lost(&mut self, index: usize) {
-        let unix = self.unix();
-        if let (Some(master), Some(agent)) = (&mut self.master, self.agents.get(index)) {
-            if !agent.connected() {
-                master.at(self.now, unix);
-                master.unreachable(&agent.id);
-            }
+    fn lost(&mut self, id: &str) {
+        if !self.agents.iter().any(|agent| agent.id == id && agent.connected()) {
+            self.with_master(|master| master.unreachable(id));
         }
         self.settle();
     }
@@ -472,7 +604,11 @@ impl Cluster {
                     self.out.push_back(Output::Stop { name: name(&task), grace });
                 }
                 (ToCluster::Start { task, info }, Some(scripts)) => {
-                    agent.started(&task, &mut Moment { at, unix, rng: &mut self.rng });
+                    let mut moment = Moment { at, unix, rng: &mut self.rng };
+                    agent.started(&task, &mut moment);
+                    if info.health_check.is_some() {
+                        agent.health(&task, true, &mut moment);
+                    }
                     let script = (scripts.0)(&info);
                     if let Some(time) = script.runs {
                         self.later.push((at + time, Later::Finish(task, script.exit)));
@@ -494,6 +630,7 @@ impl Cluster {
                 }
                 self.out.push_back(Output::Respond(exchange, response));
             }
+            Effect::Gone(agent) => self.gone(&agent),
             Effect::Stream(exchange, record) => self.out.push_back(Output::Stream(exchange, record)),
             Effect::End(exchange) => {
                 self.open.retain(|(_, open)| *open != exchange);

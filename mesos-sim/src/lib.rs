@@ -16,6 +16,7 @@ mod rng;
 mod script;
 #[cfg(feature = "serve")]
 pub mod serve;
+mod trouble;
 #[cfg(feature = "world")]
 pub mod world;
 
@@ -24,3 +25,4 @@ pub use cluster::{Cluster, OptionsError, Output, TaskName};
 pub use http::{ExchangeId, Request, Response};
 pub use options::{AgentOptions, Options};
 pub use script::Script;
+pub use trouble::Trouble;

@@ -30,6 +30,7 @@ pub struct Options {
     pub(crate) election: Duration,
     pub(crate) reregistration: Duration,
     pub(crate) launch_delay: Duration,
+    pub(crate) registry_age: Duration,
     pub(crate) scripts: Option<Scripts>,
     pub(crate) rechunk: bool,
 }
@@ -47,6 +48,7 @@ impl Default for Options {
             election: Duration::from_secs(1),
             reregistration: Duration::from_secs(1),
             launch_delay: Duration::from_millis(10),
+            registry_age: Duration::from_secs(14 * 24 * 3600),
             scripts: None,
             rechunk: false,
         }
@@ -123,6 +125,14 @@ impl Options {
     #[must_use]
     pub fn launch_delay(mut self, delay: Duration) -> Self {
         self.launch_delay = delay;
+        self
+    }
+
+    /// For how long agents that are unreachable or gone are remembered; looked at every 15 min. After that their tasks
+    /// are unknown. Default: two weeks.
+    #[must_use]
+    pub fn registry_age(mut self, age: Duration) -> Self {
+        self.registry_age = age;
         self
     }
 

@@ -31,12 +31,18 @@ impl Master {
             call::Type::UpdateFramework => {
                 return self.update_framework(id, call.update_framework.unwrap_or_default());
             }
-            // Taken, and nothing comes of them here: no custom executors, no operations, no maintenance.
+            call::Type::AcceptInverseOffers => {
+                let accept = call.accept_inverse_offers.unwrap_or_default();
+                self.answer_inverse(id, &accept.inverse_offer_ids, accept.filters.as_ref());
+            }
+            call::Type::DeclineInverseOffers => {
+                let decline = call.decline_inverse_offers.unwrap_or_default();
+                self.answer_inverse(id, &decline.inverse_offer_ids, decline.filters.as_ref());
+            }
+            // Taken, and nothing comes of them here: no custom executors, no operations.
             call::Type::Shutdown
             | call::Type::Message
             | call::Type::Request
-            | call::Type::AcceptInverseOffers
-            | call::Type::DeclineInverseOffers
             | call::Type::AcknowledgeOperationStatus
             | call::Type::Unknown
             | call::Type::Subscribe => {}
@@ -94,7 +100,12 @@ impl Master {
                 };
                 match fault {
                     Some(fault) => {
-                        let reason = if group { Reason::TaskGroupInvalid } else { Reason::TaskInvalid };
+                        let reason = match (group, self.forbidden(task).is_some()) {
+                            (true, true) => Reason::TaskGroupUnauthorized,
+                            (false, true) => Reason::TaskUnauthorized,
+                            (true, false) => Reason::TaskGroupInvalid,
+                            (false, false) => Reason::TaskInvalid,
+                        };
                         let status = self.status(&task.task_id.value, TaskState::TaskError, Some(reason), &fault);
                         self.send_status(framework, v1::TaskStatus { agent_id: Some(task.agent_id.clone()), ..status });
                     }
@@ -246,6 +257,9 @@ impl Master {
         group: bool,
     ) -> Option<String> {
         let id = &task.task_id.value;
+        if let Some(why) = self.forbidden(task) {
+            return Some(why);
+        }
         if id.is_empty() {
             return Some("ID must not be empty".into());
         }
@@ -290,6 +304,12 @@ impl Master {
             }
             Some(_) => None,
         }
+    }
+
+    /// Why nobody may run this task.
+    fn forbidden(&self, task: &v1::TaskInfo) -> Option<String> {
+        let user = task.command.as_ref().and_then(|command| command.user.as_deref())?;
+        (self.registry.forbidden.as_deref() == Some(user)).then(|| format!("Not authorized to launch as user '{user}'"))
     }
 
     fn launch(
@@ -349,7 +369,8 @@ impl Master {
                 self.tasks.remove(&key);
             }
             let acknowledge = ToAgent::Acknowledge { task: key, uuid: acknowledge.uuid };
-            self.out.push_back(Effect::ToAgent(agent, acknowledge));
+            self.out.push_back(Effect::ToAgent(agent.clone(), acknowledge));
+            self.check_drained(&agent);
         }
     }
 

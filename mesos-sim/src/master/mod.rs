@@ -2,8 +2,10 @@
 
 mod calls;
 mod offers;
+mod registry;
 mod subscribe;
 mod tasks;
+mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -18,6 +20,9 @@ use crate::codec;
 use crate::http::{Codec, ExchangeId, Request, Response};
 use crate::resources::Pool;
 use crate::rng::Rng;
+use crate::trouble::Drain;
+pub(crate) use registry::Registry;
+use upkeep::{Inverse, InverseFilter};
 
 /// A master remembers so many removed frameworks.
 const REMEMBERED: usize = 50;
@@ -29,6 +34,8 @@ pub(crate) enum Effect {
     Stream(ExchangeId, Bytes),
     End(ExchangeId),
     ToAgent(String, ToAgent),
+    /// This agent has been marked gone, since it is drained.
+    Gone(String),
     /// The process has aborted.
     Died(&'static str),
 }
@@ -53,6 +60,8 @@ pub(crate) enum ToAgent {
     /// Send the heads of this framework's update streams again.
     Resend(String),
     ShutDown(String),
+    Drain(Drain),
+    Reactivate,
 }
 
 /// The leading master.
@@ -67,6 +76,9 @@ pub(crate) struct Master {
     agents: BTreeMap<String, AgentEntry>,
     tasks: BTreeMap<TaskKey, Task>,
     offers: BTreeMap<String, Offer>,
+    inverse: BTreeMap<String, Inverse>,
+    inverse_filters: Vec<InverseFilter>,
+    pub(crate) registry: Registry,
     next_framework: u32,
     next_offer: u64,
     next_allocation: Duration,
@@ -185,6 +197,9 @@ impl Master {
             agents: BTreeMap::new(),
             tasks: BTreeMap::new(),
             offers: BTreeMap::new(),
+            inverse: BTreeMap::new(),
+            inverse_filters: Vec::new(),
+            registry: Registry::default(),
             next_framework: 0,
             next_offer: 0,
             now,
@@ -306,6 +321,7 @@ impl Master {
         let id = self.frameworks.iter().find(|(_, framework)| on_it(framework)).map(|(id, _)| id.clone());
         let Some(id) = id else { return };
         self.forget_offers(&id);
+        self.forget_inverse(&id);
         let Some(framework) = self.frameworks.get_mut(&id) else { return };
         framework.stream = None;
         framework.filters.clear();
@@ -318,6 +334,7 @@ impl Master {
     /// Ends a framework and all its tasks.
     pub(crate) fn remove_framework(&mut self, id: &str) {
         self.forget_offers(id);
+        self.forget_inverse(id);
         let Some(framework) = self.frameworks.remove(id) else { return };
         if let Some(stream) = framework.stream {
             self.out.push_back(Effect::End(stream.exchange));

@@ -31,7 +31,7 @@ impl Master {
         let agents: Vec<String> = self
             .agents
             .iter()
-            .filter(|(_, entry)| entry.standing == Standing::Registered)
+            .filter(|(id, entry)| entry.standing == Standing::Registered && !self.is_draining(id))
             .map(|(id, _)| id.clone())
             .collect();
         let mut made: Vec<(String, String, String)> = Vec::new();
@@ -59,6 +59,7 @@ impl Master {
             let framework = framework.clone();
             self.send(&framework, &event);
         }
+        self.ask_inverse();
     }
 
     /// The framework and role to be offered what is free on an agent: of those that want it, the one with the fewest
@@ -107,6 +108,7 @@ impl Master {
             }),
             resources: offer.resources.to_messages(role, refined),
             attributes: agent.info.attributes.clone(),
+            unavailability: self.registry.maintenance.get(&offer.agent).cloned(),
             allocation_info: role.map(|role| v1::resource::AllocationInfo { role: Some(role.into()) }),
             ..Default::default()
         })
@@ -157,13 +159,11 @@ impl Master {
         refused: Pool,
         filters: Option<&v1::Filters>,
     ) {
-        let seconds = filters.map_or(5.0, v1::Filters::refuse_seconds);
-        // Negative and absurd values count as the default, the rest is capped at a year.
-        let seconds = if seconds.is_finite() && seconds >= 0.0 { seconds.min(31_536_000.0) } else { 5.0 };
-        if seconds == 0.0 || refused.is_empty() {
+        let time = refusal(filters);
+        if time.is_zero() || refused.is_empty() {
             return;
         }
-        let until = self.now + Duration::from_secs_f64(seconds).max(self.settings.allocation_interval);
+        let until = self.now + time.max(self.settings.allocation_interval);
         if let Some(framework) = self.frameworks.get_mut(framework) {
             framework.filters.push(Filter { agent, role, refused, until });
         }
@@ -189,4 +189,12 @@ impl Master {
             self.next_allocation = self.next_allocation.min(self.now + Duration::from_millis(10));
         }
     }
+}
+
+/// For how long something is refused.
+pub(super) fn refusal(filters: Option<&v1::Filters>) -> Duration {
+    let seconds = filters.map_or(5.0, v1::Filters::refuse_seconds);
+    // Negative and absurd values count as the default, the rest is capped at a year.
+    let seconds = if seconds.is_finite() && seconds >= 0.0 { seconds.min(31_536_000.0) } else { 5.0 };
+    Duration::from_secs_f64(seconds)
 }

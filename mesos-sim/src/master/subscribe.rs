@@ -60,6 +60,7 @@ impl Master {
             let old = known.stream.as_ref().map(|stream| (stream.exchange, stream.codec));
             self.replace_info(&id, info, suppressed);
             self.forget_offers(&id);
+            self.forget_inverse(&id);
             if let Some((old, codec)) = old {
                 self.send_error(old, codec, "Framework failed over");
             }

@@ -8,8 +8,10 @@ use v1::framework_info::capability::Type as Capability;
 use v1::scheduler::{Event, event};
 use v1::task_status::{Reason, Source};
 
+use super::registry::Lost;
 use super::{AgentEntry, Effect, Framework, Master, Standing, Task, ToAgent};
 use crate::agent::{Agent, is_terminal};
+use crate::resources::Pool;
 
 impl Master {
     /// A status of the master's own making: without uuid, so never repeated.
@@ -48,20 +50,13 @@ impl Master {
         self.send(framework, &event);
     }
 
-    /// The registry of the master before this one: agents that may come back.
-    pub(crate) fn recover(&mut self, agents: &[Agent]) {
-        for agent in agents {
-            let standing = if agent.gone { Standing::Gone } else { Standing::Recovered };
-            self.agents.insert(agent.id.clone(), entry(agent, standing));
-        }
-    }
-
     /// An agent registers, or comes back with what runs on it.
     pub(crate) fn register(&mut self, agent: &Agent) {
-        if self.agents.get(&agent.id).is_some_and(|entry| entry.standing == Standing::Gone) {
+        if self.is_gone(&agent.id) {
             return;
         }
-        let before = self.agents.insert(agent.id.clone(), entry(agent, Standing::Registered));
+        let before = self.agents.insert(agent.id.clone(), entry(&agent.info, &agent.total, Standing::Registered));
+        self.list(&agent.id, None);
         let unreachable = matches!(before.as_ref().map(|entry| entry.standing), Some(Standing::Unreachable { .. }));
         for (key, task) in &agent.tasks {
             if self.removed.contains(&key.0) {
@@ -108,6 +103,15 @@ impl Master {
         for (task, policy) in before.map(|entry| entry.kills).unwrap_or_default() {
             self.out.push_back(Effect::ToAgent(agent.id.clone(), ToAgent::Kill { task, policy }));
         }
+        match self.registry.draining.get(&agent.id) {
+            Some(drain) => {
+                let drain = ToAgent::Drain(drain.clone());
+                self.out.push_back(Effect::ToAgent(agent.id.clone(), drain));
+            }
+            // It may have been reactivated while it was away.
+            None => self.out.push_back(Effect::ToAgent(agent.id.clone(), ToAgent::Reactivate)),
+        }
+        self.check_drained(&agent.id);
         self.next_allocation = self.next_allocation.min(self.now + Duration::from_millis(10));
     }
 
@@ -140,6 +144,7 @@ impl Master {
             let text = "health check timed out";
             let standing = Standing::Unreachable { since: self.now };
             self.lose(agent, standing, TaskState::TaskUnreachable, Reason::AgentRemoved, text);
+            self.list(agent, Some(Lost::Unreachable));
         }
     }
 
@@ -148,10 +153,12 @@ impl Master {
         let (state, reason) = (TaskState::TaskGoneByOperator, Reason::AgentRemovedByOperator);
         self.lose(agent, Standing::Gone, state, reason, "Agent has been marked gone");
         self.tasks.retain(|_, task| task.agent != agent);
+        self.registry.draining.remove(agent);
+        self.list(agent, Some(Lost::Gone));
     }
 
     /// An agent and its tasks are out of reach, or gone.
-    fn lose(&mut self, agent: &str, standing: Standing, state: TaskState, reason: Reason, text: &str) {
+    pub(super) fn lose(&mut self, agent: &str, standing: Standing, state: TaskState, reason: Reason, text: &str) {
         let Some(entry) = self.agents.get_mut(agent) else { return };
         entry.standing = standing;
         self.rescind(|offer| offer.agent == agent);
@@ -203,6 +210,6 @@ impl Master {
     }
 }
 
-fn entry(agent: &Agent, standing: Standing) -> AgentEntry {
-    AgentEntry { info: agent.info.clone(), total: agent.total.clone(), standing, kills: Vec::new() }
+pub(super) fn entry(info: &v1::AgentInfo, total: &Pool, standing: Standing) -> AgentEntry {
+    AgentEntry { info: info.clone(), total: total.clone(), standing, kills: Vec::new() }
 }

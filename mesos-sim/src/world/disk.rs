@@ -16,6 +16,8 @@ pub(super) struct Disk {
     pub(super) ghosts: BTreeSet<String>,
     pub(super) slots: BTreeMap<(String, u32), store::Slot>,
     pub(super) framework: Option<String>,
+    /// That framework is spent.
+    pub(super) removed: bool,
     keys: BTreeMap<Key, String>,
     /// Nothing is taken before this moment.
     pub(super) down_until: Duration,
@@ -58,6 +60,10 @@ impl Disk {
             ["framework"] => {
                 let record = value.map(|value| json::decode::<store::Framework>(value).map_err(unreadable));
                 self.framework = record.transpose()?.map(|framework| framework.id);
+            }
+            ["engine"] => {
+                let record = value.map(|value| json::decode::<store::Engine>(value).map_err(unreadable)).transpose()?;
+                self.removed = record.is_some_and(|engine| engine.marker() == store::engine::Marker::Removed);
             }
             ["slot", spec, index] => {
                 let slot = ((*spec).to_owned(), index.parse().unwrap_or(u32::MAX));

@@ -69,6 +69,14 @@ faults! {
     AgentDies "agent-dies" Timed "an agent dies, and is started again",
     Partition "partition" Timed "an agent is cut off for a while",
     Gone "gone" Timed "an operator marks an agent gone",
+    GoneLate "registry-gc" Often "the registry soon forgets agents that are unreachable or gone",
+    AgentReplaced "agent-replaced" Timed "an agent's machine is lost, and another one takes its place",
+    Drain "drain" Timed "an operator drains an agent, and reactivates it",
+    DrainGone "drain-gone" Timed "an operator drains an agent for good",
+    Maintenance "maintenance" Timed "an operator announces maintenance, and takes the machine down, or not",
+    Refuse "refuse" Timed "the master refuses the tasks of a user for a while",
+    Trouble "trouble" Timed "an agent or an executor ends a task",
+    Health "health" Timed "a health check fails for a while",
     Rescind "rescind" Timed "the master takes all offers back",
     RescindRace "rescind-race" Seldom "an offer is taken back just before its ACCEPT arrives",
     TaskEnds "task-ends" Timed "a task ends by itself",
@@ -108,7 +116,9 @@ impl Plan {
                 Kind::Timed => 3600.0 / 4_f64.powi(strength),
             };
             // These end what most others need.
-            let there = there && (!matches!(fault, Fault::Teardown | Fault::Gone | Fault::Fence) || rng.chance(0.4));
+            let there = there
+                && (!matches!(fault, Fault::Teardown | Fault::Gone | Fault::DrainGone | Fault::Fence)
+                    || rng.chance(0.4));
             if there {
                 rates.insert(fault, rate);
             }

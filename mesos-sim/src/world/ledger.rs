@@ -53,6 +53,8 @@ struct Delivery {
 pub(super) struct Ledger {
     pub(super) tasks: BTreeMap<String, Launched>,
     pub(super) framework: String,
+    /// The id that the scheduler's present process was told.
+    pub(super) heard_as: Option<String>,
     /// The subscription that is open, and its stream id.
     pub(super) session: Option<(u64, String)>,
     /// The stream ids of subscriptions.
@@ -66,6 +68,10 @@ pub(super) struct Ledger {
     deliveries: BTreeMap<(String, Vec<u8>), Delivery>,
     asked: BTreeMap<String, Duration>,
     killed: BTreeMap<String, Duration>,
+    /// When a user last said something.
+    commanded_at: Option<Duration>,
+    /// Frameworks that were, and are no more.
+    pub(super) former: BTreeSet<String>,
     revived: BTreeMap<String, Duration>,
     /// Not to be launched before; see I11.
     pub(super) not_before: BTreeMap<(String, u32), Duration>,
@@ -106,7 +112,19 @@ impl Ledger {
     fn subscribed(&mut self, exchange: u64, framework: &str) {
         self.lost();
         self.session = Some((exchange, self.streams.get(&exchange).cloned().unwrap_or_default()));
+        if self.framework != framework {
+            self.spent();
+        }
         self.framework = framework.to_owned();
+        self.heard_as = Some(framework.to_owned());
+    }
+
+    /// The framework is no more.
+    pub(super) fn spent(&mut self) {
+        let framework = std::mem::take(&mut self.framework);
+        if !framework.is_empty() {
+            self.former.insert(framework);
+        }
     }
 
     /// The scheduler knows that this subscription is over.
@@ -175,9 +193,14 @@ impl Ledger {
             return fail("I13", format!("{:?} leaves after a terminal event", call.r#type()));
         }
         if call.r#type() == call::Type::Subscribe {
+            self.judge("I4");
             return match &call.framework_id {
-                Some(id) if disk.framework.is_some() && disk.framework.as_ref() != Some(&id.value) => {
+                // What this process has heard itself it may say again; nothing else is said before it is durable.
+                Some(id) if disk.framework.as_ref() != Some(&id.value) && self.heard_as.as_ref() != Some(&id.value) => {
                     fail("I4", format!("SUBSCRIBE as {}, durable is {:?}", id.value, disk.framework))
+                }
+                None if disk.framework.is_some() && !disk.removed => {
+                    fail("I4", format!("SUBSCRIBE without an id, durable is {:?}", disk.framework))
                 }
                 _ => Ok(()),
             };
@@ -322,11 +345,13 @@ impl Ledger {
 
     /// Whether calls leave when they are decided.
     fn flows(&self, now: Duration) -> bool {
-        self.jammed_at.is_none_or(|at| at + 2 * KILL < now)
+        let long_ago = |at: Option<Duration>| at.is_none_or(|at| at + 2 * KILL < now);
+        long_ago(self.jammed_at) && long_ago(self.commanded_at)
     }
 
     /// A user's command may repeat KILLs and lift delays.
-    pub(super) fn commanded(&mut self) {
+    pub(super) fn commanded(&mut self, now: Duration) {
+        self.commanded_at = Some(now);
         self.killed.clear();
         self.not_before.clear();
     }

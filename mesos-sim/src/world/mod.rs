@@ -155,6 +155,18 @@ enum Happening {
     HealAgent(usize),
     RestartAgent(usize),
     RestartMaster(usize),
+    /// A drained agent is used again, once its tasks have ended.
+    Reactivate(usize),
+    MachineDown(usize),
+    MachineUp(usize),
+    /// Maintenance is called off.
+    Withdraw(usize),
+    /// The master takes all users' tasks again.
+    Allow,
+    /// A health check passes again.
+    Healthy(crate::TaskName),
+    /// The operators say of tasks that went with their agents that they are dead.
+    Bury,
     /// From now on nothing goes wrong any more.
     Calm,
     /// Now everything must be as wanted.
@@ -175,6 +187,8 @@ struct World {
     gone: BTreeSet<usize>,
     /// How many tasks an agent has room for, if it is small.
     room: Option<u32>,
+    /// Their machines are down.
+    down: BTreeSet<usize>,
     engine: Option<Engine>,
     process: u64,
     deadline: Option<Duration>,
@@ -224,7 +238,9 @@ impl World {
             AgentOptions::default().hostname(format!("h{n}")).resources(resources)
         });
         let slow_start = plan.strikes(&mut rng, Fault::SlowStart);
+        let forgets = plan.strikes(&mut rng, Fault::GoneLate);
         let options = Options::default()
+            .registry_age(Duration::from_secs(if forgets { 300 } else { 14 * 24 * 3600 }))
             .agents(agents.collect::<Vec<_>>())
             .masters(masters)
             .allocation_interval(Duration::from_secs(rng.pick(&[1, 2, 5]).unwrap_or(1)))
@@ -248,6 +264,7 @@ impl World {
             masters,
             gone: BTreeSet::new(),
             room,
+            down: BTreeSet::new(),
             engine: None,
             process: 0,
             deadline: None,
@@ -366,14 +383,14 @@ impl World {
             }
             Happening::HealAgent(index) => {
                 self.note(|| format!("agent {index} is healed"));
-                if !self.gone.contains(&index) {
+                if self.is_used(index) {
                     self.cluster.heal_agent(index);
                 }
                 Ok(())
             }
             Happening::RestartAgent(index) => {
                 self.note(|| format!("agent {index} is started"));
-                if !self.gone.contains(&index) {
+                if self.is_used(index) {
                     self.cluster.restart_agent(index);
                 }
                 Ok(())
@@ -383,6 +400,31 @@ impl World {
                 self.cluster.restart_master(index);
                 Ok(())
             }
+            Happening::Reactivate(index) => {
+                self.reactivate(index);
+                Ok(())
+            }
+            Happening::MachineDown(index) => {
+                self.machine_down(index);
+                Ok(())
+            }
+            Happening::MachineUp(index) => {
+                self.machine_up(index);
+                Ok(())
+            }
+            Happening::Withdraw(index) => {
+                self.cluster.schedule_maintenance(index, None);
+                Ok(())
+            }
+            Happening::Allow => {
+                self.cluster.forbid_user(None);
+                Ok(())
+            }
+            Happening::Healthy(task) => {
+                self.cluster.health(&task, true);
+                Ok(())
+            }
+            Happening::Bury => self.bury(),
             Happening::Calm => self.mend(),
             Happening::Settled => self.settled(),
             Happening::Quiet => {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::fault::Fault;
-use super::{Happening, Step, World};
+use super::{BEGINNING, Happening, Step, World, users};
+use crate::Trouble;
 
 impl World {
     /// A fault of the kind that comes from time to time.
@@ -27,7 +28,7 @@ impl World {
                 let agent = self.an_agent();
                 let wait = self.rng.time(Duration::from_secs(1), Duration::from_secs(1500));
                 self.note(|| format!("agent {agent} dies for {wait:?}"));
-                if !self.gone.contains(&agent) {
+                if self.is_used(agent) {
                     self.cluster.kill_agent(agent);
                     self.after(wait, Happening::RestartAgent(agent));
                 }
@@ -36,7 +37,7 @@ impl World {
                 let agent = self.an_agent();
                 let wait = self.rng.time(Duration::from_secs(1), Duration::from_secs(1500));
                 self.note(|| format!("agent {agent} is cut off for {wait:?}"));
-                if !self.gone.contains(&agent) {
+                if self.is_used(agent) {
                     self.cluster.partition_agent(agent);
                     self.after(wait, Happening::HealAgent(agent));
                 }
@@ -47,6 +48,30 @@ impl World {
                 if agent >= 2 && self.gone.insert(agent) {
                     self.note(|| format!("agent {agent} is marked gone"));
                     self.cluster.mark_agent_gone(agent);
+                }
+            }
+            Fault::AgentReplaced => {
+                let agent = self.an_agent();
+                if self.is_used(agent) {
+                    self.note(|| format!("agent {agent} is lost, and replaced"));
+                    self.cluster.replace_agent(agent);
+                }
+            }
+            Fault::Drain | Fault::DrainGone => self.drain_agent(fault == Fault::DrainGone),
+            Fault::Maintenance => self.announce(),
+            Fault::Refuse => {
+                self.note(|| "the master refuses a user's tasks".into());
+                self.cluster.forbid_user(Some(users::REFUSED));
+                let wait = self.rng.time(Duration::from_secs(1), Duration::from_secs(300));
+                self.after(wait, Happening::Allow);
+            }
+            Fault::Trouble => self.trouble(),
+            Fault::Health => {
+                if let Some(task) = self.a_task() {
+                    self.note(|| format!("{} is unhealthy", task.task));
+                    self.cluster.health(&task, false);
+                    let wait = self.rng.time(Duration::from_secs(1), Duration::from_secs(300));
+                    self.after(wait, Happening::Healthy(task));
                 }
             }
             Fault::Rescind => {
@@ -82,6 +107,116 @@ impl World {
         Ok(())
     }
 
+    fn drain_agent(&mut self, for_good: bool) {
+        let agent = self.an_agent();
+        // Two always stay.
+        if !self.is_used(agent) || for_good && agent < 2 || self.cluster.is_draining(agent) {
+            return;
+        }
+        let grace = self.rng.chance(0.5).then(|| Duration::from_secs(self.rng.below(20)));
+        self.note(|| format!("agent {agent} is drained{}", if for_good { " for good" } else { "" }));
+        self.cluster.drain_agent(agent, grace, for_good);
+        if for_good && self.cluster.is_draining(agent) {
+            self.gone.insert(agent);
+        } else if !for_good {
+            let wait = self.rng.time(Duration::from_secs(1), Duration::from_secs(1000));
+            self.after(wait, Happening::Reactivate(agent));
+        }
+    }
+
+    /// Maintenance is announced; then the machine goes down and comes back, or nothing comes of it.
+    fn announce(&mut self) {
+        let agent = self.an_agent();
+        if !self.is_used(agent) || self.cluster.is_draining(agent) {
+            return;
+        }
+        let wait = self.rng.time(Duration::from_secs(1), Duration::from_secs(1200));
+        let duration = self.rng.chance(0.8).then(|| Duration::from_secs(self.rng.below(1200)));
+        self.note(|| format!("agent {agent} is to be down in {wait:?} for {duration:?}"));
+        let start = Duration::from_secs(BEGINNING) + self.now + wait;
+        self.cluster.schedule_maintenance(agent, Some((start, duration)));
+        let down = self.rng.chance(0.5);
+        self.after(wait, if down { Happening::MachineDown(agent) } else { Happening::Withdraw(agent) });
+    }
+
+    pub(super) fn machine_down(&mut self, agent: usize) {
+        if self.calm || !self.is_used(agent) || self.cluster.is_draining(agent) {
+            return;
+        }
+        self.down.insert(agent);
+        self.note(|| format!("the machine of agent {agent} is taken down"));
+        self.cluster.machine_down(agent);
+        let wait = self.rng.time(Duration::from_secs(1), Duration::from_secs(1500));
+        self.after(wait, Happening::MachineUp(agent));
+    }
+
+    pub(super) fn machine_up(&mut self, agent: usize) {
+        if self.down.remove(&agent) {
+            self.note(|| format!("the machine of agent {agent} is up again"));
+            self.cluster.replace_agent(agent);
+        }
+    }
+
+    /// Whether an agent can come back, and isn't down on purpose.
+    pub(super) fn is_used(&self, agent: usize) -> bool {
+        !self.down.contains(&agent) && (!self.gone.contains(&agent) || self.cluster.is_draining(agent))
+    }
+
+    /// A drained agent is used again, once all is acknowledged.
+    pub(super) fn reactivate(&mut self, agent: usize) {
+        if self.gone.contains(&agent) || !self.cluster.is_draining(agent) {
+            return;
+        }
+        if self.cluster.is_drained(agent) {
+            self.note(|| format!("agent {agent} is used again"));
+            self.cluster.reactivate_agent(agent);
+        } else {
+            self.after(Duration::from_secs(10), Happening::Reactivate(agent));
+        }
+    }
+
+    /// Tasks of which two must never run together wait for ever for those whose agents are lost: an operator knows.
+    pub(super) fn bury(&mut self) -> Step {
+        if self.over {
+            return Ok(());
+        }
+        self.after(Duration::from_secs(60), Happening::Bury);
+        // Their tasks need what others could have.
+        for framework in &self.ledger.former {
+            self.cluster.teardown(framework);
+        }
+        self.feed(mesos_core::Input::Timeout)?;
+        let Some(engine) = &mut self.engine else { return Ok(()) };
+        let lives = |id: &String| self.cluster.agents.iter().any(|agent| agent.tasks.keys().any(|key| key.1 == *id));
+        use mesos_core::engine::State::{Doubtful, Killing, Unreachable};
+        let lost: Vec<_> = engine
+            .tasks()
+            .filter(|task| self.users.strict.contains(&task.spec))
+            .filter(|task| matches!(task.state, Unreachable | Doubtful | Killing(_)) && !lives(&task.task_id))
+            .collect();
+        for task in lost {
+            let _ = engine.declare_dead(&task.spec, task.index);
+        }
+        self.drain()
+    }
+
+    fn trouble(&mut self) {
+        let all = [
+            Trouble::MemoryLimit,
+            Trouble::CompletionTime,
+            Trouble::Preempted,
+            Trouble::ExecutorStopped,
+            Trouble::Unhealthy,
+            Trouble::NotPrepared,
+            Trouble::NotLaunched,
+            Trouble::NotRegistered,
+        ];
+        if let (Some(task), Some(trouble)) = (self.a_task(), self.rng.pick(&all)) {
+            self.note(|| format!("{} has trouble: {trouble:?}", task.task));
+            self.cluster.trouble(&task, trouble);
+        }
+    }
+
     fn an_agent(&mut self) -> usize {
         self.rng.below(self.cluster.agents.len() as u64) as usize
     }
@@ -108,10 +243,22 @@ impl World {
         for master in 0..self.masters {
             self.cluster.restart_master(master);
         }
-        for agent in (0..self.cluster.agents.len()).filter(|agent| !self.gone.contains(agent)).collect::<Vec<_>>() {
+        self.cluster.forbid_user(None);
+        for agent in std::mem::take(&mut self.down) {
+            self.cluster.replace_agent(agent);
+        }
+        for agent in (0..self.cluster.agents.len()).filter(|agent| self.is_used(*agent)).collect::<Vec<_>>() {
+            self.cluster.schedule_maintenance(agent, None);
             self.cluster.restart_agent(agent);
             self.cluster.heal_agent(agent);
+            self.reactivate(agent);
         }
+        for agent in 0..self.cluster.agents.len() {
+            for task in self.cluster.tasks(agent) {
+                self.cluster.health(&task, true);
+            }
+        }
+        self.after(Duration::from_secs(60), Happening::Bury);
         self.mend_network();
         if self.engine.is_none() {
             self.after(Duration::from_millis(1), Happening::Start);
@@ -125,7 +272,7 @@ impl World {
         let agents = (self.cluster.agents.len() - self.gone.len()) as u32;
         let Some(engine) = &mut self.engine else { return Ok(()) };
         self.past.commanded();
-        self.users.settle(engine, &mut self.ledger, agents, self.room.map(|room| room * agents));
+        self.users.settle(engine, &mut self.ledger, agents, self.room.map(|room| room * agents), self.now);
         self.feed(mesos_core::Input::Timeout)
     }
 }

@@ -82,8 +82,9 @@ impl World {
         }
         self.ledger.lost();
         self.past.started(self.process, self.config.given || first, &self.disk);
-        self.ledger.commanded();
+        self.ledger.commanded(self.now);
         self.ledger.terminal = false;
+        self.ledger.heard_as = None;
         (self.writing, self.unsaved) = (false, false);
         let wall = self.wall();
         self.feed(Input::Wall(wall))?;
@@ -128,7 +129,7 @@ impl World {
         self.drain()
     }
 
-    fn drain(&mut self) -> Step {
+    pub(super) fn drain(&mut self) -> Step {
         loop {
             let Some(engine) = &mut self.engine else { return Ok(()) };
             let output = engine.poll_output();
@@ -169,11 +170,11 @@ impl World {
                     // Somebody clears up, and makes a new framework.
                     self.wipe = true;
                     self.ledger.tasks.values_mut().for_each(|task| task.released = true);
-                    self.ledger.framework.clear();
+                    self.ledger.spent();
                 }
             }
             Event::Fenced(_) | Event::StoreRefused(_) | Event::Stopped { .. } => self.ledger.terminal = true,
-            Event::FrameworkRemoved { .. } => self.ledger.framework.clear(),
+            Event::FrameworkRemoved { .. } => self.ledger.spent(),
             _ => {}
         }
         if self.ledger.terminal {
@@ -583,7 +584,7 @@ impl World {
         self.feed(Input::Timeout)?;
         let Some(engine) = self.engine.as_mut().filter(|_| !self.ledger.terminal) else { return Ok(()) };
         self.past.commanded();
-        let what = self.users.act(fault, engine, &mut self.ledger, &mut self.rng, &mut self.plan);
+        let what = self.users.act(fault, engine, &mut self.ledger, &mut self.rng, &mut self.plan, self.now);
         self.note(|| format!("!! {what}"));
         self.drain()
     }

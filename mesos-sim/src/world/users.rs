@@ -4,12 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mesos_core::engine::{Amount, Duplicates, Engine, Field, OnReturn, TaskSpec};
+use mesos_core::v1::CommandInfo;
 use mesos_core::{Resources, v1};
 
 use super::fault::{Fault, Plan};
 use super::ledger::Ledger;
 use crate::resources::Pool;
 use crate::rng::Rng;
+
+/// As this user some tasks run; sometimes the master lets nobody do so.
+pub(super) const REFUSED: &str = "guest";
 
 /// A spec as the user sees it.
 #[derive(Clone, Debug)]
@@ -29,6 +33,10 @@ pub(super) struct Wish {
     on_return: OnReturn,
     inactive_after: u64,
     priority: i32,
+    /// Has a health check.
+    checked: bool,
+    /// Runs as a user of its own.
+    guest: bool,
 }
 
 impl Wish {
@@ -49,6 +57,8 @@ impl Wish {
                 .unwrap_or(OnReturn::PreferReady),
             inactive_after: rng.pick(&[0, 0, 30, 400]).unwrap_or_default(),
             priority: rng.below(2) as i32,
+            checked: rng.chance(0.3),
+            guest: rng.chance(0.3),
         }
     }
 
@@ -62,8 +72,12 @@ impl Wish {
             (None, true) => "sleep 200".to_owned(),
             (None, false) => "sleep infinity".to_owned(),
         };
+        let mut command = CommandInfo::new(command);
+        if self.guest {
+            command = command.with_user(REFUSED);
+        }
         let mut spec = TaskSpec::new(&self.name)
-            .command(command)
+            .command_info(command)
             .resources(resources())
             .env("VERSION", self.version.to_string())
             .instances(self.instances)
@@ -79,6 +93,9 @@ impl Wish {
         }
         if self.strict {
             spec = spec.duplicates(Duplicates::Forbid);
+        }
+        if self.checked {
+            spec = spec.http_check("/");
         }
         if self.unique {
             spec = spec.unique(Field::Hostname);
@@ -150,8 +167,9 @@ impl Users {
         ledger: &mut Ledger,
         rng: &mut Rng,
         plan: &mut Plan,
+        now: Duration,
     ) -> String {
-        ledger.commanded();
+        ledger.commanded(now);
         let names: Vec<String> = self.wishes.keys().cloned().collect();
         let name = match names.len() {
             0 => self.add(rng, plan),
@@ -236,8 +254,15 @@ impl Users {
     }
 
     /// The users come to rest: what they want from now on can be had.
-    pub(super) fn settle(&mut self, engine: &mut Engine, ledger: &mut Ledger, agents: u32, room: Option<u32>) {
-        ledger.commanded();
+    pub(super) fn settle(
+        &mut self,
+        engine: &mut Engine,
+        ledger: &mut Ledger,
+        agents: u32,
+        room: Option<u32>,
+        now: Duration,
+    ) {
+        ledger.commanded(now);
         if let Some(room) = room {
             self.squeeze(room);
         }
