@@ -143,6 +143,8 @@ pub(super) struct Attempt {
     pub(super) uuid: Option<Bytes>,
     /// A slot may open a successor beside it.
     pub(super) inactive: bool,
+    /// The constraints of its spec count it.
+    pub(super) counted: bool,
     /// Running for long enough, and healthy if that can be known.
     pub(super) ready: bool,
     /// TaskLaunched was told.
@@ -194,6 +196,7 @@ impl Attempt {
             unreachable_since_kill: false,
             uuid: None,
             inactive: false,
+            counted: false,
             ready: false,
             told: false,
             never_seen: false,

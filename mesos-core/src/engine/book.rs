@@ -1,13 +1,16 @@
 //! The book of specs, slots and attempts, with the sums and orders that keep each step independent of their number.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::attempt::{Attempt, AttemptId, SlotId, SpecId, State};
+use super::attempt::{Agent, Attempt, AttemptId, SlotId, SpecId, State};
 use super::event::EndClass;
-use super::launch::Revision;
+use super::id;
+use super::launch::{Launch, Revision};
+use super::placement::Peers;
 use super::spec::TaskSpec;
 use crate::resources::Shortfall;
 use crate::{Instant, v1};
@@ -18,18 +21,27 @@ pub(super) struct Spec {
     pub(super) spec: TaskSpec,
     pub(super) revision: Revision,
     /// Newest first, without the present one.
-    pub(super) history: Vec<Revision>,
+    pub(super) history: Vec<Former>,
     pub(super) paused: bool,
     /// Goes with its last attempt.
     pub(super) removed: bool,
     pub(super) slots: BTreeMap<u32, Slot>,
     pub(super) sums: Sums,
+    pub(super) peers: Peers,
     /// What the role knows as the earliest moment of `sums.waiting`.
     pub(super) first_waiting: Option<Instant>,
     /// What the last offer that was looked at for it lacked; gone once something is placed.
     pub(super) lacking: Option<Shortfall>,
     /// Which of satisfied and degraded was told last.
     pub(super) told: Option<Standing>,
+}
+
+/// A revision that was wanted before.
+#[derive(Clone, Debug)]
+pub(super) struct Former {
+    pub(super) revision: Revision,
+    /// `None` if its record can't be read.
+    pub(super) launch: Option<Arc<Launch>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,13 +90,13 @@ pub(super) struct Slot {
     /// What `max_failures` limits.
     pub(super) failures: u32,
     pub(super) last_end: Option<End>,
-    pub(super) current: Option<Attempt>,
-    pub(super) successor: Option<Attempt>,
+    pub(super) current: Option<Box<Attempt>>,
+    pub(super) successor: Option<Box<Attempt>>,
     pub(super) waiting: Option<Waiting>,
     /// A record that can't be read blocks the slot until a user decides.
     pub(super) blocked: bool,
-    /// The revision of a finished or held slot.
-    pub(super) marked_revision: Option<Revision>,
+    /// That of a finished or held slot; of one that waits, that in which it goes on, if it isn't the wanted one.
+    pub(super) revision: Option<Revision>,
     /// The batch that holds its last change.
     pub(super) written_in: u64,
     /// What the sums hold of it.
@@ -150,7 +162,7 @@ impl Default for Slot {
             successor: None,
             waiting: None,
             blocked: false,
-            marked_revision: None,
+            revision: None,
             written_in: 0,
             contribution: Contribution::default(),
         }
@@ -159,11 +171,11 @@ impl Default for Slot {
 
 impl Slot {
     pub(super) fn attempts(&self) -> impl Iterator<Item = &Attempt> {
-        self.current.iter().chain(&self.successor)
+        self.current.iter().chain(&self.successor).map(|attempt| &**attempt)
     }
 
     pub(super) fn attempts_mut(&mut self) -> impl Iterator<Item = &mut Attempt> {
-        self.current.iter_mut().chain(&mut self.successor)
+        self.current.iter_mut().chain(&mut self.successor).map(|attempt| &mut **attempt)
     }
 
     pub(super) fn attempt(&self, generation: u64) -> Option<&Attempt> {
@@ -174,9 +186,20 @@ impl Slot {
         self.attempts_mut().find(|attempt| attempt.id.generation == generation)
     }
 
+    /// Starts its counts anew; if it was finished or held, it is so no longer.
+    pub(super) const fn forgive(&mut self) {
+        if !matches!(self.mark, Mark::None) {
+            self.mark = Mark::None;
+            self.revision = None;
+        }
+        self.faults = 0;
+        self.invalids = 0;
+        self.failures = 0;
+    }
+
     /// Takes an attempt out; a successor moves up into an empty place.
-    pub(super) fn remove(&mut self, generation: u64) -> Option<Attempt> {
-        let matches = |attempt: &Option<Attempt>| attempt.as_ref().is_some_and(|a| a.id.generation == generation);
+    pub(super) fn remove(&mut self, generation: u64) -> Option<Box<Attempt>> {
+        let matches = |attempt: &Option<Box<Attempt>>| attempt.as_ref().is_some_and(|a| a.id.generation == generation);
         if matches(&self.successor) {
             return self.successor.take();
         }
@@ -232,7 +255,7 @@ impl Slot {
 
 impl Spec {
     pub(super) fn new(spec: TaskSpec) -> Self {
-        let revision = spec.revision();
+        let (revision, peers) = (spec.revision(), Peers::new(&spec.policy.constraints));
         Self {
             spec,
             revision,
@@ -241,18 +264,55 @@ impl Spec {
             removed: false,
             slots: BTreeMap::new(),
             sums: Sums::default(),
+            peers,
             first_waiting: None,
             lacking: None,
             told: None,
         }
     }
 
+    /// What went into the tasks of a former revision.
+    pub(super) fn former(&self, revision: Revision) -> Option<&Arc<Launch>> {
+        self.history.iter().find(|former| former.revision == revision)?.launch.as_ref()
+    }
+
+    /// Whether there is, or is to be, an instance of this revision.
+    pub(super) fn uses(&self, revision: Revision) -> bool {
+        self.slots.values().any(|slot| {
+            let waits = slot.waiting.is_some() && slot.revision == Some(revision);
+            waits || slot.attempts().any(|attempt| attempt.revision == revision)
+        })
+    }
+
+    /// What the next instance of a slot is made of, and whether that is what is wanted.
+    pub(super) fn next(&self, index: u32) -> (Revision, &Launch, bool) {
+        let own = self.slots.get(&index).filter(|_| self.paused).and_then(|slot| slot.revision);
+        match own.and_then(|revision| Some((revision, self.former(revision)?))) {
+            Some((revision, launch)) => (revision, launch, false),
+            None => (self.revision, &self.spec.launch, true),
+        }
+    }
+
     /// Brings the sums up to date after a change of a slot, or of the revision. Call it for each slot that changed.
     pub(super) fn refresh(&mut self, index: u32) {
         let Some(slot) = self.slots.get_mut(&index) else { return };
+        for attempt in slot.attempts_mut() {
+            let counts = attempt.counts();
+            if core::mem::replace(&mut attempt.counted, counts) != counts {
+                self.peers.change(attempt, counts);
+            }
+        }
         let new = slot.contribution(&self.revision);
         let old = core::mem::replace(&mut slot.contribution, new);
         self.apply(index, old, new);
+    }
+
+    /// Counts for other constraints from now on.
+    pub(super) fn recount(&mut self) {
+        self.peers = Peers::new(&self.spec.policy.constraints);
+        for attempt in self.slots.values().flat_map(Slot::attempts).filter(|attempt| attempt.counted) {
+            self.peers.change(attempt, true);
+        }
     }
 
     /// Takes a slot out.
@@ -335,6 +395,8 @@ impl Spec {
 pub(super) struct Book {
     pub(super) specs: BTreeMap<SpecId, Spec>,
     names: BTreeMap<Arc<str>, SpecId>,
+    /// By how task ids write the name.
+    parts: BTreeMap<Box<str>, SpecId>,
     tasks: BTreeMap<Arc<str>, AttemptId>,
     /// No slot that is made anew uses a generation up to this one: an instance of its number may have.
     pub(super) burnt: u64,
@@ -348,6 +410,11 @@ impl Book {
         self.names.get(name).copied()
     }
 
+    /// The spec whose name looks like this in task ids.
+    pub(super) fn of_part(&self, part: &str) -> Option<&Spec> {
+        self.specs.get(self.parts.get(part)?)
+    }
+
     pub(super) fn named(&self, name: &str) -> Option<(SpecId, &Spec)> {
         let id = self.id(name)?;
         self.specs.get(&id).map(|spec| (id, spec))
@@ -357,6 +424,7 @@ impl Book {
         self.next += 1;
         let id = SpecId(self.next);
         self.names.insert(spec.spec.name().into(), id);
+        self.parts.insert(id::spec_part(spec.spec.name()).into(), id);
         self.specs.insert(id, spec);
         id
     }
@@ -364,6 +432,7 @@ impl Book {
     pub(super) fn remove(&mut self, id: SpecId) -> Option<Spec> {
         let spec = self.specs.remove(&id)?;
         self.names.remove(spec.spec.name());
+        self.parts.remove(&*id::spec_part(spec.spec.name()));
         Some(spec)
     }
 
@@ -389,15 +458,25 @@ impl Book {
         self.there.insert((attempt.agent.id.clone(), attempt.id));
         let Some(slot) = self.slot_mut(attempt.id.slot) else { return };
         let place = if slot.current.is_none() { &mut slot.current } else { &mut slot.successor };
-        *place = Some(attempt);
+        *place = Some(attempt.into());
     }
 
     /// Takes an attempt out of its slot.
     pub(super) fn take(&mut self, id: AttemptId) -> Option<Attempt> {
-        let attempt = self.slot_mut(id.slot)?.remove(id.generation)?;
+        let spec = self.specs.get_mut(&id.slot.spec)?;
+        let attempt = spec.slots.get_mut(&id.slot.index)?.remove(id.generation)?;
+        if attempt.counted {
+            spec.peers.change(&attempt, false);
+        }
         self.tasks.remove(&attempt.task_id);
         self.there.remove(&(attempt.agent.id.clone(), attempt.id));
-        Some(attempt)
+        Some(*attempt)
+    }
+
+    /// The same agent as another attempt's, if that is described in the same way.
+    pub(super) fn share(&self, agent: Agent) -> Arc<Agent> {
+        let there = self.on_agent(&agent.id).next().filter(|attempt| *attempt.agent == agent);
+        there.map_or_else(|| Arc::new(agent), |attempt| attempt.agent.clone())
     }
 
     pub(super) fn find(&self, task_id: &str) -> Option<AttemptId> {

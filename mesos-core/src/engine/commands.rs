@@ -6,8 +6,8 @@ use core::cmp::Reverse;
 
 use mesos_proto::store::engine::Marker;
 
-use super::attempt::{Attempt, SlotId, SpecId, State};
-use super::book::{Mark, Slot, Spec, Standing};
+use super::attempt::{Attempt, KillReason, SlotId, SpecId, State};
+use super::book::{Former, Mark, Slot, Spec, Standing};
 use super::engine::Engine;
 use super::event::{Event, Task};
 use super::launch::Revision;
@@ -99,11 +99,8 @@ impl Engine {
         if self.is_ending() {
             return Err(CommandError::Ending);
         }
-        let part = super::id::spec_part(spec.name());
-        let others = self.book.specs.values().map(|other| other.spec.name());
-        if let Some(other) =
-            others.filter(|other| *other != spec.name()).find(|name| super::id::spec_part(name) == part)
-        {
+        let other = self.book.of_part(&super::id::spec_part(spec.name())).map(|other| other.spec.name());
+        if let Some(other) = other.filter(|other| *other != spec.name()) {
             return Err(CommandError::LooksLike { spec: spec.name().to_string(), other: other.to_string() });
         }
         let roles = self.client.framework().roles.clone();
@@ -175,8 +172,8 @@ impl Engine {
     pub fn kill(&mut self, task_id: &str) -> Result<(), CommandError> {
         let id = self.book.find(task_id).ok_or_else(|| CommandError::NoTask(task_id.to_string()))?;
         match self.book.attempt(id).map(|attempt| attempt.state) {
-            Some(State::Unreachable | State::Doubtful) => self.abandon(id),
-            _ => self.begin_kill(id, super::attempt::KillReason::User),
+            Some(State::Unreachable | State::Doubtful) => self.abandon(id, KillReason::User),
+            _ => self.begin_kill(id, KillReason::User),
         }
         Ok(())
     }
@@ -201,9 +198,8 @@ impl Engine {
         let id = self.spec_id(spec)?;
         if let Some(entry) = self.book.specs.get_mut(&id) {
             entry.paused = paused;
-            let indices: Vec<u32> = entry.sums.outdated.iter().map(|(_, index)| *index).take(1).collect();
-            indices.into_iter().for_each(|index| self.touch_dirty(SlotId { spec: id, index }));
         }
+        self.touch_dirty(SlotId { spec: id, index: 0 });
         self.write_spec(id, false);
         Ok(())
     }
@@ -219,10 +215,7 @@ impl Engine {
             let slot_id = SlotId { spec: id, index };
             self.unblock(slot_id);
             if let Some(slot) = self.book.slot_mut(slot_id) {
-                slot.mark = Mark::None;
-                slot.faults = 0;
-                slot.invalids = 0;
-                slot.failures = 0;
+                slot.forgive();
             }
             self.touch_slot(slot_id);
             self.reconsider(slot_id);
@@ -369,9 +362,10 @@ impl Engine {
                 }
                 let moved = entry.spec.role_name() != spec.role_name();
                 let (first, role) = (entry.first_waiting, entry.spec.role_name().to_string());
-                entry.spec = spec;
+                let former = core::mem::replace(&mut entry.spec, spec).launch;
                 entry.removed = false;
                 entry.told = None;
+                entry.recount();
                 if moved {
                     entry.first_waiting = None;
                     if let (Some(first), Some(role)) = (first, self.roles.get_mut(role.as_str())) {
@@ -379,7 +373,7 @@ impl Engine {
                     }
                 }
                 if old != revision {
-                    self.revise(id, old);
+                    self.revise(id, Former { revision: old, launch: Some(former.into()) });
                 }
                 self.write_spec(id, old != revision);
                 id
@@ -395,18 +389,18 @@ impl Engine {
     }
 
     /// A9: what a new revision means for each instance.
-    fn revise(&mut self, id: SpecId, old: Revision) {
+    fn revise(&mut self, id: SpecId, old: Former) {
         let Some(spec) = self.book.specs.get_mut(&id) else { return };
-        spec.history.retain(|revision| *revision != spec.revision && *revision != old);
+        spec.history.retain(|former| former.revision != spec.revision && former.revision != old.revision);
         spec.history.insert(0, old);
         let rerun = spec.spec.policy.rerun_on_change;
-        let (name, dropped) = (spec.spec.name().to_string(), spec.history.split_off(HISTORY.min(spec.history.len())));
-        let in_use = |revision: &Revision| {
-            spec.slots.values().flat_map(Slot::attempts).any(|attempt| attempt.revision == *revision)
-        };
-        let gone: Vec<_> = dropped.into_iter().filter(|revision| !in_use(revision)).collect();
+        let name = spec.spec.name().to_string();
+        // Those in which there still is something stay longer.
+        let older = spec.history.split_off(HISTORY.min(spec.history.len()));
+        let (kept, gone): (Vec<_>, Vec<_>) = older.into_iter().partition(|former| spec.uses(former.revision));
+        spec.history.extend(kept);
         let indices: Vec<u32> = spec.slots.keys().copied().collect();
-        let ops = gone.into_iter().map(|revision| (record::revision_key(&name, revision), None)).collect();
+        let ops = gone.into_iter().map(|former| (record::revision_key(&name, former.revision), None)).collect();
         self.writer.write(self.now, ops);
         let now = self.now;
         for index in indices {
@@ -418,20 +412,14 @@ impl Engine {
                 Mark::None => false,
             };
             let waits = slot.waiting.is_some();
-            if again {
-                slot.mark = Mark::None;
-            }
+            slot.failures = 0;
             if again || waits {
-                slot.faults = 0;
-                slot.invalids = 0;
+                slot.forgive();
                 slot.losses = 0;
                 if let Some(waiting) = &mut slot.waiting {
                     waiting.eligible_at = waiting.eligible_at.min(now);
                 }
                 self.touch_slot(slot_id);
-            }
-            if let Some(slot) = self.book.slot_mut(slot_id) {
-                slot.failures = 0;
             }
             let prepared = self.book.slot(slot_id).into_iter().flat_map(Slot::attempts);
             let prepared: Vec<_> = prepared.filter(|a| a.state == State::Prepared).map(|a| a.id).collect();

@@ -127,16 +127,19 @@ impl Engine {
         batch
     }
 
-    /// Writes what has changed, and lets go of what need not wait for it.
-    pub(super) fn flush(&mut self) {
+    /// Writes what has changed. A ghost and the attempt that it was belong together, and so do a slot and its attempts:
+    /// all of a step goes into one batch if it fits, else slot by slot.
+    pub(super) fn write_dirty(&mut self) {
         if !self.dirty_records.is_empty() {
-            // A ghost and the attempt that it was belong together, and so do a slot and its attempts: all of a step
-            // goes into one batch if it fits, else slot by slot.
-            let records: Vec<Record> = core::mem::take(&mut self.dirty_records).into_iter().collect();
-            for group in groups(records) {
+            for group in groups(core::mem::take(&mut self.dirty_records).into_iter().collect()) {
                 self.write(group);
             }
         }
+    }
+
+    /// Writes what has changed, and lets go of what need not wait for it.
+    pub(super) fn flush(&mut self) {
+        self.write_dirty();
         let last = self.writer.last();
         for (after, effect) in core::mem::take(&mut self.effects) {
             let batch = match after {

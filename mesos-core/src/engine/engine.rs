@@ -13,7 +13,7 @@ use super::config::{Config, OnRemoved};
 use super::demand::{Change, Role};
 use super::effects::Record;
 use super::event::{Event, Receipt};
-use super::ghost::Ghosts;
+use super::ghost::{Ended, Ghosts};
 use super::kills::Kills;
 use super::offers::{Accepts, AgentState};
 use super::placement::OfferPolicy;
@@ -57,6 +57,7 @@ pub struct Engine {
     pub(super) roles: BTreeMap<Arc<str>, Role>,
     pub(super) agents: BTreeMap<Arc<str>, AgentState>,
     pub(super) ghosts: Ghosts,
+    pub(super) ended_lately: Ended,
     /// What can't be read of each slot that is blocked by it.
     pub(super) quarantined: BTreeMap<SlotId, Vec<Key>>,
     pub(super) policy: Option<Box<dyn OfferPolicy>>,
@@ -115,6 +116,8 @@ pub(super) enum Sent {
     /// With its filter, in seconds.
     Decline(Vec<String>, u64),
     Revive(Vec<Arc<str>>),
+    /// RECONCILE for everything.
+    Implicit,
     Acknowledge,
 }
 
@@ -143,6 +146,7 @@ impl Engine {
             roles,
             agents: BTreeMap::new(),
             ghosts: Ghosts::default(),
+            ended_lately: Ended::default(),
             quarantined: BTreeMap::new(),
             policy: None,
             accepts: Accepts::default(),
@@ -521,6 +525,11 @@ impl Engine {
                     }
                 }
             }
+            Some(Sent::Implicit) => {
+                if !matches!(outcome, Outcome::Accepted { .. } | Outcome::Carried) {
+                    self.reconciler.implicit_lost(self.now);
+                }
+            }
             Some(Sent::Acknowledge) => self.acks_under_way = self.acks_under_way.saturating_sub(1),
             None => {}
         }
@@ -570,7 +579,10 @@ impl Engine {
                     self.tell(None, Event::ReconcileStarted { tasks });
                 }
                 Some(Ask::Done(took)) => self.tell(None, Event::ReconcileDone { took }),
-                Some(Ask::Implicit) => drop(self.client.calls().reconcile_all()),
+                Some(Ask::Implicit) => match self.client.calls().reconcile_all() {
+                    Ok(call) => drop(self.sent.insert(call, Sent::Implicit)),
+                    Err(_) => self.reconciler.implicit_lost(self.now),
+                },
                 Some(Ask::Explicit(subjects)) => self.ask_all(subjects),
             }
         }

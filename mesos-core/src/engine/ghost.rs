@@ -1,7 +1,7 @@
 //! Tasks that are nobody's: given up by their slots, or never known. They are killed when they show life.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use core::time::Duration;
@@ -11,7 +11,6 @@ use super::book::Mark;
 use super::config::UnknownTasks;
 use super::engine::{After, Engine, Timer};
 use super::event::{Event, GhostReason};
-use super::launch::Revision;
 use super::reconcile::Subject;
 use super::table::Row;
 use super::writer::Effect;
@@ -22,13 +21,15 @@ use crate::{Instant, Update};
 /// A master forgets agents after this time, and so do we.
 const FORGET: Duration = Duration::from_secs(14 * 86_400);
 const MOST: usize = 10_000;
+/// So long after an end its task may still be told to live.
+const ECHO: Duration = Duration::from_secs(600);
 /// The grace period of a task whose spec isn't known.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A task that isn't counted.
 #[derive(Clone, Debug)]
 pub(super) struct Ghost {
-    pub(super) agent_id: Box<str>,
+    pub(super) agent_id: Arc<str>,
     /// What it was; `None` if it never was ours as far as we know, and then there is no record of it.
     pub(super) was: Option<Was>,
     pub(super) since: Since,
@@ -43,24 +44,21 @@ pub(super) struct Ghost {
 #[derive(Clone, Debug)]
 pub(super) struct Was {
     pub(super) spec: Arc<str>,
-    pub(super) index: u32,
-    pub(super) revision: Revision,
     pub(super) why: GhostReason,
+    pub(super) attempt: Box<Attempt>,
 }
 
 impl Ghost {
     /// What becomes of an attempt that is no longer counted.
-    pub(super) fn of(attempt: &Attempt, spec: &str, why: GhostReason, now: Instant) -> Self {
-        let was = Was { spec: spec.into(), index: attempt.id.slot.index, revision: attempt.revision, why };
-        Self {
-            agent_id: (&*attempt.agent.id).into(),
-            was: Some(was),
-            since: Since::now(now),
-            kills_sent: 0,
-            asked: attempt.asked,
-            due: None,
-            number: 0,
-        }
+    pub(super) fn of(attempt: Attempt, spec: &str, why: GhostReason, since: Since) -> Self {
+        let (agent_id, asked) = (attempt.agent.id.clone(), attempt.asked);
+        let was = Was { spec: spec.into(), why, attempt: attempt.into() };
+        Self { asked, was: Some(was), ..Self::stranger(agent_id, since) }
+    }
+
+    /// A task that never was ours as far as we know.
+    fn stranger(agent_id: Arc<str>, since: Since) -> Self {
+        Self { agent_id, was: None, since, kills_sent: 0, asked: None, due: None, number: 0 }
     }
 }
 
@@ -103,6 +101,32 @@ impl Ghosts {
     fn surplus(&self) -> Option<Arc<str>> {
         let (_, oldest) = self.by_age.first().filter(|_| self.by_age.len() > MOST)?;
         Some(oldest.clone())
+    }
+}
+
+/// Tasks whose end was told a short while ago. The master tells of an end that came while nobody was subscribed, and
+/// afterwards of the statuses before it that the agent repeats, since nobody has acknowledged them.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    at: BTreeMap<Arc<str>, Instant>,
+    in_order: VecDeque<(Instant, Arc<str>)>,
+}
+
+impl Ended {
+    pub(super) fn insert(&mut self, now: Instant, task_id: Arc<str>) {
+        while self.in_order.front().is_some_and(|(at, _)| *at + ECHO <= now || self.in_order.len() >= MOST) {
+            if let Some((_, oldest)) = self.in_order.pop_front() {
+                self.at.remove(&oldest);
+            }
+        }
+        if self.at.insert(task_id.clone(), now).is_none() {
+            self.in_order.push_back((now, task_id));
+        }
+    }
+
+    /// Whether what is told of it now was true before its end.
+    fn explains(&self, now: Instant, task_id: &str) -> bool {
+        self.at.get(task_id).is_some_and(|at| now < *at + ECHO)
     }
 }
 
@@ -193,31 +217,35 @@ impl Engine {
             }
             // It says itself that it ends, or isn't to be seen.
             Row::Killing | Row::Unreachable | Row::Unknown | Row::GoneByOperator | Row::DrainedForGood => {}
-            _ => self.lay(task_id),
+            _ => {
+                self.ended_lately.insert(self.now, task_id.clone());
+                self.lay(task_id);
+            }
         }
     }
 
     /// A ghost that shows life takes its place again, if nobody else has.
     fn readopt(&mut self, task_id: &Arc<str>, row: Row) -> bool {
-        let Some(Ghost { was: Some(was), agent_id, kills_sent: 0, .. }) = self.ghosts.get(task_id).cloned() else {
-            return false;
-        };
+        let Some(Ghost { was: Some(was), kills_sent: 0, .. }) = self.ghosts.get(task_id) else { return false };
         if was.why == GhostReason::Abandoned {
             return false;
         }
         let Some(spec) = self.book.id(&was.spec) else { return false };
-        let slot_id = SlotId { spec, index: was.index };
+        let slot_id = SlotId { spec, index: was.attempt.id.slot.index };
         let revision = self.book.specs.get(&spec).map(|spec| spec.revision);
         let Some(slot) = self.book.slot(slot_id) else { return false };
         let alone = slot.current.is_none() && slot.successor.is_none();
         let prepared = slot.attempts().map(|a| (a.id, a.state)).find(|(_, state)| *state == State::Prepared);
         let free = planted!(AdoptedBeside) || alone || slot.successor.is_none() && prepared.is_some();
-        let fits = slot.wanted && slot.mark == Mark::None && revision == Some(was.revision);
-        let Some(parsed) = id::parse(task_id).filter(|_| free && fits) else { return false };
+        let fits = slot.wanted && slot.mark == Mark::None && revision == Some(was.attempt.revision);
+        if !free || !fits {
+            return false;
+        }
+        let was = was.attempt.clone();
         if let Some((prepared, _)) = prepared {
             self.cancel_of(prepared);
         }
-        self.adopt(slot_id, parsed.generation, task_id.clone(), &agent_id, was.revision, row);
+        self.adopt(slot_id, *was, row);
         self.lay(task_id);
         true
     }
@@ -228,12 +256,10 @@ impl Engine {
         if planted!(AnswerDoubles) && !row.is_life() {
             self.launch_again(task_id);
         }
-        if !row.is_life() && !planted!(KillsTheDead) {
-            return;
-        }
         let reconciled = update.reason() == Some(crate::v1::task_status::Reason::Reconciliation);
-        if self.has_ended(task_id) && !reconciled {
-            // An agent that was away sends what it had to say from the start.
+        // An agent that was away sends what it had to say from the start.
+        let old = self.ended_lately.explains(self.now, task_id) || self.has_ended(task_id) && !reconciled;
+        if (!row.is_life() && !planted!(KillsTheDead)) || old {
             return;
         }
         // The first start of a lost store would take the ids of another first start for its own.
@@ -248,15 +274,7 @@ impl Engine {
         };
         self.tell(None, event);
         if killed {
-            let ghost = Ghost {
-                agent_id: update.agent_id().unwrap_or_default().into(),
-                was: None,
-                since: Since::now(self.now),
-                kills_sent: 0,
-                asked: None,
-                due: None,
-                number: 0,
-            };
+            let ghost = Ghost::stranger(update.agent_id().unwrap_or_default().into(), Since::now(self.now));
             let task_id: Arc<str> = task_id.into();
             self.haunt(task_id.clone(), ghost);
             self.kill_ghost(&task_id);
@@ -275,9 +293,8 @@ impl Engine {
     /// Whether this is one of our tasks of which we know that it has ended.
     fn has_ended(&self, task_id: &str) -> bool {
         let Some(id) = id::parse(task_id) else { return false };
-        let slots = self.book.specs.values().filter(|spec| id::spec_part(spec.spec.name()) == id.spec);
-        let mut slots = slots.filter_map(|spec| spec.slots.get(&id.index));
-        id.incarnation <= self.incarnation && slots.any(|slot| slot.generation >= id.generation)
+        let slot = self.book.of_part(id.spec).and_then(|spec| spec.slots.get(&id.index));
+        id.incarnation <= self.incarnation && slot.is_some_and(|slot| slot.generation >= id.generation)
     }
 }
 

@@ -9,6 +9,7 @@ use super::engine::{After, Engine, Timer};
 use super::event::{EndClass, Event, GhostReason, Held, Task};
 use super::ghost::Ghost;
 use super::kills;
+use super::launch::Revision;
 use super::reconcile::{AGAIN, Subject, jitter};
 use super::spec::{Duplicates, Policy, RestartPolicy};
 use super::writer::Effect;
@@ -167,18 +168,19 @@ impl Engine {
             return;
         }
         if successor {
-            self.abandon(id);
+            self.abandon(id, KillReason::Duplicate);
             return;
         }
-        if let Some(attempt) = self.book.attempt_mut(id) {
-            attempt.inactive = true;
-        }
+        let Some(attempt) = self.book.attempt_mut(id) else { return };
+        attempt.inactive = true;
+        let revision = attempt.revision;
         self.touch_attempt(id);
         self.set_timer(id);
         let open = self.book.slot(id.slot).is_some_and(|slot| {
             slot.wanted && slot.successor.is_none() && slot.waiting.is_none() && slot.mark == Mark::None
         });
         if open {
+            self.go_on_in(id.slot, revision);
             self.wait(id.slot, now, now);
         }
     }
@@ -189,8 +191,8 @@ impl Engine {
         self.fill(id.slot);
     }
 
-    /// Something must end but cannot be reached.
-    pub(super) fn abandon(&mut self, id: AttemptId) {
+    /// Something must end, for this reason, but cannot be reached.
+    pub(super) fn abandon(&mut self, id: AttemptId, why: KillReason) {
         let strict = self.policy(id.slot).is_some_and(|policy| policy.duplicates == Duplicates::Forbid);
         let wanted = self.book.slot(id.slot).is_some_and(|slot| slot.wanted);
         let killing = self.book.attempt(id).is_some_and(|attempt| matches!(attempt.state, State::Killing(_)));
@@ -200,7 +202,7 @@ impl Engine {
                     attempt.unreachable_since_kill = true;
                 }
             } else {
-                self.begin_kill(id, KillReason::User);
+                self.begin_kill(id, why);
             }
             return;
         }
@@ -212,9 +214,10 @@ impl Engine {
     pub(super) fn give_up(&mut self, id: AttemptId, why: GhostReason) {
         let Some(name) = self.book.specs.get(&id.slot.spec).map(|spec| spec.spec.name().to_string()) else { return };
         let Some(attempt) = self.forget(id) else { return };
-        let ghost = Ghost::of(&attempt, &name, why, self.now);
+        let task_id = attempt.task_id.clone();
+        let ghost = Ghost::of(attempt, &name, why, Since::now(self.now));
         if !planted!(GhostForgotten) {
-            self.haunt(attempt.task_id, ghost);
+            self.haunt(task_id, ghost);
         }
         self.reconsider(id.slot);
     }
@@ -227,6 +230,15 @@ impl Engine {
         });
         if empty {
             self.wait(slot_id, now, now);
+        }
+    }
+
+    /// What takes the place of an attempt of this revision is of the wanted one, unless the rollout is paused.
+    fn go_on_in(&mut self, slot_id: SlotId, revision: Revision) {
+        let Some(spec) = self.book.specs.get_mut(&slot_id.spec) else { return };
+        let former = spec.paused && spec.former(revision).is_some();
+        if let Some(slot) = spec.slots.get_mut(&slot_id.index) {
+            slot.revision = former.then_some(revision);
         }
     }
 
@@ -262,7 +274,7 @@ impl Engine {
     pub(super) fn end_with_ghost(&mut self, id: AttemptId, class: EndClass, why: GhostReason) {
         let name = self.book.specs.get(&id.slot.spec).map(|spec| spec.spec.name().to_string());
         let Some((name, attempt)) = name.zip(self.book.attempt(id)) else { return };
-        let ghost = Ghost { asked: None, ..Ghost::of(attempt, &name, why, self.now) };
+        let ghost = Ghost { asked: None, ..Ghost::of(attempt.clone(), &name, why, Since::now(self.now)) };
         let task_id = attempt.task_id.clone();
         self.end(id, class);
         self.haunt(task_id, ghost);
@@ -293,7 +305,9 @@ impl Engine {
         self.touch_slot(id.slot);
         let Some(slot) = self.book.slot_mut(id.slot) else { return };
         let other = slot.current.as_ref().map(|current| (current.id, current.state));
-        if !slot.wanted || other.is_some_and(|(other, _)| other.generation > id.generation) {
+        let newer = other.is_some_and(|(other, _)| other.generation > id.generation);
+        let done = class == EndClass::Ok && policy.job;
+        if !slot.wanted || slot.mark != Mark::None || newer && !done {
             // Nobody needs another one, or it is there already.
             return;
         }
@@ -302,12 +316,13 @@ impl Engine {
         }
         let asked = matches!(class, EndClass::Ok | EndClass::Fault | EndClass::External)
             || matches!(class, EndClass::Infra | EndClass::Drain) && had_started;
-        if class == EndClass::Ok && policy.job || asked && !restarts(&policy, class, attempt.last.state) {
+        if done || asked && !restarts(&policy, class, attempt.last.state) {
             slot.mark = Mark::Finished;
-            slot.marked_revision = Some(attempt.revision);
+            slot.revision = Some(attempt.revision);
+            slot.waiting = None;
             if let Some((other, state)) = other {
-                // What it was the successor of is needed no more.
-                self.retire(other, state);
+                // What took its place, or what it was the successor of, is needed no more.
+                self.retire(other, state, if newer { KillReason::Duplicate } else { KillReason::Update });
             }
             return;
         }
@@ -324,6 +339,7 @@ impl Engine {
         }
         let delay = self.delay_after(id.slot, &policy, class, ran_for);
         if let Some(delay) = delay.filter(|_| other.is_none() || self.may_have_successor(id.slot)) {
+            self.go_on_in(id.slot, attempt.revision);
             self.wait(id.slot, now, now + delay);
             if let Some(spec) = self.book.specs.get(&id.slot.spec) {
                 let spec = spec.spec.name().to_string();
@@ -332,11 +348,11 @@ impl Engine {
         }
     }
 
-    fn hold(&mut self, slot_id: SlotId, mark: Mark, revision: super::launch::Revision) {
+    fn hold(&mut self, slot_id: SlotId, mark: Mark, revision: Revision) {
         let why = if mark == Mark::Invalid { Held::Invalid } else { Held::Exhausted };
         if let Some(slot) = self.book.slot_mut(slot_id) {
             slot.mark = mark;
-            slot.marked_revision = Some(revision);
+            slot.revision = Some(revision);
         }
         if let Some(spec) = self.book.specs.get(&slot_id.spec) {
             let spec = spec.spec.name().to_string();
@@ -457,9 +473,8 @@ impl Engine {
         if !self.kills.is_under_way(id) {
             return;
         }
-        let policy = self.book.specs.get(&id.slot.spec).and_then(|spec| spec.spec.launch.task.kill_policy);
-        let grace = policy.as_ref().and_then(|policy| policy.grace_period.as_ref());
-        let grace = grace.map_or(GRACE, |grace| Duration::from_nanos(u64::try_from(grace.nanoseconds).unwrap_or(0)));
+        let policy = self.kill_policy(id);
+        let grace = grace(policy.as_ref());
         let may = self.may_call();
         let Some(attempt) = self.book.attempt_mut(id) else { return };
         if !matches!(attempt.state, State::Killing(_)) {
@@ -477,6 +492,19 @@ impl Engine {
             let agent = Some(&*agent_id.id).filter(|id| !id.is_empty());
             let _ = self.client.calls().kill(&*task_id, agent, policy);
         }
+    }
+
+    /// It is ending, it says: the KILL has arrived, and is repeated only if that takes too long (ENGINE 4.6).
+    pub(super) fn kill_seen(&mut self, id: AttemptId) {
+        let after = self.now + kills::wait(grace(self.kill_policy(id).as_ref()), 1);
+        let due = self.book.attempt(id).and_then(|attempt| attempt.due);
+        if due.is_some_and(|due| due < after) {
+            self.set_timer_at(id, Some(after));
+        }
+    }
+
+    fn kill_policy(&self, id: AttemptId) -> Option<v1::KillPolicy> {
+        self.book.specs.get(&id.slot.spec).and_then(|spec| spec.spec.launch.task.kill_policy)
     }
 
     /// A10: a slot is no longer wanted.
@@ -518,10 +546,7 @@ impl Engine {
         self.unblock(slot_id);
         let Some(slot) = self.book.slot_mut(slot_id) else { return };
         if slot.mark != Mark::None {
-            slot.mark = Mark::None;
-            slot.faults = 0;
-            slot.invalids = 0;
-            slot.failures = 0;
+            slot.forgive();
         }
         if let Some(waiting) = &mut slot.waiting {
             waiting.eligible_at = now;
@@ -531,7 +556,7 @@ impl Engine {
             self.book.slot(slot_id).into_iter().flat_map(|slot| slot.attempts()).map(|a| (a.id, a.state)).collect();
         for (id, state) in attempts {
             match state {
-                State::Unreachable | State::Doubtful => self.abandon(id),
+                State::Unreachable | State::Doubtful => self.abandon(id, KillReason::User),
                 _ => self.begin_kill(id, KillReason::User),
             }
         }
@@ -548,7 +573,7 @@ impl Engine {
             current.inactive && current.state == State::Unreachable || Some(&current.revision) != revision
         };
         let free = slot.mark == Mark::None && !slot.blocked && slot.successor.is_none() && slot.waiting.is_none();
-        slot.wanted && free && slot.current.as_ref().is_some_and(leaves)
+        slot.wanted && free && slot.current.as_deref().is_some_and(leaves)
     }
 
     /// Puts a slot right after a change: demand that has lost its reason goes, and a spent slot.
@@ -563,7 +588,7 @@ impl Engine {
         let settled = |current: &Attempt| {
             current.counts() && current.revision == spec.revision && !matches!(current.state, State::Killing(_))
         };
-        if slot.waiting.is_some() && (slot.current.as_ref().is_some_and(settled) || slot.successor.is_some()) {
+        if slot.waiting.is_some() && (slot.current.as_deref().is_some_and(settled) || slot.successor.is_some()) {
             self.cancel_wait(slot_id);
         } else {
             self.fill(slot_id);
@@ -602,6 +627,12 @@ impl Engine {
             self.tell(Some(id.slot), event(task));
         }
     }
+}
+
+/// How long a task has to end by itself.
+fn grace(policy: Option<&v1::KillPolicy>) -> Duration {
+    let grace = policy.and_then(|policy| policy.grace_period.as_ref());
+    grace.map_or(GRACE, |grace| Duration::from_nanos(u64::try_from(grace.nanoseconds).unwrap_or(0)))
 }
 
 /// Whether a task in this state is still being launched.

@@ -301,7 +301,8 @@ impl Engine {
             .get(&index)
             .and_then(|slot| slot.waiting)
             .is_some_and(|waiting| now.saturating_duration_since(waiting.since) >= DESPERATE);
-        let need = &spec.spec.launch.need;
+        let (revision, launch, wanted) = spec.next(index);
+        let need = &launch.need;
         let (mut best, mut hopeless, mut lacking) = (None, Vec::new(), None);
         for &place in &candidate.hands {
             let Some(hand) = hands.get_mut(place) else { continue };
@@ -315,7 +316,7 @@ impl Engine {
                 || !desperate && avoided.is_some_and(|until| now < until)
             {
                 hand.gated = true;
-            } else if !placement::allows(spec, index, &hand.agent) {
+            } else if !placement::allows(spec, index, revision, &hand.agent) {
                 hopeless.push(place);
             } else if let Err(shortfall) = hand.pool.fits(need) {
                 lacking = Some(shortfall);
@@ -333,14 +334,14 @@ impl Engine {
             }
         }
         let chosen = best.and_then(|(_, place)| Some((place, hands.get_mut(place)?.pool.take(need).ok()?)));
-        // Both are in order.
-        let mut hopeless = hopeless.into_iter().peekable();
+        // Both are in order. What one of a former revision doesn't fit may do for the others.
+        let mut hopeless = hopeless.into_iter().filter(|_| wanted).peekable();
         candidate.hands.retain(|hand| hopeless.next_if_eq(hand).is_none());
         if let Some(spec) = self.book.specs.get_mut(&id) {
             spec.lacking = if chosen.is_some() { None } else { lacking.or_else(|| spec.lacking.take()) };
         }
-        let Some((place, taken)) = chosen else { return false };
         candidate.after = Some((at, index));
+        let Some((place, taken)) = chosen else { return !wanted };
         if let Some(hand) = hands.get_mut(place) {
             if let Some(placed) = self.prepare(SlotId { spec: id, index }, hand, taken) {
                 hand.placed.push(placed);
@@ -356,18 +357,20 @@ impl Engine {
         let slot = spec.slots.get_mut(&slot_id.index)?;
         slot.waiting = None;
         slot.generation = slot.generation.saturating_add(1);
-        let attempt_id = AttemptId { slot: slot_id, generation: slot.generation };
+        let generation = slot.generation;
+        let attempt_id = AttemptId { slot: slot_id, generation };
+        let spec = self.book.specs.get(&slot_id.spec)?;
+        let (revision, launch, _) = spec.next(slot_id.index);
         let name = &self.client.framework().name;
-        let task_id =
-            id::task_id(name, spec.spec.name(), slot_id.index, slot.generation, self.incarnation, &mut self.rng);
+        let task_id = id::task_id(name, spec.spec.name(), slot_id.index, generation, self.incarnation, &mut self.rng);
         let target =
             Target { agent_id: &hand.agent.id, hostname: &hand.agent.hostname, agent_ip: hand.agent.ip.as_deref() };
         let resources = placement::text(&taken.resources);
         let ports = taken.ports.as_slice().into();
-        let task = launch::task_info(spec.spec.name(), &spec.spec.launch, slot_id.index, &task_id, &target, taken);
+        let task = launch::task_info(spec.spec.name(), launch, slot_id.index, &task_id, &target, taken);
         let named: BTreeSet<&Field> = spec.spec.policy.constraints.iter().map(|c| &c.field).collect();
-        let agent = placement::keep(&hand.agent, &named);
-        let mut attempt = Attempt::new(attempt_id, task_id.into(), spec.revision, agent, now);
+        let agent = self.book.share(placement::keep(&hand.agent, &named));
+        let mut attempt = Attempt::new(attempt_id, task_id.into(), revision, agent, now);
         attempt.resources = resources.into();
         attempt.ports = ports;
         attempt.answered_in = self.session;

@@ -1,13 +1,15 @@
 //! Where an instance may go: what an offer says of its agent, and the constraints of a spec.
 
-use alloc::collections::BTreeSet;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
-use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt::Write as _;
 
 use super::attempt::{Agent, Attempt};
-use super::book::Spec;
-use super::spec::{Field, Operator};
+use super::book::{Slot, Spec};
+use super::launch::Revision;
+use super::spec::{Constraint, Field, Operator};
 use super::status::cut;
 use crate::attribute::{attribute_text, decimal};
 use crate::resources::Pool;
@@ -102,13 +104,10 @@ pub(super) fn agent(offer: OfferRef<'_>) -> Agent {
 }
 
 /// What is worth keeping of an agent for as long as a task is on it.
-pub(super) fn keep(agent: &Arc<Agent>, named: &BTreeSet<&Field>) -> Arc<Agent> {
-    if agent.attributes.is_empty() {
-        return agent.clone();
-    }
+pub(super) fn keep(agent: &Agent, named: &BTreeSet<&Field>) -> Agent {
     let is_named = |name: &String| named.iter().any(|field| matches!(field, Field::Attribute(n) if n == name));
     let attributes = agent.attributes.iter().filter(|(name, _)| is_named(name)).cloned().collect();
-    Arc::new(Agent { attributes, ..(**agent).clone() })
+    Agent { attributes, ..agent.clone() }
 }
 
 /// The value of a field, if the agent has it.
@@ -123,16 +122,21 @@ fn value<'a>(agent: &'a Agent, field: &Field) -> Option<&'a str> {
 }
 
 /// Whether all constraints of a spec let this instance onto this agent (S108).
-pub(super) fn allows(spec: &Spec, index: u32, agent: &Agent) -> bool {
+pub(super) fn allows(spec: &Spec, index: u32, revision: Revision, agent: &Agent) -> bool {
     spec.spec.policy.constraints.iter().all(|constraint| {
         // A missing field refuses.
         let Some(value) = value(agent, &constraint.field) else { return false };
-        let peers =
-            || peers(spec, index).filter(|peer| self::value(&peer.agent, &constraint.field) == Some(value)).count();
+        // Without those of its own slot.
+        let peers = || {
+            let own = spec.slots.get(&index).into_iter().flat_map(Slot::attempts).filter(|a| {
+                a.counted && a.revision == revision && self::value(&a.agent, &constraint.field) == Some(value)
+            });
+            spec.peers.count(&constraint.field, value, revision).saturating_sub(own.count() as u32)
+        };
         match &constraint.operator {
             Operator::Is(wanted) => is(value, wanted),
             Operator::Unique => peers() == 0,
-            Operator::MaxPer(count) => peers() < *count as usize,
+            Operator::MaxPer(count) => peers() < *count,
         }
     })
 }
@@ -143,11 +147,42 @@ fn is(value: &str, wanted: &str) -> bool {
     value == wanted || number(wanted).is_some_and(|wanted| number(value) == Some(wanted))
 }
 
-/// The instances of a spec that count in its constraints, without the slot's own. Of the present revision only, so
-/// that the old ones don't stand in the way of the new.
-fn peers(spec: &Spec, index: u32) -> impl Iterator<Item = &Attempt> {
-    let others = spec.slots.iter().filter(move |(other, _)| **other != index);
-    others.flat_map(|(_, slot)| slot.attempts()).filter(|a| a.counts() && a.revision == spec.revision)
+/// How many instances of a spec there are with each value of the fields that its constraints count. By revision, so that
+/// the old ones don't stand in the way of the new.
+#[derive(Debug, Default)]
+pub(super) struct Peers(Vec<(Field, BTreeMap<Box<str>, BTreeMap<Revision, u32>>)>);
+
+impl Peers {
+    /// What these constraints count; nobody is there so far.
+    pub(super) fn new(constraints: &[Constraint]) -> Self {
+        let counting = constraints.iter().filter(|constraint| !matches!(constraint.operator, Operator::Is(_)));
+        let fields: BTreeSet<&Field> = counting.map(|constraint| &constraint.field).collect();
+        Self(fields.into_iter().map(|field| (field.clone(), BTreeMap::new())).collect())
+    }
+
+    /// An instance counts from now on, or no longer.
+    pub(super) fn change(&mut self, attempt: &Attempt, counts: bool) {
+        for (field, values) in &mut self.0 {
+            let Some(value) = value(&attempt.agent, field) else { continue };
+            if counts {
+                *values.entry(value.into()).or_default().entry(attempt.revision).or_default() += 1;
+                continue;
+            }
+            let Some(revisions) = values.get_mut(value) else { continue };
+            if let Some(count) = revisions.get_mut(&attempt.revision) {
+                *count = count.saturating_sub(1);
+            }
+            revisions.retain(|_, count| *count > 0);
+            if revisions.is_empty() {
+                values.remove(value);
+            }
+        }
+    }
+
+    fn count(&self, field: &Field, value: &str, revision: Revision) -> u32 {
+        let values = self.0.iter().find(|(counted, _)| counted == field).map(|(_, values)| values);
+        values.and_then(|values| values.get(value)?.get(&revision)).copied().unwrap_or_default()
+    }
 }
 
 /// Resources as Mesos writes them, for people.
@@ -166,7 +201,7 @@ pub(super) fn text(resources: &[v1::Resource]) -> String {
             let _ = write!(out, "{}", scalar.value);
         }
         if let Some(ranges) = &resource.ranges {
-            let ranges: alloc::vec::Vec<String> =
+            let ranges: Vec<String> =
                 ranges.range.iter().map(|range| alloc::format!("{}-{}", range.begin, range.end)).collect();
             let _ = write!(out, "[{}]", ranges.join(","));
         }

@@ -190,6 +190,11 @@ impl Reconciler {
         self.next_call = now + BETWEEN_BATCHES;
     }
 
+    /// The implicit question could not be sent, or was lost.
+    pub(super) fn implicit_lost(&mut self, now: Instant) {
+        self.next_implicit = self.next_implicit.map(|at| at.min(now + AGAIN));
+    }
+
     #[cfg(test)]
     pub(super) fn open(&self) -> usize {
         self.open.len()

@@ -90,7 +90,7 @@ impl Engine {
             policy: spec.spec.to_policy_record(),
             paused: spec.paused.then_some(true),
             removed: spec.removed.then_some(true),
-            history: spec.history.iter().map(ToString::to_string).collect(),
+            history: spec.history.iter().map(|former| former.revision.to_string()).collect(),
         };
         let mut ops = alloc::vec![(spec_key(name), Some(bytes(&record)))];
         if revision {
@@ -102,6 +102,8 @@ impl Engine {
 
     /// The records of a spec that is no more.
     pub(super) fn drop_spec(&mut self, id: SpecId) {
+        // Those of its slots go first: nobody could tell what they belong to.
+        self.write_dirty();
         let Some(spec) = self.book.remove(id) else { return };
         if let (Some(first), Some(role)) = (spec.first_waiting, self.roles.get_mut(spec.spec.role_name())) {
             role.waiting.remove(&(first, id));
@@ -112,7 +114,7 @@ impl Engine {
         self.agents.retain(|_, agent| agent.launching > 0 || !agent.strikes.is_empty());
         let name = spec.spec.name();
         let mut ops = alloc::vec![(spec_key(name), None), (revision_key(name, spec.revision), None)];
-        ops.extend(spec.history.iter().map(|revision| (revision_key(name, *revision), None)));
+        ops.extend(spec.history.iter().map(|former| (revision_key(name, former.revision), None)));
         self.writer.write(self.now, ops);
     }
 
@@ -145,15 +147,19 @@ impl Engine {
                 at: millis(last.at.since_epoch()),
                 ran_for: last.ran_for.map(millis),
             }),
-            revision: slot.marked_revision.map(|revision| revision.to_string()),
+            revision: slot.revision.map(|revision| revision.to_string()),
         })
     }
 
     pub(super) fn attempt_record(&self, attempt: &Attempt) -> Bytes {
+        bytes(&self.instance(attempt))
+    }
+
+    fn instance(&self, attempt: &Attempt) -> store::Instance {
         let (state, why) = state_record(attempt.state);
         let agent = &attempt.agent;
         let time = |since: Option<Since>| since.map(|since| self.millis(since));
-        bytes(&store::Instance {
+        store::Instance {
             stamp: self.stamp(),
             task_id: attempt.task_id.to_string(),
             revision: attempt.revision.to_string(),
@@ -189,7 +195,7 @@ impl Engine {
             inactive: attempt.inactive.then_some(true),
             never_seen: attempt.never_seen.then_some(true),
             ready: attempt.ready.then_some(true),
-        })
+        }
     }
 
     pub(super) fn ghost_record(&self, task_id: &Arc<str>, ghost: &Ghost) -> Option<Bytes> {
@@ -199,8 +205,8 @@ impl Engine {
             task_id: task_id.to_string(),
             agent_id: ghost.agent_id.to_string(),
             spec: was.spec.to_string(),
-            index: was.index,
-            revision: was.revision.to_string(),
+            index: was.attempt.id.slot.index,
+            revision: was.attempt.revision.to_string(),
             why: match was.why {
                 GhostReason::Expired => ghost::Why::Expired,
                 GhostReason::Unknown => ghost::Why::Unknown,
@@ -209,6 +215,7 @@ impl Engine {
             }
             .into(),
             since: self.millis(ghost.since),
+            instance: Some(self.instance(&was.attempt)),
         }))
     }
 
@@ -221,7 +228,7 @@ impl Engine {
             keys.extend(spec.slots.values().flat_map(Slot::attempts).map(|attempt| attempt_key(name, attempt.id)));
             keys.push(spec_key(name));
             keys.push(revision_key(name, spec.revision));
-            keys.extend(spec.history.iter().map(|revision| revision_key(name, *revision)));
+            keys.extend(spec.history.iter().map(|former| revision_key(name, former.revision)));
         }
         keys.extend(self.ghosts.iter().map(|(task_id, _)| super::ghost::key(task_id)));
         for some in keys.chunks(200) {

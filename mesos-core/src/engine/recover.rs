@@ -1,6 +1,5 @@
 //! From records back to a running engine.
 
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -12,12 +11,12 @@ use mesos_proto::store::{self, engine::Marker, ghost, slot};
 use mesos_proto::{Described, json};
 
 use super::attempt::{Agent, Attempt, AttemptId, KillReason, Last, Since, SlotId, SpecId, State};
-use super::book::{End, Mark, Slot, Spec, Waiting};
+use super::book::{End, Former, Mark, Slot, Spec, Waiting};
 use super::config::{Config, Removal};
 use super::engine::Engine;
 use super::event::{Event, GhostReason, Held};
-use super::ghost::{Ghost, Was};
-use super::launch::Revision;
+use super::ghost::Ghost;
+use super::launch::{Launch, Revision};
 use super::record::{self, FORMAT};
 use super::spec::{SpecError, TaskSpec};
 use crate::planted::planted;
@@ -91,6 +90,8 @@ pub(super) struct Recovered {
     quarantined: Vec<Quarantined>,
     /// Slots that records which can't be read belong to.
     blocked: BTreeMap<(String, u32), Vec<Key>>,
+    /// Revisions that no spec names.
+    unused: Vec<Key>,
     given: Vec<TaskSpec>,
 }
 
@@ -106,7 +107,7 @@ impl Recovered {
 #[derive(Debug)]
 struct StoredSpec {
     spec: TaskSpec,
-    history: Vec<Revision>,
+    history: Vec<Former>,
     paused: bool,
     removed: bool,
 }
@@ -196,6 +197,9 @@ impl Engine {
                 self.tell(None, Event::InstanceHeld { spec: name, index, why: Held::Quarantined });
             }
         }
+        for keys in recovered.unused.chunks(200) {
+            self.writer.write(now, keys.iter().map(|key| (key.clone(), None)).collect());
+        }
         if !recovered.quarantined.is_empty() {
             // What can't be read may be what a task belongs to.
             self.knew_framework = false;
@@ -234,17 +238,16 @@ impl Engine {
         (limit + limit / 10).max(Duration::from_secs(30))
     }
 
-    fn restore_attempt(&mut self, name: &str, index: u32, generation: u64, record: &store::Instance) {
+    /// The attempt that a record is of.
+    fn attempt_of(&mut self, id: AttemptId, record: &store::Instance) -> Attempt {
         let (now, wall) = (self.now, self.wall_now());
-        let Some(spec) = self.book.id(name) else { return };
-        let id = AttemptId { slot: SlotId { spec, index }, generation };
-        let policy = self.book.specs.get(&spec).map(|spec| spec.spec.policy.clone()).unwrap_or_default();
+        let policy = self.book.specs.get(&id.slot.spec).map(|spec| spec.spec.policy.clone()).unwrap_or_default();
         let since = |millis: u64, limit: Duration| {
             let passed = wall.map(|wall| wall.saturating_duration_since(record::time(millis))).unwrap_or_default();
             Since::ago(now, passed.min(limit))
         };
         let agent = &record.agent;
-        let agent = Arc::new(Agent {
+        let agent = self.book.share(Agent {
             id: agent.id.as_str().into(),
             hostname: agent.hostname.clone().unwrap_or_default(),
             ip: None,
@@ -283,6 +286,14 @@ impl Engine {
             healthy: record.healthy,
             ..Last::default()
         };
+        attempt
+    }
+
+    fn restore_attempt(&mut self, name: &str, index: u32, generation: u64, record: &store::Instance) {
+        let now = self.now;
+        let Some(spec) = self.book.id(name) else { return };
+        let id = AttemptId { slot: SlotId { spec, index }, generation };
+        let attempt = self.attempt_of(id, record);
         let state = attempt.state;
         if state == State::Staged && planted!(StartingForgotten) {
             return;
@@ -298,7 +309,7 @@ impl Engine {
         if full {
             // Never written by this engine; whatever it is, it is not forgotten.
             let task_id = attempt.task_id.clone();
-            self.haunt(task_id, Ghost::of(&attempt, name, GhostReason::Unknown, now));
+            self.haunt(task_id, Ghost::of(attempt, name, GhostReason::Unknown, Since::now(now)));
             return;
         }
         self.book.place(attempt);
@@ -326,23 +337,23 @@ impl Engine {
             Ok(ghost::Why::Abandoned) => GhostReason::Abandoned,
             Ok(ghost::Why::Unknown) | Err(_) => GhostReason::Unknown,
         };
-        let was = Was {
-            spec: record.spec.as_str().into(),
-            index: record.index,
-            revision: Revision::parse(&record.revision).unwrap_or_default(),
-            why,
-        };
-        let ghost = Ghost {
-            agent_id: Box::from(record.agent_id.as_str()),
-            was: Some(was),
-            // A ghost that a wrong clock makes old is one that nobody would look for: keep it for a day at least.
-            since: Since::ago(self.now, passed.min(Duration::from_secs(13 * 86_400))),
-            kills_sent: 0,
-            asked: None,
-            due: None,
-            number: 0,
-        };
+        // A ghost that a wrong clock makes old is one that nobody would look for: keep it for a day at least.
+        let since = Since::ago(self.now, passed.min(Duration::from_secs(13 * 86_400)));
         let task_id: Arc<str> = record.task_id.as_str().into();
+        let id = AttemptId {
+            // If there is no such spec, nobody takes it back.
+            slot: SlotId { spec: self.book.id(&record.spec).unwrap_or(SpecId(0)), index: record.index },
+            generation: super::id::parse(&task_id).map_or(0, |id| id.generation),
+        };
+        let attempt = match &record.instance {
+            Some(instance) => self.attempt_of(id, instance),
+            None => {
+                let agent = Agent { id: record.agent_id.as_str().into(), ..Agent::default() };
+                let revision = Revision::parse(&record.revision).unwrap_or_default();
+                Attempt::new(id, task_id.clone(), revision, Arc::new(agent), self.now)
+            }
+        };
+        let ghost = Ghost::of(attempt, &record.spec, why, since);
         if self.book.find(&task_id).is_some() {
             // A crash in between has left it twice: it is an attempt.
             self.touch_ghost(&task_id);
@@ -381,7 +392,7 @@ fn restore_slot(record: &store::Slot, now: Instant, wall: Option<UnixTime>, limi
             })
         }),
         waiting: eligible_at.map(|eligible_at| Waiting { since: now, eligible_at }),
-        marked_revision: record.revision.as_deref().and_then(Revision::parse),
+        revision: record.revision.as_deref().and_then(Revision::parse),
         ..Slot::default()
     }
 }
@@ -398,6 +409,7 @@ fn read(records: impl IntoIterator<Item = (Key, Bytes)>, given: Vec<TaskSpec>) -
         ghosts: Vec::new(),
         quarantined: Vec::new(),
         blocked: BTreeMap::new(),
+        unused: Vec::new(),
         given,
     };
     let mut specs: BTreeMap<String, store::Spec> = BTreeMap::new();
@@ -452,7 +464,15 @@ fn read(records: impl IntoIterator<Item = (Key, Bytes)>, given: Vec<TaskSpec>) -
         });
         match spec {
             Ok(spec) => {
-                let history = record.history.iter().filter_map(|text| Revision::parse(text)).collect();
+                let former = |revision: &String| {
+                    let launch = revisions.get(&(name.clone(), revision.clone()));
+                    let launch = launch.and_then(|record| Launch::from_record(record).ok()).map(Arc::new);
+                    Some(Former { revision: Revision::parse(revision)?, launch })
+                };
+                let history: Vec<Former> = record.history.iter().filter_map(former).collect();
+                let named = |revision: &String| record.revision == *revision || record.history.contains(revision);
+                let of_spec = revisions.keys().filter(|(spec, revision)| *spec == name && !named(revision));
+                recovered.unused.extend(of_spec.map(|(spec, revision)| Key::new(["rev", spec, revision])));
                 let stored = StoredSpec {
                     spec,
                     history,

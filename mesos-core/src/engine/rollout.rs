@@ -14,7 +14,7 @@ impl Engine {
             let slot_id = SlotId { spec: id, index };
             let stray = self.book.slot(slot_id).and_then(|slot| slot.successor.as_ref()).map(|a| (a.id, a.state));
             let Some((stray, state)) = stray else { return };
-            self.retire(stray, state);
+            self.retire(stray, state, KillReason::Update);
             self.refresh_slot(slot_id);
             if self.book.specs.get(&id).is_some_and(|spec| spec.sums.strays.contains(&index)) {
                 return;
@@ -27,7 +27,7 @@ impl Engine {
             else {
                 return;
             };
-            self.retire(old.0, old.1);
+            self.retire(old.0, old.1, KillReason::Update);
             self.refresh_slot(slot_id);
             if self.book.specs.get(&id).is_some_and(|spec| spec.sums.superseded.contains(&index)) {
                 return;
@@ -46,7 +46,7 @@ impl Engine {
         let slot_id = SlotId { spec: id, index };
         let current = spec.slots.get(&index)?.current.as_ref().map(|a| (a.id, a.state))?;
         if !ready {
-            self.retire(current.0, current.1);
+            self.retire(current.0, current.1, KillReason::Update);
             return Some(slot_id);
         }
         let wanted = spec.sums.wanted;
@@ -56,17 +56,17 @@ impl Engine {
             return Some(slot_id);
         }
         if spec.sums.ready.saturating_sub(1) >= wanted.saturating_sub(unavailable) {
-            self.retire(current.0, current.1);
+            self.retire(current.0, current.1, KillReason::Update);
             return Some(slot_id);
         }
         None
     }
 
-    /// Ends an attempt that another revision takes the place of.
-    pub(super) fn retire(&mut self, id: AttemptId, state: State) {
+    /// Ends an attempt that another one takes the place of.
+    pub(super) fn retire(&mut self, id: AttemptId, state: State, why: KillReason) {
         match state {
-            State::Unreachable | State::Doubtful => self.abandon(id),
-            _ => self.begin_kill(id, KillReason::Update),
+            State::Unreachable | State::Doubtful => self.abandon(id, why),
+            _ => self.begin_kill(id, why),
         }
     }
 }

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use super::attempt::{Attempt, AttemptId, KillReason, Last, Since, SlotId, State};
 use super::engine::{After, Engine};
 use super::event::{EndClass, Event, GhostReason};
-use super::launch::Revision;
 use super::reconcile::{AGAIN, Subject};
 use super::spec::{Duplicates, OnReturn};
 use super::table::{self, Cell, Row};
@@ -74,7 +73,9 @@ impl Engine {
         }
         let row = Row::of(update, attempt.state == State::Launching);
         let state = attempt.state;
-        let changed = merge(attempt, update);
+        // An agent that was away sends what it had to say from the start.
+        let stale = row == Row::Starting && attempt.running.is_some();
+        let changed = merge(attempt, update, stale);
         match table::cell(state, row) {
             Cell::Merge => {
                 if changed {
@@ -92,18 +93,29 @@ impl Engine {
             }
             Cell::Running => self.running(id, state, changed),
             Cell::KillAgain => self.kill_again(id),
+            Cell::KillSeen => {
+                self.kill_seen(id);
+                if changed {
+                    self.touch_attempt(id);
+                    self.tell_task(id, Event::TaskUpdated);
+                }
+            }
             Cell::KilledByOthers => {
                 self.set_state(id, State::Killing(KillReason::External));
                 self.touch_attempt(id);
                 self.tell_task(id, Event::TaskUpdated);
             }
             Cell::Unreachable => self.unreachable(id, update.unreachable_since()),
-            Cell::Return(running) => self.returned(id, running),
+            Cell::Return(running) => self.returned(id, running || stale),
             Cell::Doubt => self.doubt(id),
             Cell::DoubtAgain => self.doubt_again(id),
-            Cell::Abandon => self.abandon(id),
+            // Being killed already: the reason stands.
+            Cell::Abandon => self.abandon(id, KillReason::User),
             Cell::End(class) => {
                 let class = self.class_of(id, state, class);
+                if row.is_end_for_good() {
+                    self.ended_lately.insert(self.now, update.task_id().into());
+                }
                 self.end(id, class);
             }
             Cell::EndWithGhost(_, GhostReason::Unknown | GhostReason::GoneByOperator)
@@ -290,10 +302,17 @@ impl Engine {
 
     /// It is in sight again, in this state.
     fn back(&mut self, id: AttemptId, running: bool) {
+        let now = self.now;
         if let Some(attempt) = self.book.attempt_mut(id) {
             attempt.unreachable = None;
             attempt.inactive = false;
             attempt.doubted = None;
+            if running {
+                attempt.last.state = Some(v1::TaskState::TaskRunning);
+            } else {
+                // The time out of sight isn't held against it.
+                attempt.staged = Some(Since::now(now));
+            }
         }
         if running {
             self.running(id, State::Unreachable, true);
@@ -330,27 +349,27 @@ impl Engine {
     }
 
     /// A ghost takes its place in a slot again.
-    pub(super) fn adopt(
-        &mut self,
-        slot_id: SlotId,
-        generation: u64,
-        task_id: Arc<str>,
-        agent_id: &str,
-        revision: Revision,
-        row: Row,
-    ) {
+    pub(super) fn adopt(&mut self, slot_id: SlotId, was: Attempt, row: Row) {
         let now = self.now;
-        let id = AttemptId { slot: slot_id, generation };
+        let id = AttemptId { slot: slot_id, generation: was.id.generation };
         self.cancel_wait(slot_id);
-        let agent = super::attempt::Agent { id: agent_id.into(), ..Default::default() };
-        let mut attempt = Attempt::new(id, task_id, revision, Arc::new(agent), now);
+        let mut attempt = Attempt::new(id, was.task_id, was.revision, was.agent, now);
+        attempt.executor_id = was.executor_id;
+        attempt.resources = was.resources;
+        attempt.ports = was.ports;
+        attempt.prepared = was.prepared;
+        attempt.running = was.running;
+        attempt.told = was.told;
+        attempt.last = was.last;
         attempt.state = State::Staged;
         attempt.staged = Some(Since::now(now));
         attempt.answered_in = self.session;
-        self.agents.entry(agent_id.into()).or_default().launching += 1;
+        let running = row == Row::Running || attempt.running.is_some();
+        attempt.last.state = Some(if running { v1::TaskState::TaskRunning } else { v1::TaskState::TaskStaging });
+        self.agents.entry(attempt.agent.id.clone()).or_default().launching += 1;
         self.book.place(attempt);
         self.touch_attempt(id);
-        if row == Row::Running {
+        if running {
             self.running(id, State::Staged, true);
         } else {
             self.set_timer(id);
@@ -361,9 +380,14 @@ impl Engine {
 }
 
 /// Keeps what a status says besides the state (W41, S128); whether anything of it is news.
-fn merge(attempt: &mut Attempt, update: &Update) -> bool {
+///
+/// Of one that is older than what is known, only that.
+fn merge(attempt: &mut Attempt, update: &Update, stale: bool) -> bool {
     if let Some(executor) = update.executor_id().filter(|id| (1..=ID).contains(&id.len())) {
         attempt.executor_id = Some(executor.into());
+    }
+    if stale {
+        return false;
     }
     let status = update.to_owned();
     let healthy = update.healthy().or(attempt.last.healthy);

@@ -104,9 +104,13 @@ impl Row {
         matches!(self, Self::Starting | Self::Running)
     }
 
+    /// Whether the task has ended, and nobody can be wrong about that.
+    pub(super) const fn is_end_for_good(self) -> bool {
+        self.is_end() && !matches!(self, Self::GoneByOperator | Self::DrainedForGood)
+    }
+
     /// Whether the task has ended.
-    #[cfg(test)]
-    pub(super) const fn is_end(self) -> bool {
+    const fn is_end(self) -> bool {
         !matches!(self, Self::Starting | Self::Running | Self::Killing | Self::Unreachable | Self::Unknown)
     }
 }
@@ -121,6 +125,8 @@ pub(super) enum Cell {
     Running,
     /// It runs while it should end: the KILL may have been lost.
     KillAgain,
+    /// It is ending: the KILL has arrived.
+    KillSeen,
     /// Somebody else ends it.
     KilledByOthers,
     /// Lost from sight.
@@ -152,7 +158,8 @@ pub(super) fn cell(state: State, row: Row) -> Cell {
             row => cell(State::Running, row),
         },
         State::Killing(why) => match row {
-            Row::Starting | Row::Killing => Merge,
+            Row::Starting => Merge,
+            Row::Killing => KillSeen,
             Row::Running => KillAgain,
             Row::Unreachable => Abandon,
             Row::Unknown => EndWithGhost(wanted(why), GhostReason::Unknown),

@@ -2751,8 +2751,8 @@ pub(crate) static MESOS__STORE__VALUE: Message = Message {
 pub(crate) static MESOS__STORE__GHOST__WHY: Enum = Enum { name: "mesos.store.Ghost.Why", mask: 0x1e, values: &[("EXPIRED", 1), ("UNKNOWN", 2), ("GONE_BY_OPERATOR", 3), ("ABANDONED", 4)] };
 pub(crate) static MESOS__STORE__GHOST: Message = Message {
     name: "mesos.store.Ghost", map_entry: false, required: 0xff,
-    index: &[0, 1, 2, 3, 4, 5, 6, 7, 8],
-    by_name: &[2, 4, 5, 7, 3, 0, 1, 6],
+    index: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
+    by_name: &[2, 4, 8, 5, 7, 3, 0, 1, 6],
     fields: &[
         Field { name: "stamp", number: 1, label: Label::Required, kind: Kind::Message(&MESOS__STORE__STAMP) },
         Field { name: "task_id", number: 2, label: Label::Required, kind: Kind::String },
@@ -2762,6 +2762,7 @@ pub(crate) static MESOS__STORE__GHOST: Message = Message {
         Field { name: "revision", number: 6, label: Label::Required, kind: Kind::String },
         Field { name: "why", number: 7, label: Label::Required, kind: Kind::Enum(&MESOS__STORE__GHOST__WHY) },
         Field { name: "since", number: 8, label: Label::Required, kind: Kind::Uint64 },
+        Field { name: "instance", number: 9, label: Label::Optional, kind: Kind::Message(&MESOS__STORE__INSTANCE) },
     ],
 };
 /// Sorted by name.

@@ -531,7 +531,8 @@ pub struct Slot {
     pub eligible_at: ::core::option::Option<u64>,
     #[prost(message, optional, tag = "10")]
     pub last_end: ::core::option::Option<End>,
-    /// The revision that a finished or held slot had.
+    /// The revision that a finished or held slot had; of one that waits, that in which it goes on, if it isn't the wanted
+    /// one: its rollout is paused.
     #[prost(string, optional, tag = "11")]
     pub revision: ::core::option::Option<::prost::alloc::string::String>,
 }
@@ -870,7 +871,7 @@ pub struct Value {
     pub text: ::prost::alloc::string::String,
 }
 /// `ghost/TASK-ID`: no longer counted, but may come back.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Ghost {
     #[prost(message, required, tag = "1")]
     pub stamp: Stamp,
@@ -888,6 +889,9 @@ pub struct Ghost {
     pub why: i32,
     #[prost(uint64, required, tag = "8")]
     pub since: u64,
+    /// What it was when it was given up: it takes its place again like this.
+    #[prost(message, optional, tag = "9")]
+    pub instance: ::core::option::Option<Instance>,
 }
 /// Nested message and enum types in `Ghost`.
 pub mod ghost {

@@ -280,3 +280,52 @@ fn drain_mark_gone() {
     s.update(&task, TaskKilled);
     assert_eq!(s.stored(["ghost", &task]), None);
 }
+
+// A job that has run elsewhere after all needs nobody who takes its place, whatever has become of that one.
+#[test]
+fn a_job_that_was_out_of_sight_has_finished() {
+    for step in ["waiting", "prepared", "launching", "running"] {
+        let mut s = Script::new([service("web", 1).job()]);
+        let task = s.running(1).remove(0);
+        s.master_says(&task, TaskUnreachable, Reason::AgentRemoved);
+        s.tick();
+        if step == "prepared" {
+            s.disk = Disk::Hangs;
+            s.offer("a2", BIG);
+        }
+        let next = match step {
+            "launching" | "running" => s.launch("a2", BIG),
+            _ => Vec::new(),
+        };
+        if step == "running" {
+            s.update(&next[0], TaskRunning);
+        }
+        s.update(&task, TaskFinished);
+        s.disk = Disk::Writes;
+        s.settle();
+        assert_eq!(s.kills(), next, "{step}");
+        next.iter().for_each(|task| s.update(task, TaskKilled));
+        s.sleep(secs(60));
+        assert!(s.launch("a3", BIG).is_empty(), "{step}");
+        assert_eq!((s.spec("web").finished, s.spec("web").waiting), (1, 0), "{step}");
+        assert!(s.spec("web").satisfied);
+        s.crash();
+        assert!(s.launch("a3", BIG).is_empty(), "{step}");
+    }
+}
+
+// The same in a rollout: the new one has finished before the old one was ended.
+#[test]
+fn a_job_whose_successor_has_finished() {
+    let mut s = Script::new([service("web", 1).job()]);
+    let old = s.running(1).remove(0);
+    s.engine.apply(service("web", 1).job().env("A", "b")).unwrap();
+    s.tick();
+    let new = s.launch("a2", BIG).remove(0);
+    s.update(&new, TaskFinished);
+    assert_eq!(s.kills(), [&*old]);
+    s.update(&old, TaskKilled);
+    s.sleep(secs(60));
+    assert!(s.launch("a3", BIG).is_empty());
+    assert_eq!((s.spec("web").finished, s.spec("web").waiting), (1, 0));
+}

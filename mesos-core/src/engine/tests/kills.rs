@@ -187,3 +187,44 @@ fn a_second_reason_does_not_hurry_the_first_kill() {
     s.settle();
     assert_eq!(s.kills()[0], task);
 }
+
+// ENGINE 4.6: KILLING is a sign that KILL has arrived: the next one waits for the grace period from there.
+#[test]
+fn a_task_that_is_ending_is_given_its_time() {
+    let mut s = Script::new([service("web", 1).kill_grace(secs(20))]);
+    let task = s.running(1).remove(0);
+    s.engine.restart_instance("web", 0).unwrap();
+    s.tick();
+    s.sleep(secs(29));
+    assert_eq!(s.kills(), [&*task]);
+    s.update(&task, TaskKilling);
+    s.sleep(secs(29));
+    assert!(s.kills().is_empty());
+    s.sleep(secs(5));
+    assert_eq!(s.kills(), [&*task], "and not for ever");
+}
+
+// OBSERVED: an end that came while nobody was subscribed is told by the master; then the agent repeats what came before
+// it, and asked again the master tells that. Nothing of it is a task that nobody knows; what lives on later is.
+#[test]
+fn echoes_of_a_task_that_has_ended() {
+    let mut s = Script::new([service("web", 2).scalable(true)]);
+    let tasks = s.running(2);
+    s.engine.scale("web", 1).unwrap();
+    s.tick();
+    s.answer(&tasks[1], TaskGone);
+    s.answer(&tasks[0], TaskFinished);
+    s.clear();
+    for task in &tasks {
+        s.update(task, TaskStarting);
+        s.answer(task, TaskStarting);
+        s.answer(task, TaskRunning);
+        s.update(task, TaskRunning);
+    }
+    assert_eq!(s.acks().len(), 4);
+    assert_eq!(s.told(|e| matches!(e, Event::UnknownTask { .. })), 0);
+    assert!(s.kills().is_empty());
+    s.sleep(secs(601));
+    s.answer(&tasks[1], TaskRunning);
+    assert_eq!(s.kills(), [&*tasks[1]]);
+}

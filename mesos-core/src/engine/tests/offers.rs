@@ -123,3 +123,30 @@ fn inverse_offers() {
     assert_eq!(decline.filters.unwrap().refuse_seconds(), 60.0);
     assert!(s.take(Type::AcceptInverseOffers).is_empty() && s.kills().is_empty());
 }
+
+// S108, ENGINE 44, 48: what constraints count is counted as it comes and goes, by revision, and anew for other constraints.
+#[test]
+fn peers_come_and_go() {
+    let spec = |n: &str| service("web", 4).env("N", n).max_per(Field::Hostname, 2).max_surge(Amount::Count(4));
+    let mut s = Script::new([spec("1")]);
+    let on = |s: &mut Script, agent: &str| s.launch(agent, "cpus:50;mem:5000").len();
+    let tasks = s.launch("a1", "cpus:50;mem:5000");
+    assert_eq!((tasks.len(), on(&mut s, "a1"), on(&mut s, "a2")), (2, 0, 2));
+    for task in s.engine.tasks().map(|task| task.task_id).collect::<Vec<_>>() {
+        s.update(&task, TaskRunning);
+    }
+    s.update(&tasks[0], TaskFinished);
+    s.sleep(secs(2));
+    assert_eq!(on(&mut s, "a2"), 0);
+    let again = s.launch("a1", "cpus:50;mem:5000").remove(0);
+    s.update(&again, TaskRunning);
+    assert_eq!(on(&mut s, "a1"), 0);
+    // The old ones don't stand in the way of the new ones.
+    s.engine.apply(spec("2")).unwrap();
+    s.tick();
+    assert_eq!((on(&mut s, "a1"), on(&mut s, "a1")), (2, 0));
+    // Only one each: who is there stays, and counts.
+    s.engine.apply(spec("2").unique(Field::Hostname)).unwrap();
+    s.tick();
+    assert_eq!((on(&mut s, "a1"), on(&mut s, "a2"), on(&mut s, "a2"), on(&mut s, "a3")), (0, 1, 0, 1));
+}

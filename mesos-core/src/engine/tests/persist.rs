@@ -122,3 +122,50 @@ fn acknowledgements_in_order() {
     let uuids: Vec<u8> = s.take(Type::Acknowledge).iter().map(|c| c.acknowledge.as_ref().unwrap().uuid[0]).collect();
     assert_eq!(uuids, [0x41, 0x42, 0x43]);
 }
+
+// ENGINE 6.2: a revision's record goes once neither the history nor an instance names it.
+#[test]
+fn revisions_are_forgotten() {
+    let revisions = |s: &Script| s.store.records().keys().filter(|key| key.as_str().starts_with("rev/")).count();
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    s.engine.pause("web").unwrap();
+    for n in 1..=15 {
+        s.engine.apply(service("web", 1).env("N", n.to_string())).unwrap();
+        s.tick();
+    }
+    assert_eq!(revisions(&s), 1 + 10 + 1, "the last ten, and that of the task");
+    s.specs = vec![service("web", 1).env("N", "15")];
+    s.crash();
+    assert_eq!((revisions(&s), s.state(&task)), (12, Some(State::Running)));
+    s.answer(&task, TaskRunning);
+    s.engine.resume("web").unwrap();
+    s.tick();
+    let new = s.launch("a2", BIG).remove(0);
+    s.update(&new, TaskRunning);
+    s.update(&task, TaskKilled);
+    s.engine.apply(service("web", 1).env("N", "16")).unwrap();
+    s.tick();
+    assert_eq!(revisions(&s), 1 + 10);
+    // One that a crash has left.
+    let record = s.store.records().iter().find(|(key, _)| key.as_str().starts_with("rev/")).unwrap().1.clone();
+    let stray = crate::StoreOp::Put { key: Key::new(["rev", "web", "0123456789abcdef"]), value: record };
+    s.store.apply_now(&Persist::new(crate::Ticket::new(0), vec![stray]));
+    s.specs = vec![service("web", 1).env("N", "16")];
+    s.crash();
+    assert_eq!(revisions(&s), 1 + 10);
+}
+
+// ENGINE 6.1: a spec's record goes with its last instance's, not before: a crash leaves nothing that is nobody's.
+#[test]
+fn a_spec_goes_with_its_slots() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    s.engine.remove("web").unwrap();
+    s.tick();
+    let revision = format!("rev/web/{}", s.spec("web").revision);
+    s.disk = Disk::Hangs;
+    s.update(&task, TaskKilled);
+    let keys: Vec<_> = s.flying.as_ref().unwrap().ops().iter().map(|op| op.key().as_str().to_string()).collect();
+    assert_eq!(keys, ["inst/web/0/1", &revision, "slot/web/0", "spec/web"]);
+}

@@ -149,3 +149,27 @@ fn answers_about_strangers() {
     assert!(s.kills().is_empty() && !s.asked().contains(&"stranger".to_string()));
     assert_eq!(s.told(|e| matches!(e, Event::UnknownTask { .. })), 0);
 }
+
+// L5: an implicit question that is refused is asked again soon, not in an hour.
+#[test]
+fn an_implicit_question_is_not_lost() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    s.crash();
+    s.answering = false;
+    s.answer(&task, TaskRunning);
+    s.sleep(secs(1));
+    let implicit = |s: &mut Script| {
+        let calls = s.take(Type::Reconcile);
+        calls.iter().filter(|call| call.reconcile.as_ref().unwrap().tasks.is_empty()).count()
+    };
+    assert_eq!(implicit(&mut s), 1);
+    s.reply(400, "no");
+    s.answering = true;
+    s.sleep(secs(9));
+    assert_eq!(implicit(&mut s), 0);
+    s.sleep(secs(2));
+    assert_eq!(implicit(&mut s), 1);
+    s.sleep(secs(1200));
+    assert_eq!(implicit(&mut s), 0);
+}

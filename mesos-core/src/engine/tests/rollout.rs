@@ -193,3 +193,53 @@ fn rolling_strict() {
     world.assert_settled(&s, "web", 3);
     assert!(world.tasks.values().all(|task| has(task, "NEW")));
 }
+
+// ENGINE 4.1, 4.3: what ends while the rollout is paused goes on in its own revision, also after a crash, and also if it
+// needs other resources; resumed, the rollout goes on.
+#[test]
+fn paused_in_its_own_revision() {
+    let old = || service("web", 3).env("OLD", "1");
+    let new = || service("web", 3).env("NEW", "1").resources(Resources::new().cpus(50.0).mem(32.0));
+    let mut s = Script::new([old()]);
+    let tasks = s.running(3);
+    let old = s.spec("web").revision;
+    s.engine.pause("web").unwrap();
+    s.engine.apply(new()).unwrap();
+    s.specs = vec![new()];
+    s.tick();
+    s.update(&tasks[0], TaskFailed);
+    s.crash();
+    for task in &tasks[1..] {
+        s.answer(task, TaskRunning);
+    }
+    s.master_says(&tasks[1], TaskUnreachable, Reason::AgentRemoved);
+    s.sleep(secs(2));
+    s.clear();
+    s.offer("a2", "cpus:2;mem:64");
+    let again = s.accept().tasks;
+    let revision = |s: &Script, task: &str| s.engine.find_task(task).unwrap().revision;
+    assert_eq!(again.len(), 2);
+    for task in &again {
+        assert!(has(task, "OLD"));
+        assert_eq!(revision(&s, &task.task_id.value), old);
+        s.update(&task.task_id.value, TaskRunning);
+    }
+    assert!(s.kills().is_empty());
+    // An offer that is taken back changes nothing about that.
+    let first = again.iter().find(|task| id::parse(&task.task_id.value).unwrap().index == 0).unwrap();
+    s.update(&first.task_id.value, TaskDropped);
+    s.disk = Disk::Hangs;
+    let offer = s.offer("a2", "cpus:2;mem:64");
+    s.rescind(&offer);
+    s.disk = Disk::Writes;
+    s.settle();
+    s.offer("a2", "cpus:2;mem:64");
+    assert!(has(&s.accept().tasks[0], "OLD"));
+    let third = s.tasks("web", 0).pop().unwrap().task_id;
+    s.update(&third, TaskFailed);
+    s.sleep(secs(2));
+    s.engine.resume("web").unwrap();
+    s.tick();
+    s.offer("a3", BIG);
+    assert!(s.accept().tasks.iter().all(|task| has(task, "NEW")));
+}

@@ -127,21 +127,67 @@ fn expunged_returns() {
 // ENGINE 1.5¹: a ghost whose place is free takes it again; what that changes is durable before it is acknowledged.
 #[test]
 fn a_ghost_finds_its_place_free() {
-    let mut s = Script::new([service("web", 1)]);
+    for crash in [false, true] {
+        let mut s = Script::new([service("web", 1).resources(Resources::new().cpus(1.0).ports(1))]);
+        let task = s.running(1).remove(0);
+        s.status(&task, TaskRunning, |status| status.executor_id = Some("exec".into()));
+        let before = s.engine.find_task(&task).unwrap();
+        lose(&mut s, &task);
+        s.sleep(secs(601));
+        assert_eq!((s.state(&task), s.spec("web").waiting), (None, 1));
+        if crash {
+            s.crash();
+        }
+        s.clear();
+        s.disk = Disk::Hangs;
+        s.update(&task, TaskRunning);
+        assert_eq!(s.state(&task), Some(State::Running));
+        assert!(s.acks().is_empty());
+        s.disk = Disk::Writes;
+        s.settle();
+        assert_eq!(s.acks(), [&*task]);
+        assert!(s.stored(["inst", "web", "0", "1"]).is_some() && s.stored(["ghost", &task]).is_none());
+        assert!(s.launch("a2", BIG).is_empty());
+        assert!(s.kills().is_empty());
+        // It is as it was before.
+        let after = s.engine.find_task(&task).unwrap();
+        assert_eq!((after.hostname, after.ports), (before.hostname, before.ports));
+        assert_eq!((after.resources, after.executor_id), (before.resources, before.executor_id));
+        assert_eq!(s.told(|e| matches!(e, Event::TaskLaunched(_))), 0, "S122: once for each");
+    }
+}
+
+// An agent that was away sends what it had to say from the start: a task that ran isn't taken to be starting, nor is one
+// that starts held to the time that it was out of sight.
+#[test]
+fn old_statuses_of_one_that_is_back() {
+    let mut s = Script::new([service("web", 2).unreachable(secs(3600), secs(7200))]);
+    let tasks = s.launch("a1", BIG);
+    tasks.iter().for_each(|task| s.update(task, TaskStarting));
+    s.update(&tasks[0], TaskRunning);
+    s.update(&tasks[0], TaskStarting);
+    let state = |s: &Script, index: usize| s.engine.find_task(&tasks[index]).unwrap().task_state;
+    assert_eq!((s.state(&tasks[0]), state(&s, 0)), (Some(State::Running), Some(TaskRunning)));
+    tasks.iter().for_each(|task| lose(&mut s, task));
+    s.sleep(secs(900));
+    tasks.iter().for_each(|task| s.update(task, TaskStarting));
+    s.tick();
+    assert_eq!((s.state(&tasks[0]), state(&s, 0)), (Some(State::Running), Some(TaskRunning)));
+    assert_eq!((s.state(&tasks[1]), state(&s, 1)), (Some(State::Staged), Some(TaskStarting)));
+    assert!(s.kills().is_empty());
+    s.sleep(secs(601));
+    assert_eq!(s.kills(), [&*tasks[1]], "it had its time");
+}
+
+// ENGINE 3.4: an update of a strict instance that is away isn't taken for a user's doing.
+#[test]
+fn a_strict_slot_is_updated_while_it_is_away() {
+    let mut s = Script::new([service("web", 1).duplicates(Duplicates::Forbid)]);
     let task = s.running(1).remove(0);
     lose(&mut s, &task);
-    s.sleep(secs(601));
-    assert_eq!((s.state(&task), s.spec("web").waiting), (None, 1));
-    s.disk = Disk::Hangs;
-    s.update(&task, TaskRunning);
-    assert_eq!(s.state(&task), Some(State::Running));
-    assert!(s.acks().is_empty());
-    s.disk = Disk::Writes;
-    s.settle();
-    assert_eq!(s.acks(), [&*task]);
-    assert!(s.stored(["inst", "web", "0", "1"]).is_some() && s.stored(["ghost", &task]).is_none());
-    assert!(s.launch("a2", BIG).is_empty());
-    assert!(s.kills().is_empty());
+    s.engine.apply(service("web", 1).duplicates(Duplicates::Forbid).env("A", "b")).unwrap();
+    s.tick();
+    assert_eq!(s.state(&task), Some(State::Killing(KillReason::Update)));
 }
 
 // ENGINE 25
