@@ -16,6 +16,7 @@ mod real;
 mod scheduler;
 mod simulated;
 mod transcript;
+mod zookeeper;
 
 pub use cluster::{Cluster, Options, Side, run};
 pub use dice::Dice;
@@ -26,6 +27,7 @@ pub use mesos_tokio::mesos_core::v1;
 pub use processes::{Gate, PidFile, RollCall, process_ends};
 pub use scheduler::{LIMIT, Scheduler, kill_policy, offer_holds, task, without};
 pub use transcript::Seen;
+pub use zookeeper::ZooKeeper;
 
 /// Makes the tests of a table of scenarios: `module::function: options;`, each run on both sides, or under `real` on a
 /// real Mesos only.

@@ -1,0 +1,20 @@
+//! `mesos-zk` on real ZooKeeper servers, which tests kill and stop.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests")]
+
+mod store;
+
+use std::time::Duration;
+
+use conformance::ZooKeeper;
+use mesos_zk::{Settings, Zk};
+
+/// So that sessions end while one waits.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+fn settings(servers: &ZooKeeper, path: &str) -> Settings {
+    servers.url(path).parse::<Settings>().unwrap().session_timeout(TIMEOUT)
+}
+
+fn zk(servers: &ZooKeeper, path: &str) -> Zk {
+    Zk::new(settings(servers, path)).unwrap()
+}
