@@ -215,8 +215,15 @@ impl Engine {
             Row::Unreachable | Row::Unknown if self.ghosts.get(task_id).is_some_and(|ghost| ghost.was.is_none()) => {
                 self.lay(task_id);
             }
+            // Somebody is sure that it is gone. Should it show life, it is killed again.
+            Row::GoneByOperator | Row::DrainedForGood => {
+                if let Some(ghost) = self.ghosts.get_mut(task_id) {
+                    ghost.kills_sent = 0;
+                }
+                self.set_ghost_timer(task_id);
+            }
             // It says itself that it ends, or isn't to be seen.
-            Row::Killing | Row::Unreachable | Row::Unknown | Row::GoneByOperator | Row::DrainedForGood => {}
+            Row::Killing | Row::Unreachable | Row::Unknown => {}
             _ => {
                 self.ended_lately.insert(self.now, task_id.clone());
                 self.lay(task_id);

@@ -388,7 +388,9 @@ impl Engine {
         let now = self.now;
         let Some(role) = self.roles.get(hand.role) else { return NOTHING_WAITS };
         let refuse = match (hand.closing, role.waiting.first()) {
-            (Some(closing), _) => closing,
+            (Some(closing), None) => closing,
+            // Maintenance can be called off without a word.
+            (Some(closing), Some(_)) => closing.min(NOTHING_FITS),
             (None, None) => NOTHING_WAITS,
             (None, Some((at, _))) if *at > now => at.saturating_duration_since(now).as_secs().clamp(1, 30),
             (None, Some(_)) if hand.gated => SHORT,

@@ -140,7 +140,8 @@ fn filters_by_situation() {
         duration: during.map(|secs| v1::DurationInfo { nanoseconds: secs * 1_000_000_000 }),
     };
     // ENGINE 55: about to be taken away, and back from it.
-    for (from, during, refuse) in [(300, Some(3600), 3600.0), (-600, Some(900), 300.0), (-60, None, 3600.0)] {
+    // Not for as long as that lasts while something waits: maintenance may be called off.
+    for (from, during, refuse) in [(300, Some(3600), 120.0), (-600, Some(660), 60.0), (-60, None, 120.0)] {
         let unavailability = Some(closing(&s, from, during));
         let offer = v1::Offer { unavailability, ..s.make_offer("a1", BIG) };
         s.offers(vec![offer]);

@@ -227,6 +227,22 @@ fn a_strict_slot_waits_for_an_operator() {
     assert_eq!(s.kills(), [task]);
 }
 
+// GONE_BY_OPERATOR: nobody is left to be told; unless the operator was wrong.
+#[test]
+fn a_ghost_that_is_gone_is_not_killed_any_more() {
+    let (mut s, old, new) = replaced(service("web", 1));
+    s.update(&new, TaskRunning);
+    s.sleep(secs(601));
+    s.clear();
+    s.master_says(&old, TaskRunning, Reason::AgentReregistered);
+    assert_eq!(s.kills(), [&*old]);
+    s.answer(&old, TaskGoneByOperator);
+    s.sleep(secs(3600));
+    assert!(s.kills().is_empty());
+    s.update(&old, TaskRunning);
+    assert_eq!(s.kills(), [old]);
+}
+
 // ENGINE 1.3, ABANDON: nobody waits for the end of a task whose place nobody wants, strict or not.
 #[test]
 fn a_strict_slot_that_is_removed_waits_for_nobody() {
