@@ -108,7 +108,7 @@ mod tests {
         }
     }
 
-    // S51: what a real master answers with 400 is never sent.
+    // S51, W57: what a real master answers with 400 is never sent.
     #[test]
     fn uuids() {
         let with_version = |version: u8| {

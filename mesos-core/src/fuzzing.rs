@@ -84,7 +84,7 @@ mod tests {
     proptest! {
         #![proptest_config(config())]
 
-        // S140, S152: no panic, whatever comes in whatever order, and the invariants above.
+        // S140, S152, W54, W62: no panic and no exit, whatever comes in whatever order, and the invariants above.
         #[test]
         fn any_history_keeps_the_invariants(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             scheduler_client(&bytes);

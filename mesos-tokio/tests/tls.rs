@@ -1,4 +1,4 @@
-//! TLS: explicit trust, names, client certificates, and each way in which they don't fit. S165
+//! TLS: explicit trust, names, client certificates, and each way in which they don't fit. S165, W56
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod common;

@@ -147,6 +147,8 @@ pub(super) struct Attempt {
     pub(super) counted: bool,
     /// Running for long enough, and healthy if that can be known.
     pub(super) ready: bool,
+    /// It was so at some time.
+    pub(super) been_ready: bool,
     /// TaskLaunched was told.
     pub(super) told: bool,
     /// Overdue before any status.
@@ -198,6 +200,7 @@ impl Attempt {
             inactive: false,
             counted: false,
             ready: false,
+            been_ready: false,
             told: false,
             never_seen: false,
             last: Last::default(),

@@ -65,6 +65,8 @@ pub struct Engine {
     pub(super) in_hand: Vec<Offers>,
     /// Those in hand that are no longer good.
     pub(super) void: BTreeSet<String>,
+    /// Agents that have failed since those in hand came.
+    pub(super) failed: BTreeSet<String>,
     /// With their filters, in seconds.
     pub(super) declines: VecDeque<(Vec<String>, u64)>,
     pub(super) kills: Kills,
@@ -152,6 +154,7 @@ impl Engine {
             accepts: Accepts::default(),
             in_hand: Vec::new(),
             void: BTreeSet::new(),
+            failed: BTreeSet::new(),
             declines: VecDeque::new(),
             kills: Kills::default(),
             reconciler: Reconciler::new(config.reconcile_every, config.implicit_every),
@@ -406,12 +409,12 @@ impl Engine {
                 self.finish(Event::Fatal(reason));
             }
             E::Stopped { removed } => self.on_stopped(removed),
+            E::Malformed { record, .. } => self.on_malformed(&record),
             E::StreamOpened { .. }
             | E::Heartbeat
             | E::OperationUpdate(_)
             | E::Message(_)
             | E::RescindInverse(_)
-            | E::Malformed { .. }
             | E::Unknown { .. } => {}
         }
     }

@@ -147,6 +147,7 @@ impl Engine {
         let due = attempt.running.map(|since| since.plus(min));
         let ready = healthy && due.is_some_and(|due| due <= now) && attempt.state == State::Running;
         let before = core::mem::replace(&mut attempt.ready, ready);
+        attempt.been_ready |= ready;
         if ready != before {
             self.touch_attempt(id);
             if ready {
@@ -287,10 +288,11 @@ impl Engine {
         let snapshot = self.task(id);
         let Some(attempt) = self.forget(id) else { return };
         let ran_for = attempt.running.map(|since| since.elapsed(now));
+        let stable = self.was_stable(&attempt, ran_for);
         if let Some(task) = snapshot {
             self.tell(Some(id.slot), Event::TaskEnded { task, class });
         }
-        self.strike(id.slot, &attempt, class, ran_for);
+        self.strike(id.slot, &attempt, class, ran_for, stable);
         let Some(policy) = self.policy(id.slot).cloned() else { return };
         let had_started = attempt.staged.is_some() || attempt.running.is_some();
         let Some(slot) = self.book.slot_mut(id.slot) else { return };
@@ -311,7 +313,7 @@ impl Engine {
             // Nobody needs another one, or it is there already.
             return;
         }
-        if ran_for.is_some_and(|ran| ran >= policy.stable_after) || class == EndClass::Ok {
+        if stable || class == EndClass::Ok {
             slot.failures = 0;
         }
         let asked = matches!(class, EndClass::Ok | EndClass::Fault | EndClass::External)
@@ -337,7 +339,7 @@ impl Engine {
             self.hold(id.slot, Mark::Invalid, attempt.revision);
             return;
         }
-        let delay = self.delay_after(id.slot, &policy, class, ran_for);
+        let delay = self.delay_after(id.slot, &policy, class, stable);
         if let Some(delay) = delay.filter(|_| other.is_none() || self.may_have_successor(id.slot)) {
             self.go_on_in(id.slot, attempt.revision);
             self.wait(id.slot, now, now + delay);
@@ -360,15 +362,15 @@ impl Engine {
         }
     }
 
+    /// Whether an attempt ran for so long that what went before is forgiven; with a health check, only if that passed.
+    fn was_stable(&self, attempt: &Attempt, ran_for: Option<Duration>) -> bool {
+        let Some(spec) = self.book.specs.get(&attempt.id.slot.spec) else { return false };
+        let long = ran_for.is_some_and(|ran| ran >= spec.spec.policy.stable_after);
+        long && (attempt.been_ready || spec.spec.launch.task.health_check.is_none())
+    }
+
     /// Counts an end, and says how long the next attempt is held back (ENGINE 3.2).
-    fn delay_after(
-        &mut self,
-        slot_id: SlotId,
-        policy: &Policy,
-        class: EndClass,
-        ran_for: Option<Duration>,
-    ) -> Option<Duration> {
-        let stable = ran_for.is_some_and(|ran| ran >= policy.stable_after);
+    fn delay_after(&mut self, slot_id: SlotId, policy: &Policy, class: EndClass, stable: bool) -> Option<Duration> {
         let slot = self.book.slot_mut(slot_id)?;
         let delay = match class {
             EndClass::Ok if stable => {
@@ -397,14 +399,14 @@ impl Engine {
     }
 
     /// Holds an end against the agent (ENGINE 3.5).
-    fn strike(&mut self, slot_id: SlotId, attempt: &Attempt, class: EndClass, ran_for: Option<Duration>) {
+    fn strike(&mut self, slot_id: SlotId, attempt: &Attempt, class: EndClass, ran_for: Option<Duration>, stable: bool) {
         let spec = slot_id.spec;
         let agent_id = &attempt.agent.id;
         let early = ran_for.is_none_or(|ran| ran < EARLY_FAULT);
         let dropped = matches!(attempt.last.state, Some(v1::TaskState::TaskDropped | v1::TaskState::TaskLost));
         let guilty = class == EndClass::Fault && early || class == EndClass::Infra && dropped;
         if !guilty {
-            if ran_for.is_some_and(|ran| self.policy(slot_id).is_some_and(|policy| ran >= policy.stable_after)) {
+            if stable {
                 if let Some(agent) = self.agents.get_mut(agent_id) {
                     agent.strikes.remove(&spec);
                 }
@@ -432,9 +434,9 @@ impl Engine {
                 return;
             }
             State::Killing(KillReason::External) => {}
-            State::Killing(old) => {
+            State::Killing(_) => {
                 // Being killed already; a user who asks for it wants it once more.
-                if why == KillReason::User && old != why {
+                if why == KillReason::User {
                     self.later(After::Slot(id.slot), Effect::Kill(id));
                 }
                 return;

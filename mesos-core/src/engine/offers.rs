@@ -137,11 +137,15 @@ impl Engine {
     pub(super) fn match_offers(&mut self) {
         let events = core::mem::take(&mut self.in_hand);
         let void = core::mem::take(&mut self.void);
+        let failed = core::mem::take(&mut self.failed);
         if events.is_empty() {
             return;
         }
         self.refresh();
         let mut hands = self.hands(&events, &void);
+        for hand in hands.iter_mut().filter(|hand| failed.contains(&*hand.agent.id)) {
+            hand.closing.get_or_insert(SHORT);
+        }
         if !self.is_ending() {
             self.place(&mut hands);
         }
@@ -516,12 +520,16 @@ impl Engine {
         for accept in self.accepts.ids(|accept| &*accept.agent_id == agent_id) {
             self.cancel(accept, None);
         }
+        if self.in_hand.iter().flat_map(Offers::iter).any(|in_hand| in_hand.agent_id() == agent_id) {
+            self.failed.insert(agent_id.to_owned());
+        }
     }
 
     /// All offers are void.
     pub(super) fn cancel_all(&mut self) {
         self.in_hand.clear();
         self.void.clear();
+        self.failed.clear();
         self.declines.clear();
         for accept in self.accepts.ids(|_| true) {
             self.cancel(accept, None);

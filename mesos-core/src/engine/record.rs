@@ -195,6 +195,7 @@ impl Engine {
             inactive: attempt.inactive.then_some(true),
             never_seen: attempt.never_seen.then_some(true),
             ready: attempt.ready.then_some(true),
+            been_ready: attempt.been_ready.then_some(true),
         }
     }
 

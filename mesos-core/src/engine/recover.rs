@@ -275,6 +275,7 @@ impl Engine {
             attempt.running.get_or_insert(attempt.prepared);
             attempt.ready = record.ready.unwrap_or(false);
         }
+        attempt.been_ready = record.been_ready.or(record.ready).unwrap_or(false);
         attempt.told = attempt.running.is_some();
         attempt.last = Last {
             state: match attempt.state {

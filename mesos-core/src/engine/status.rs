@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use bytes::Bytes;
+use prost::Message as _;
 
 use super::attempt::{Attempt, AttemptId, KillReason, Last, Since, SlotId, State};
 use super::engine::{After, Engine};
@@ -45,6 +46,17 @@ impl Engine {
             After::Everything
         };
         self.receive(update, after);
+    }
+
+    /// A status in a state of a later Mesos says nothing that is understood; but its agent waits.
+    pub(super) fn on_malformed(&mut self, record: &[u8]) {
+        let Ok(event) = v1::scheduler::Event::decode(record) else { return };
+        let Some(status) = event.update.map(|update| update.status) else { return };
+        let (Some(uuid), Some(agent)) = (status.uuid.filter(|uuid| !uuid.is_empty()), status.agent_id) else { return };
+        if v1::TaskState::try_from(status.state).is_err() && self.writer.held_acknowledgements() < HELD {
+            let task_id = status.task_id.value.into();
+            self.later(After::Nothing, Effect::Acknowledge { agent_id: agent.value, task_id, uuid });
+        }
     }
 
     /// Every receipt is acknowledged, once what it changed is durable.
@@ -360,6 +372,7 @@ impl Engine {
         attempt.prepared = was.prepared;
         attempt.running = was.running;
         attempt.told = was.told;
+        attempt.been_ready = was.been_ready;
         attempt.last = was.last;
         attempt.state = State::Staged;
         attempt.staged = Some(Since::now(now));

@@ -737,6 +737,9 @@ pub struct Instance {
     /// Running for long enough, and healthy.
     #[prost(bool, optional, tag = "20")]
     pub ready: ::core::option::Option<bool>,
+    /// It was so at some time.
+    #[prost(bool, optional, tag = "21")]
+    pub been_ready: ::core::option::Option<bool>,
 }
 /// Nested message and enum types in `Instance`.
 pub mod instance {

@@ -178,3 +178,34 @@ fn a_stable_run_clears_strikes() {
     s.update(&task, TaskDropped);
     assert_eq!(s.told(|e| matches!(e, Event::AgentAvoided { .. })), 0);
 }
+
+// ENGINE 3.2: where there is a health check, only a run that passed it is a stable one; also after a crash.
+#[test]
+fn a_run_that_was_never_healthy_proves_nothing() {
+    for healthy in [true, false] {
+        let mut s = Script::new([service("web", 1).http_check("/").resources(Resources::new().cpus(1.0).ports(1))]);
+        let delay = |s: &mut Script, agent: &str, crash: bool| {
+            let task = s.launch(agent, BIG).remove(0);
+            s.status(&task, TaskRunning, |status| status.healthy = Some(healthy));
+            s.sleep(secs(301));
+            s.status(&task, TaskRunning, |status| status.healthy = Some(false));
+            if crash {
+                s.crash();
+                s.answer(&task, TaskRunning);
+            }
+            s.clear();
+            s.update(&task, TaskFailed);
+            s.sleep(secs(30));
+            let delay = |event: &Event| match event {
+                Event::InstanceWaiting { delay, .. } => Some(*delay),
+                _ => None,
+            };
+            s.events.iter().find_map(delay).expect("it waits")
+        };
+        let delays = [delay(&mut s, "a1", false), delay(&mut s, "a2", false), delay(&mut s, "a3", true)];
+        let expected = if healthy { [1, 1, 1] } else { [1, 2, 4] };
+        for (delay, expected) in delays.into_iter().zip(expected) {
+            assert!(delay >= secs(expected) * 9 / 10 && delay <= secs(expected) * 11 / 10, "{healthy} {delays:?}");
+        }
+    }
+}

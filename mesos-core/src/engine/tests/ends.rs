@@ -43,7 +43,7 @@ fn a_launch_that_was_dropped_is_repeated_under_any_policy() {
     }
 }
 
-// S113 to S115, W26, W39: the next attempt is made anew from its spec, with another id.
+// S100, S113, S114, S115, W26, W39: the next attempt is made anew from its spec, with another id.
 #[test]
 fn a_restart_starts_afresh() {
     let spec = service("web", 1).resources(Resources::new().cpus(1.0).ports(2).static_ports([31_005]));
@@ -63,6 +63,8 @@ fn a_restart_starts_afresh() {
     let common = ["MYHOST=mine", "PORT1A=kept", "PORT0=31005"];
     assert_eq!(variables(&first), [&common[..], &["PORT1=31000", "HOST=h-a1", "TASK_WEB_SERIAL_NUMBER=1"]].concat());
     assert_eq!(variables(&second), [&common[..], &["PORT1=31900", "HOST=h-a2", "TASK_WEB_SERIAL_NUMBER=1"]].concat());
+    let now = s.engine.find_task(&second.task_id.value).unwrap();
+    assert_eq!((now.agent_id.as_str(), &now.ports[..], now.task_state), ("a2", &[31_005, 31_900][..], None), "S100");
 }
 
 // S118, S119, S122 to S125, S127, S128, W41, W42: STAGING, STARTING, RUNNING, and what is kept of them.
@@ -126,6 +128,7 @@ fn strange_statuses_do_no_harm() {
     s.status(&task, TaskRunning, |status| status.agent_id = None);
     assert!(s.acks().is_empty());
     s.status(&task, TaskRunning, |status| status.state = 99);
+    assert_eq!(s.acks(), [&*task], "ENGINE 1.5: its agent waits");
     s.status("", TaskRunning, |_| {});
     assert_eq!(s.state(&task), Some(State::Running));
     s.sleep(secs(60));

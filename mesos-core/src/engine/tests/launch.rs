@@ -17,10 +17,11 @@ fn taken(task: &v1::TaskInfo) -> String {
     placement::text(&task.resources)
 }
 
-// ENGINE 1, S65 to S71, S99 to S102, W18, W21
+// ENGINE 1, S34, S65, S66, S68 to S71, S99, S101, S102, W18, W21
 #[test]
 fn three_of_three() {
     let mut s = Script::new([service("web", 3)]);
+    assert_eq!((s.spec("web").live, s.spec("web").waiting), (0, 3), "S34");
     s.disk = Disk::Hangs;
     s.offer("a1", "cpus:4;mem:4096;ports:[31000-32000]");
     assert!(s.accepts().is_empty(), "S102: the intents come first");
@@ -140,6 +141,25 @@ fn merged_offers() {
     assert_eq!(accept.offers, ["o1", "o2"]);
     assert_eq!(accept.tasks.len(), 1);
     assert_eq!(s.laws.unanswered(), 0);
+}
+
+// S68, S69, W18: all that fit, in one ACCEPT, and each sees what the others have left.
+#[test]
+fn one_after_another_from_one_offer() {
+    let need = Resources::new().cpus(1.0).mem(30.0).ports(2);
+    let mut s = Script::new([service("web", 9).resources(need)]);
+    s.offer("a1", "cpus:5;mem:100;ports:[31000-31002,31500-31504]");
+    let accept = s.accept();
+    let texts: Vec<String> = accept.tasks.iter().map(taken).collect();
+    assert_eq!(
+        texts,
+        [
+            "cpus:1;mem:30;ports:[31000-31001]",
+            "cpus:1;mem:30;ports:[31002-31002,31500-31500]",
+            "cpus:1;mem:30;ports:[31501-31502]"
+        ]
+    );
+    assert!(s.spec("web").lacking.unwrap().contains("mem"));
 }
 
 // ENGINE 7, S67, W52

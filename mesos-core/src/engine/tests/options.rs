@@ -110,3 +110,64 @@ fn a_policy_chooses_among_agents() {
     s.offers(offers);
     assert_eq!(s.accept().offers, ["o2"]);
 }
+
+// S131, W53: what concerns nothing of ours does no harm, and asks for nothing.
+#[test]
+fn events_about_others() {
+    use event::Type as T;
+    let id = |id: &str| v1::OfferId { value: id.into() };
+    let mut s = Script::with(config().protocol_events(true), [service("web", 1)]);
+    let task = s.running(1).remove(0);
+    s.rescind("other");
+    let rescind_inverse_offer = Some(event::RescindInverseOffer { inverse_offer_id: id("other") });
+    s.send(&v1::scheduler::Event { rescind_inverse_offer, ..event_of(T::RescindInverseOffer) });
+    s.failure("a9", None);
+    s.failure("a9", Some("other"));
+    let executor_id = v1::ExecutorId { value: "other".into() };
+    let message = event::Message { agent_id: "a1".into(), executor_id, data: Default::default() };
+    s.send(&v1::scheduler::Event { message: Some(message), ..event_of(T::Message) });
+    s.send(&event_of(T::Heartbeat));
+    assert!(s.calls.is_empty());
+    assert_eq!(s.told(|event| matches!(event, Event::Protocol(_))), 6);
+    assert_eq!((s.state(&task), s.spec("web").satisfied), (Some(State::Running), true));
+    // S139: an ERROR is told; nobody is left without his process.
+    s.error("something else");
+    assert!(matches!(s.events.back(), Some(Event::Fatal(_))));
+}
+
+// S132: operations are the user's; what the engine sees of them is acknowledged, once for each receipt.
+#[test]
+fn operation_statuses_are_acknowledged() {
+    let mut s = Script::with(config().protocol_events(true), []);
+    let status = v1::OperationStatus {
+        operation_id: Some(v1::OperationId { value: "op".into() }),
+        state: v1::OperationState::OperationFinished.into(),
+        uuid: Some(v1::Uuid { value: vec![0x4b; 16].into() }),
+        agent_id: Some("a1".into()),
+        ..Default::default()
+    };
+    for (receipts, status) in [(1, status.clone()), (0, v1::OperationStatus { uuid: None, ..status })] {
+        let update_operation_status = Some(event::UpdateOperationStatus { status: status.clone() });
+        s.send(&v1::scheduler::Event { update_operation_status, ..event_of(event::Type::UpdateOperationStatus) });
+        let told =
+            |event: &Event| matches!(event, Event::Protocol(scheduler::Event::OperationUpdate(s)) if *s == status);
+        assert_eq!(s.told(told), 1);
+        let calls = s.take(Type::AcknowledgeOperationStatus);
+        assert_eq!(calls.len(), receipts);
+        for call in calls {
+            let call = call.acknowledge_operation_status.unwrap();
+            assert_eq!((call.operation_id.value.as_str(), &call.uuid[..]), ("op", &[0x4b; 16][..]));
+        }
+    }
+}
+
+// S133, W9: events of a later Mesos are told as they are, and the stream goes on.
+#[test]
+fn unknown_events_are_passed_on() {
+    let mut s = Script::with(config().protocol_events(true), [service("web", 1)]);
+    s.send(&v1::scheduler::Event { r#type: Some(99), ..Default::default() });
+    let unknown =
+        |event: &Event| matches!(event, Event::Protocol(scheduler::Event::Unknown { record }) if !record.is_empty());
+    assert_eq!(s.told(unknown), 1);
+    assert_eq!(s.launch("a1", BIG).len(), 1);
+}

@@ -169,3 +169,36 @@ fn a_spec_goes_with_its_slots() {
     let keys: Vec<_> = s.flying.as_ref().unwrap().ops().iter().map(|op| op.key().as_str().to_string()).collect();
     assert_eq!(keys, ["inst/web/0/1", &revision, "slot/web/0", "spec/web"]);
 }
+
+// I10: an agent that fails while its offer waits for the framework's id is not used; the offer is given back.
+#[test]
+fn an_agent_fails_before_anything_is_matched() {
+    let mut s = Script::unstarted(config(), [service("web", 1)]);
+    s.disk = Disk::Hangs;
+    s.start();
+    s.confirm();
+    s.settle();
+    s.offer("a1", BIG);
+    s.failure("a1", None);
+    s.disk = Disk::Writes;
+    s.settle();
+    assert!(s.accepts().is_empty());
+    assert_eq!(s.declines(), [(vec!["o1".to_string()], 5.0)]);
+    assert_eq!(s.launch("a1", BIG).len(), 1, "a new offer shows that it is well");
+}
+
+// W48: an id that can't be saved is tried again, everybody can see that, and nothing happens before.
+#[test]
+fn the_framework_id_is_saved_in_the_end() {
+    let mut s = Script::unstarted(config(), [service("web", 1)]);
+    s.disk = Disk::Fails;
+    s.start();
+    s.sleep(secs(10));
+    s.offer("a1", BIG);
+    assert_eq!(s.told(|event| matches!(event, Event::StoreStalled { failure: Some(_), .. })), 1);
+    assert!(s.calls.is_empty() && s.stored(["framework"]).is_none());
+    s.disk = Disk::Writes;
+    s.sleep(secs(6));
+    assert!(s.stored(["framework"]).is_some_and(|record| record.contains("f-1")));
+    assert_eq!(s.accept().tasks.len(), 1);
+}

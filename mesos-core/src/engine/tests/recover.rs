@@ -236,3 +236,36 @@ fn crash_every_step() {
         assert_eq!(world.with("NEW", true), 4, "after {after} outputs");
     }
 }
+
+// S161: a task without agent is asked for without one, and its record goes with the answer that nobody knows it.
+#[test]
+fn a_restored_task_without_agent() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    let record = instance_of(&s, "0", "1").unwrap();
+    let value = record.replace("\"id\":\"a1\"", "\"id\":\"\"");
+    assert_ne!(value, record);
+    let put = crate::StoreOp::Put { key: Key::new(["inst", "web", "0", "1"]), value: value.into() };
+    s.store.apply_now(&Persist::new(crate::Ticket::new(0), vec![put]));
+    s.crash();
+    let calls = s.take(Type::Reconcile);
+    let asked = &calls[0].reconcile.as_ref().unwrap().tasks;
+    assert_eq!((asked[0].task_id.value.as_str(), &asked[0].agent_id), (task.as_str(), &None));
+    s.answer(&task, TaskGone);
+    assert_eq!(instance_of(&s, "0", "1"), None);
+    assert_eq!(s.launch("a2", BIG).len(), 1);
+}
+
+// W45: what is wrong with the records is told, and keeps nobody from being told that the framework is subscribed.
+#[test]
+fn subscribed_whatever_is_restored() {
+    let mut s = Script::new([service("web", 2)]);
+    s.running(2);
+    let put = crate::StoreOp::Put { key: Key::new(["inst", "web", "0", "1"]), value: "{".into() };
+    s.store.apply_now(&Persist::new(crate::Ticket::new(0), vec![put]));
+    s.stop();
+    s.disk = Disk::Hangs;
+    s.recover();
+    assert_eq!(s.told(|event| matches!(event, Event::Subscribed(_))), 1);
+    assert_eq!(s.told(|event| matches!(event, Event::RecordQuarantined(_))), 1);
+}

@@ -375,7 +375,7 @@ fn an_answer_without_its_end_counts() {
     s.quiet();
 }
 
-// S62: nothing of a session crosses into the next one.
+// S62, W60: nothing of a session crosses into the next one.
 #[test]
 fn the_calls_of_a_session_end_with_it() {
     let mut s = Script::subscribed(config());

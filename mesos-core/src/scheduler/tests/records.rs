@@ -10,7 +10,7 @@ fn raw(s: &mut Script, record: &[u8]) {
     s.feed(Input::Body { id: s.stream, data: &bytes });
 }
 
-// S136, S137
+// S136, S137, W61
 #[test]
 fn every_kind_of_event() {
     use event::Type;
@@ -91,7 +91,7 @@ fn text_may_be_cut_within_a_character() {
     assert_eq!(s.event(), Event::Fatal(FatalReason::Other(text)));
 }
 
-// S158
+// S158, W7
 #[test]
 fn a_fault_in_the_framing_ends_the_session() {
     for (bytes, fault) in [
@@ -121,7 +121,7 @@ fn a_stream_that_ends_within_a_record_is_truncated() {
     assert_eq!(s.aborts, []);
 }
 
-// S159
+// S159, W8: what can't be used is told apart, and what comes after it is not lost.
 #[test]
 fn what_is_no_event_is_told_and_the_stream_goes_on() {
     let mut s = Script::subscribed(config());

@@ -7,7 +7,7 @@ fn redirect(location: &str) -> Head {
     Head::new(307).header("Location", location.as_bytes())
 }
 
-// S142
+// S142, W11
 #[test]
 fn the_leader_is_followed_and_calls_go_to_it() {
     let mut s = Script::new(config());
@@ -48,7 +48,7 @@ fn a_new_master_is_not_stormed() {
     assert!(delays.len() > 40, "drawn at random");
 }
 
-// S143
+// S143, W15
 #[test]
 fn five_hops_then_back_off_and_the_next_master() {
     let mut s = Script::new(two_masters());

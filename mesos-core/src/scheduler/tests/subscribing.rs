@@ -125,7 +125,7 @@ fn stream_head_with(media_type: &str, stream_id: &str) -> Head {
     Head::new(200).header("Content-Type", media_type.as_bytes()).header("Mesos-Stream-Id", stream_id.as_bytes())
 }
 
-// S145, S150
+// S145, S150, W12
 #[test]
 fn statuses_of_subscribe() {
     for status in [404, 408, 425, 429, 500, 502, 503, 504, 599, 202, 204, 302] {
@@ -225,7 +225,7 @@ fn the_end_of_time() {
     s.quiet();
 }
 
-// S150
+// S150, W12
 #[test]
 fn every_failure_of_the_network_is_retried() {
     for kind in [FailureKind::Resolve, FailureKind::Connect, FailureKind::Tls, FailureKind::Io, FailureKind::Http] {
@@ -240,7 +240,7 @@ fn every_failure_of_the_network_is_retried() {
     }
 }
 
-// S153, S154
+// S153, S154, W13, W14: first the wait, then the connection.
 #[test]
 fn back_off_grows_and_starts_anew_only_after_a_session_that_lasted() {
     let mut s = Script::new(config());
@@ -268,7 +268,7 @@ fn back_off_grows_and_starts_anew_only_after_a_session_that_lasted() {
     assert_eq!(cut(&mut s, secs(1)), millis(1500));
 }
 
-// S148
+// S148, W11
 #[test]
 fn all_masters_are_tried_in_turn_and_the_good_one_is_asked_again_first() {
     let mut s = Script::new(two_masters());
