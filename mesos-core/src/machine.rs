@@ -1,6 +1,6 @@
 //! The contract between a state machine and its driver.
 
-use crate::{ExchangeId, Failure, Head, Instant, Persist, Request, StoreFailure, Ticket, UnixTime};
+use crate::{Endpoint, ExchangeId, Failure, Head, Instant, Persist, Request, StoreFailure, Ticket, UnixTime};
 
 /// A state machine without I/O: inputs are fed, outputs are polled. The rules of that are in the
 /// [crate's manual](crate#the-run-loop).
@@ -59,6 +59,9 @@ pub enum Input<'a> {
         /// Why.
         failure: StoreFailure,
     },
+    /// Which master leads, as a [`Detector`](crate::Detector) has found it; `None` if none is known to. Another leader
+    /// ends the session, none doesn't.
+    Leader(Option<Endpoint>),
     /// What the wall clock shows now: at the start, and again now and then, since it may jump. Machines use it for
     /// times in records and messages, never to measure.
     Wall(UnixTime),

@@ -5,6 +5,7 @@ use mesos_driver::wall_clock;
 use tokio::time::sleep_until;
 
 use crate::Http;
+use crate::leaders::Leaders;
 use crate::net::{ANSWER_QUEUE, Net, STREAM_QUEUE};
 use crate::store::{Answer, Writer};
 
@@ -14,6 +15,8 @@ const CATCH_UP: usize = 8;
 pub(crate) struct Core<M: Machine> {
     pub(crate) pump: Pump<M>,
     world: World,
+    /// None: the machine finds the leading master by itself.
+    leaders: Option<Leaders>,
     origin: tokio::time::Instant,
 }
 
@@ -44,11 +47,15 @@ impl Effects for World {
 impl<M: Machine> Core<M> {
     pub(crate) fn new(machine: M, http: Http) -> Self {
         let world = World { net: Net::new(http), store: None };
-        Self { pump: Pump::new(machine), world, origin: tokio::time::Instant::now() }
+        Self { pump: Pump::new(machine), world, leaders: None, origin: tokio::time::Instant::now() }
     }
 
     pub(crate) fn keep_in(&mut self, store: Writer) {
         self.world.store = Some(store);
+    }
+
+    pub(crate) fn follow(&mut self, leaders: Leaders) {
+        self.leaders = Some(leaders);
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -69,6 +76,9 @@ impl<M: Machine> Core<M> {
 
     pub(crate) fn start(&mut self) {
         if !self.pump.is_started() {
+            if let Some(leaders) = &mut self.leaders {
+                leaders.start();
+            }
             self.expire();
         }
     }
@@ -90,10 +100,17 @@ impl<M: Machine> Core<M> {
                 None => std::future::pending().await,
             }
         };
+        let leader = async {
+            match &mut self.leaders {
+                Some(leaders) => leaders.next().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             // However many events are held: what the machine holds back until then is not theirs to hold up.
             answer = stored => self.feed_answer(answer),
+            leader = leader => self.pump.feed(self.now(), Input::Leader(leader), &mut self.world),
             report = self.world.net.next(stream, answers) => self.feed(report),
             () = timer => {
                 // The whole process may have been held up, and then bytes are waiting in the kernel that prove the

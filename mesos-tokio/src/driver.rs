@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use mesos_core::{Machine, Store};
+use mesos_core::{Detector, Machine, Store};
 
 use crate::Http;
 use crate::core_loop::Core;
+use crate::leaders::Leaders;
 use crate::spawned::{Events, Handle, spawn};
 use crate::store::Writer;
 
@@ -47,6 +48,14 @@ impl<M: Machine> Driver<M> {
     #[must_use]
     pub fn store<S: Store + 'static>(mut self, store: S) -> Self {
         self.core.keep_in(Writer::new(store));
+        self
+    }
+
+    /// Follows the leading master that this finds. It runs in a task of its own, which the first event asked for, or
+    /// the first command, starts, and which ends with the driver.
+    #[must_use]
+    pub fn detector<D: Detector + 'static>(mut self, detector: D) -> Self {
+        self.core.follow(Leaders::new(detector));
         self
     }
 

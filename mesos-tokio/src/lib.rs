@@ -50,6 +50,7 @@
 mod connect;
 mod core_loop;
 mod driver;
+mod leaders;
 mod net;
 mod spawned;
 mod store;

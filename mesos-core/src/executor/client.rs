@@ -374,8 +374,8 @@ impl Machine for Client {
             | Input::End { id }
             | Input::Failed { id, .. }
             | Input::Paused { id } => id,
-            // The client itself keeps nothing.
-            Input::Persisted { .. } | Input::PersistFailed { .. } => return,
+            // The client itself keeps nothing, and an executor has its agent.
+            Input::Persisted { .. } | Input::PersistFailed { .. } | Input::Leader(_) => return,
         };
         match &self.state {
             State::Session(s) if s.exchange == id => self.on_stream_input(input),

@@ -216,7 +216,8 @@ impl Client {
             | Input::Timeout
             | Input::Persisted { .. }
             | Input::PersistFailed { .. }
-            | Input::Wall(_) => {}
+            | Input::Wall(_)
+            | Input::Leader(_) => {}
         }
     }
 

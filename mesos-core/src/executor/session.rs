@@ -107,7 +107,8 @@ impl Client {
             | Input::Timeout
             | Input::Persisted { .. }
             | Input::PersistFailed { .. }
-            | Input::Wall(_) => {}
+            | Input::Wall(_)
+            | Input::Leader(_) => {}
         }
     }
 

@@ -29,8 +29,10 @@ pub struct Client {
     pub(super) state: State,
     pub(super) lanes: Lanes,
     pub(super) ending: Ending,
-    /// Which of the masters the next attempt asks.
+    /// Which of the masters the next attempt asks,
     pub(super) master: usize,
+    /// if none has been detected.
+    pub(super) leader: Option<Endpoint>,
     /// Failed attempts since the last session that lasted.
     pub(super) failures: u32,
     pub(super) ever_subscribed: bool,
@@ -52,8 +54,10 @@ pub(super) enum State {
 
 #[derive(Debug)]
 pub(super) struct Waiting {
-    /// `None`: for new credentials.
+    /// `None`: for new credentials, or for a leader.
     pub(super) until: Option<Instant>,
+    /// For a leader to be detected.
+    pub(super) leader: bool,
     /// Where a redirect leads.
     pub(super) redirect: Option<Redirect>,
 }
@@ -111,6 +115,7 @@ impl Client {
             lanes: Lanes::default(),
             ending: Ending::No,
             master: 0,
+            leader: None,
             failures: 0,
             ever_subscribed: false,
             next_exchange: 0,
@@ -118,10 +123,11 @@ impl Client {
         }
     }
 
-    /// With ids that the former client of the same driver has not used.
+    /// With ids that the former client of the same driver has not used, and the leader that was fed to it.
     pub(crate) fn after(mut self, former: &Self) -> Self {
         self.next_exchange = former.next_exchange;
         self.next_call = former.next_call;
+        self.leader = former.leader.clone();
         self
     }
 
@@ -258,14 +264,16 @@ impl Client {
             Some(_) => {}
             None => self.master = (self.master + 1) % self.config.masters.len().max(1),
         }
-        let until = if reason == DisconnectReason::Unauthorized {
-            None
-        } else {
-            let wait = self.config.backoff.wait(self.failures, &mut self.rng);
-            self.failures = self.failures.saturating_add(1);
-            Some(self.now + wait)
+        let until = match reason {
+            DisconnectReason::Unauthorized => None,
+            DisconnectReason::NewLeader(_) => Some(self.soon()),
+            _ => {
+                let wait = self.config.backoff.wait(self.failures, &mut self.rng);
+                self.failures = self.failures.saturating_add(1);
+                Some(self.now + wait)
+            }
         };
-        self.state = State::Waiting(Waiting { until, redirect: None });
+        self.state = State::Waiting(Waiting { until, leader: false, redirect: None });
         self.outputs.push_back(Output::Event(Event::Disconnected { reason, retry_at: until }));
         if self.ending == Ending::Teardown {
             self.queue_teardown();
@@ -294,9 +302,9 @@ impl Client {
         match &self.state {
             State::Idle => at(Instant::ORIGIN, "start"),
             State::Ended => None,
-            State::Waiting(Waiting { until, redirect }) => {
+            State::Waiting(Waiting { until, redirect, .. }) => {
                 let what = if redirect.is_some() { "redirect" } else { "retry" };
-                // Without a moment it waits for credentials only: a deadline still, since none would mean the end.
+                // Without a moment it waits for others only: a deadline still, since none would mean the end.
                 at(until.unwrap_or(Instant::from_origin(Duration::MAX)), what)
             }
             State::Session(s) => {
@@ -377,6 +385,9 @@ impl Machine for Client {
 
     fn handle_input(&mut self, now: Instant, input: Input<'_>) {
         self.now = self.now.max(now);
+        if let Input::Leader(leader) = input {
+            return self.on_leader(leader);
+        }
         match self.state {
             State::Ended => return,
             State::Idle => self.subscribe(None),
@@ -393,7 +404,7 @@ impl Machine for Client {
             | Input::Failed { id, .. }
             | Input::Paused { id } => id,
             // The client itself keeps nothing and tells no time of day.
-            Input::Persisted { .. } | Input::PersistFailed { .. } | Input::Wall(_) => return,
+            Input::Persisted { .. } | Input::PersistFailed { .. } | Input::Wall(_) | Input::Leader(_) => return,
         };
         match &self.state {
             State::Session(s) if s.exchange == id => self.on_stream_input(input),

@@ -172,7 +172,6 @@ impl Config {
         framework: impl Into<Framework>,
         masters: impl IntoIterator<Item = M>,
     ) -> Result<Self, ConfigError> {
-        let framework = framework.into();
         let mut problems = Vec::new();
         let mut endpoints = Vec::new();
         for (index, master) in masters.into_iter().enumerate() {
@@ -184,13 +183,32 @@ impl Config {
         if endpoints.is_empty() && problems.is_empty() {
             problems.push(ConfigProblem::NoMaster);
         }
+        Self::build(framework.into(), endpoints, problems)
+    }
+
+    /// A framework whose master is found by a [`Detector`](crate::Detector), given to the driver: until that knows one,
+    /// the client waits.
+    ///
+    /// A detector may also go with a list of masters: then they are asked as long as it knows none.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the framework.
+    pub fn detected(framework: impl Into<Framework>) -> Result<Self, ConfigError> {
+        Self::build(framework.into(), Vec::new(), Vec::new())
+    }
+
+    fn build(
+        framework: Framework,
+        masters: Vec<Endpoint>,
+        mut problems: Vec<ConfigProblem>,
+    ) -> Result<Self, ConfigError> {
         profile::check_info(&framework.info, &mut problems);
         match ConfigError::from_problems(problems) {
             Some(error) => Err(error),
             None => Ok(Self {
                 profile: Profile::new(framework.info),
                 unnamed: framework.unnamed,
-                masters: endpoints,
+                masters,
                 codec: Codec::Protobuf,
                 authorization: None,
                 renewable: false,
@@ -255,7 +273,7 @@ impl Config {
         self
     }
 
-    /// Credentials for every request. A principal in them becomes the framework's: Mesos wants both to be equal.
+    /// Credentials for every request to a master that is configured or detected. A principal in them becomes the framework's: Mesos wants both to be equal.
     #[must_use]
     pub fn authorization(mut self, authorization: Authorization) -> Self {
         if let Some(principal) = authorization.principal() {
@@ -273,7 +291,8 @@ impl Config {
         self
     }
 
-    /// Whether to send the credentials also to masters that aren't configured but were redirected to; not by default.
+    /// Whether to send the credentials also to masters that are neither configured nor detected, but were redirected to;
+    /// not by default.
     #[must_use]
     pub const fn trust_redirects(mut self, trust: bool) -> Self {
         self.trust_redirects = trust;

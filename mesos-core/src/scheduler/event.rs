@@ -169,6 +169,9 @@ pub enum DisconnectReason {
     /// Peer: a call was answered with a redirect, so this master no longer leads.
     #[error("the master no longer leads")]
     LeadershipLost,
+    /// Peer: another master leads now, says the [detector](crate::Detector).
+    #[error("{0} leads now")]
+    NewLeader(Endpoint),
     /// Network: the fate of a call whose order matters is unknown; only a new stream id settles it.
     #[error("call {id} ({kind}) was lost: {failure}")]
     CallLost {

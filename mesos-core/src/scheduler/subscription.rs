@@ -35,6 +35,8 @@ pub(super) struct Subscription {
     pub(super) endpoint: Endpoint,
     pub(super) path: String,
     hops: u8,
+    /// Who was detected as the leader when it began.
+    leader: Option<Endpoint>,
     /// Whether this master may see the credentials.
     pub(super) trusted: bool,
     pub(super) phase: Phase,
@@ -93,17 +95,20 @@ impl Subscription {
 }
 
 impl Client {
-    /// Sends SUBSCRIBE to where a redirect led, or to the next master.
+    /// Sends SUBSCRIBE to where a redirect led, to the leader, or to the next master.
     pub(super) fn subscribe(&mut self, redirect: Option<Redirect>) {
         let redirect = redirect.or_else(|| {
-            let endpoint = self.config.masters.get(self.master)?.clone();
+            let endpoint = self.leader.as_ref().or_else(|| self.config.masters.get(self.master))?.clone();
             Some(Redirect { endpoint, path: PATH.to_owned(), hops: 0 })
         });
-        // A configuration has at least one master.
-        let Some(Redirect { endpoint, path, hops }) = redirect else { return };
+        let Some(Redirect { endpoint, path, hops }) = redirect else {
+            self.state = State::Waiting(Waiting { until: None, leader: true, redirect: None });
+            return;
+        };
         info!(master = %endpoint, framework = ?self.config.profile.info.id, "subscribing");
         let exchange = self.new_exchange();
-        let trusted = self.config.trust_redirects || self.config.masters.contains(&endpoint);
+        let known = self.leader.as_ref() == Some(&endpoint) || self.config.masters.contains(&endpoint);
+        let trusted = self.config.trust_redirects || known;
         let body = self.config.profile.subscribe().encode_to_vec();
         self.request(exchange, Lane::Subscription, &endpoint, &path, trusted, None, body);
         self.state = State::Session(Subscription {
@@ -111,6 +116,7 @@ impl Client {
             endpoint,
             path,
             hops,
+            leader: self.leader.clone(),
             trusted,
             phase: Phase::Connecting,
             last_byte: self.now,
@@ -119,6 +125,34 @@ impl Client {
             decoder: Decoder::new(self.config.record_limit),
             end: None,
         });
+    }
+
+    /// When to ask a master that has only just begun to lead.
+    pub(super) fn soon(&mut self) -> Instant {
+        self.now + self.rng.below(NEW_MASTER_DELAY)
+    }
+
+    /// Another master leads, or none is known to.
+    pub(super) fn on_leader(&mut self, leader: Option<Endpoint>) {
+        let former = core::mem::replace(&mut self.leader, leader);
+        let (Some(leader), true) = (&self.leader, self.leader != former) else { return };
+        info!(%leader, "a leader is detected");
+        match &self.state {
+            State::Ended => {}
+            State::Idle => self.subscribe(None),
+            // A leader that comes again, or that a redirect has led to before.
+            State::Session(s) if s.endpoint == *leader || s.leader.as_ref() == Some(leader) => {}
+            State::Session(_) => {
+                let reason = DisconnectReason::NewLeader(leader.clone());
+                self.session_over(reason);
+            }
+            // It isn't the master that credentials are waited for.
+            State::Waiting(Waiting { until: None, leader: false, .. }) => {}
+            State::Waiting(_) => {
+                let until = Some(self.soon());
+                self.state = State::Waiting(Waiting { until, leader: false, redirect: None });
+            }
+        }
     }
 
     #[allow(clippy::too_many_arguments, reason = "the parts of one request")]
@@ -169,7 +203,11 @@ impl Client {
             Input::End { .. } => self.on_stream_end(StreamEnd::Orderly),
             Input::Failed { failure, .. } => self.on_stream_end(StreamEnd::Failed(failure)),
             Input::Paused { .. } => s.paused = true,
-            Input::Timeout | Input::Persisted { .. } | Input::PersistFailed { .. } | Input::Wall(_) => {}
+            Input::Timeout
+            | Input::Persisted { .. }
+            | Input::PersistFailed { .. }
+            | Input::Wall(_)
+            | Input::Leader(_) => {}
         }
     }
 
@@ -212,7 +250,7 @@ impl Client {
                 let fixed = if hops > 1 { HOP_DELAY } else { Duration::ZERO };
                 let until = self.now + fixed + self.rng.below(NEW_MASTER_DELAY.saturating_sub(fixed));
                 let redirect = Redirect { endpoint, path, hops };
-                self.state = State::Waiting(Waiting { until: Some(until), redirect: Some(redirect) });
+                self.state = State::Waiting(Waiting { until: Some(until), leader: false, redirect: Some(redirect) });
                 if self.ending == Ending::Teardown {
                     self.queue_teardown();
                 }

@@ -1,6 +1,7 @@
 //! A scripted master: the client's other side, without I/O.
 
 mod calls;
+mod detected;
 mod ends;
 mod records;
 mod redirects;
