@@ -1,4 +1,4 @@
-//! Chores of the project: `cargo xtask test`, `gen`, `fuzz`, `planted`, `bench`.
+//! Chores of the project: `cargo xtask test`, `gen`, `fuzz`, `simulate`, `planted`, `bench`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
 mod bench;
@@ -9,6 +9,7 @@ mod planted;
 mod process;
 #[cfg(all(test, feature = "gen"))]
 mod schema;
+mod simulate;
 mod test;
 
 use std::error::Error;
@@ -24,6 +25,8 @@ const USAGE: &str = "usage:
       writes the Rust types and tables of mesos-proto from proto/
   cargo xtask fuzz [--minutes N]
       all fuzz targets, N minutes together (7 if not given); needs cargo-fuzz and a nightly toolchain
+  cargo xtask simulate [--minutes N]
+      the simulated world, optimized: the seeds of mesos-sim/seeds.txt, then new ones for N minutes (2 if not given)
   cargo xtask planted [--only NAME]
       proof that the simulated world finds bugs: those that mesos-core/src/planted.rs names, one after the other
   cargo xtask bench [FILE [records]]
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Some((command, rest)) if command == "test" => test::run(rest),
         Some((command, [])) if command == "gen" => generate(),
         Some((command, rest)) if command == "fuzz" => fuzz::fuzz(rest),
+        Some((command, rest)) if command == "simulate" => simulate::simulate(rest),
         Some((command, rest)) if command == "planted" => planted::planted(rest),
         Some((command, rest)) if command == "bench" => bench::bench(rest),
         Some((help, [])) if help == "--help" || help == "-h" => {

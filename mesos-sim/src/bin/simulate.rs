@@ -11,6 +11,7 @@ use mesos_sim::world::{Fault, Settings, run};
 
 const USAGE: &str = "usage: simulate [options]
   --seeds N        how many seeds; 100 unless said otherwise
+  --seconds S      as many seeds as there is time for, in place of a number of them
   --first-seed K   the first of them; 1 unless said otherwise
   --seed N         this one only
   --trace          prints what happens
@@ -44,6 +45,7 @@ struct Totals {
 
 fn simulate(mut args: impl Iterator<Item = String>) -> Result<bool, String> {
     let (mut seeds, mut first, mut twice, mut keep_going) = (100, 1, false, false);
+    let mut limit = Duration::MAX;
     let mut settings = Settings::default();
     let mut replay = String::new();
     while let Some(arg) = args.next() {
@@ -53,6 +55,7 @@ fn simulate(mut args: impl Iterator<Item = String>) -> Result<bool, String> {
         };
         match arg.as_str() {
             "--seeds" => seeds = number()?,
+            "--seconds" => (seeds, limit) = (u64::MAX, Duration::from_secs(number()?)),
             "--first-seed" => first = number()?,
             "--seed" => (first, seeds) = (number()?, 1),
             "--minutes" => {
@@ -99,7 +102,9 @@ fn simulate(mut args: impl Iterator<Item = String>) -> Result<bool, String> {
     }
     let began = Instant::now();
     let mut totals = Totals::default();
-    for seed in first..first + seeds {
+    let mut count = 0;
+    for seed in (first..first.saturating_add(seeds)).take_while(|_| began.elapsed() < limit) {
+        count += 1;
         let report = run(seed, &settings);
         for line in &report.trace {
             println!("{line}");
@@ -127,7 +132,7 @@ fn simulate(mut args: impl Iterator<Item = String>) -> Result<bool, String> {
         }
     }
     if seeds > 1 {
-        print(&totals, seeds, began.elapsed());
+        print(&totals, count, began.elapsed());
     }
     Ok(totals.failed.is_empty())
 }

@@ -91,7 +91,7 @@ impl World {
                 self.skew = self.rng.pick(&[-86_400, -700, -20, 0, 20, 700, 86_400]).unwrap_or_default();
                 self.note(|| "the wall clock jumps".into());
                 let wall = self.wall();
-                self.past.commanded();
+                self.past.jumped();
                 return self.feed(mesos_core::Input::Wall(wall));
             }
             Fault::Apply

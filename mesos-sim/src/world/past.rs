@@ -83,8 +83,14 @@ impl Past {
         self.offers.clear();
     }
 
-    /// A user's command lifts delays and starts counts anew; the clock jumps. What comes of it is in the next batch but
-    /// one at the latest.
+    /// The scheduler's clock jumps: moments written before mean others now.
+    pub(super) fn jumped(&mut self) {
+        self.slots.clear();
+        self.commanded();
+    }
+
+    /// A user's command lifts delays and starts counts anew. What comes of it is in the next batch but one at the
+    /// latest.
     pub(super) const fn commanded(&mut self) {
         self.lenient = self.ticket + 2;
     }

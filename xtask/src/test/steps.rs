@@ -17,6 +17,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "tests", what: "unit and integration tests, simulated conformance", real: false, run: tests },
     Step { name: "doctests", what: "examples in the documentation", real: false, run: doctests },
     Step { name: "docs", what: "documentation without warnings", real: false, run: docs },
+    Step { name: "simulate", what: "two minutes of the simulated world, with new seeds", real: false, run: simulate },
     Step { name: "planted", what: "the simulated world finds planted bugs", real: false, run: planted },
     Step { name: "embedded", what: "command_scheduler on its embedded cluster", real: false, run: embedded },
     Step { name: "protocol", what: "protocol_only on its embedded cluster", real: false, run: protocol },
@@ -89,8 +90,16 @@ fn no_std() -> Outcome {
     run(cargo().args(["check", "--manifest-path"]).arg(manifest).arg("--target-dir").arg(target), BUILD).into()
 }
 
+fn simulate() -> Outcome {
+    whether(crate::simulate::simulate(&[]))
+}
+
 fn planted() -> Outcome {
-    match crate::planted::planted(&[]) {
+    whether(crate::planted::planted(&[]))
+}
+
+fn whether(result: Result<bool, Box<dyn std::error::Error>>) -> Outcome {
+    match result {
         Ok(true) => Outcome::Passed,
         Ok(false) => Outcome::Failed("see above".to_owned()),
         Err(error) => Outcome::Failed(error.to_string()),
