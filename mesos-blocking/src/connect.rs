@@ -35,7 +35,8 @@ pub(crate) fn agent(http: &Http, current: &Arc<Current>) -> Agent {
         .user_agent("")
         .accept("")
         .accept_encoding("")
-        .max_response_header_size(PIECE)
+        // One that fills the buffer would look as if the connection had ended.
+        .max_response_header_size(PIECE - 1)
         .input_buffer_size(PIECE)
         .output_buffer_size(PIECE)
         .max_idle_connections(1)

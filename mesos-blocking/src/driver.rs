@@ -158,6 +158,11 @@ impl<M: Machine> Driver<M> {
     fn wait(&mut self, until: Option<Clock>) -> Result<Option<M::Event>, TimedOut> {
         self.start();
         loop {
+            // Only what the store has to say: the machine may be waiting for it, however many events wait here. The bell
+            // goes with it, so commands are looked for after this.
+            if let Some(mail) = self.world.mailbox.try_next(false, false) {
+                self.feed(mail);
+            }
             self.run_commands();
             if let Some(event) = self.pump.next_event() {
                 return Ok(Some(event));
@@ -208,6 +213,7 @@ impl<M: Machine> Driver<M> {
             let Some(Ok(command)) = self.commands.as_ref().map(Receiver::try_recv) else { return };
             self.with(command);
         }
+        self.world.mailbox.ring();
     }
 
     /// Waits for something to happen, and feeds it; `false` if nothing has until then.

@@ -204,7 +204,8 @@ fn failure(error: &ureq::Error, sent: Sent) -> Failure {
         return Failure::new(FailureKind::Tls, sent, error.to_string());
     }
     let kind = match error {
-        ureq::Error::Io(_) | ureq::Error::Timeout(_) | ureq::Error::ConnectionFailed => FailureKind::Io,
+        // The last one: the connection has ended in the middle of a chunk's size.
+        ureq::Error::Io(_) | ureq::Error::ConnectionFailed | ureq::Error::BodyStalled => FailureKind::Io,
         _ => FailureKind::Http,
     };
     Failure::new(kind, sent, error.to_string())

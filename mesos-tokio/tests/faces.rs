@@ -6,7 +6,7 @@ mod common;
 use std::pin::pin;
 use std::task::Poll;
 
-use common::{Log, Puppet, STREAM, Seen, chunk, driver, guard, next, read_request, serve, write};
+use common::{Log, Puppet, STREAM, Seen, chunk, driver, guard, next, read_request, serve, tcp, write};
 use futures_core::Stream;
 use mesos_core::Lane;
 use mesos_tokio::{Closed, Driver, Http};
@@ -196,4 +196,14 @@ async fn several_drivers_share_the_settings_and_nothing_else() {
             next(driver).await;
         }
     }
+}
+
+#[test]
+fn without_a_runtime_it_is_a_panic_and_not_a_hang() {
+    // Documented; here so that the documentation stays true.
+    let mut driver = driver();
+    let attempt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        driver.with(|m| m.request(Lane::Ordered, &tcp(1), b""));
+    }));
+    assert!(attempt.is_err());
 }

@@ -1,132 +1,14 @@
-//! A store on its own thread: what it must not hold up, in which order it answers, how it ends.
+//! The store and the runtime, and the spawned face.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod common;
 
-use std::future::Future;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, SystemTime};
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
-use bytes::Bytes;
-use common::{ACCEPTED, HANG, Log, Puppet, Seen, answer, guard, next, read_request, serve, write};
-use mesos_core::{Input, Instant, Key, Lane, Machine, MemoryStore, Output, Persist, Store, StoreFailure, Ticket};
-use mesos_file::FileStore;
-use mesos_tokio::{Closed, Driver, Http};
-
-/// Blocks its thread for each batch until the test gives the answer; logs what happens to it.
-struct Gated {
-    answers: Receiver<Result<(), StoreFailure>>,
-    log: Log<String>,
-}
-
-fn gated() -> (Gated, Sender<Result<(), StoreFailure>>, Log<String>) {
-    let (sender, answers) = channel();
-    let log = Log::new();
-    (Gated { answers, log: log.clone() }, sender, log)
-}
-
-impl Store for Gated {
-    async fn apply(&mut self, batch: &Persist) -> Result<(), StoreFailure> {
-        self.log.push(format!("begin {}", batch.ticket()));
-        let answer = self.answers.recv_timeout(HANG).expect("an answer");
-        self.log.push(format!("end {}", batch.ticket()));
-        answer
-    }
-}
-
-impl Drop for Gated {
-    fn drop(&mut self) {
-        // As long as closing files may take.
-        std::thread::sleep(Duration::from_millis(20));
-        self.log.push(format!("dropped by {}", std::thread::current().name().unwrap_or_default()));
-    }
-}
-
-/// A store made of a closure.
-struct Each<F>(F);
-
-impl<F, R> Store for Each<F>
-where
-    F: FnMut(u64) -> R + Send,
-    R: Future<Output = Result<(), StoreFailure>> + Send,
-{
-    async fn apply(&mut self, batch: &Persist) -> Result<(), StoreFailure> {
-        self.0(batch.ticket().number()).await
-    }
-}
-
-fn driver<S: Store + 'static>(store: S) -> Driver<Puppet> {
-    Driver::new(Puppet::default(), Http::default()).store(store)
-}
-
-fn unavailable() -> StoreFailure {
-    StoreFailure::Unavailable("away".into())
-}
-
-// On the one thread of the runtime, which a blocking store would hold up with everything on it.
-#[tokio::test]
-async fn a_store_that_blocks_holds_nothing_up() {
-    let server = serve(|_, mut stream| async move {
-        while read_request(&mut stream).await.is_some() {
-            write(&mut stream, ACCEPTED).await;
-        }
-    })
-    .await;
-    let (store, gate, log) = gated();
-    let mut driver = driver(store);
-    driver.with(Puppet::persist);
-    log.wait(1).await;
-    // Commands and events.
-    driver.with(|m| m.note("while it blocks"));
-    assert_eq!(next(&mut driver).await, Seen::Note("while it blocks"));
-    // Exchanges.
-    let call = driver.with(|m| m.request(Lane::Ordered, &server.endpoint, b"call"));
-    assert_eq!(answer(&mut driver, call).await, (Some(202), vec![], Ok(())));
-    // Timers.
-    driver.with(|m| m.watch(Duration::from_millis(20)));
-    assert_eq!(next(&mut driver).await, Seen::Silent);
-    assert_eq!(log.all(), ["begin 1"]);
-    gate.send(Ok(())).unwrap();
-    assert_eq!(next(&mut driver).await, Seen::Persisted(1));
-}
-
-#[tokio::test]
-async fn each_batch_has_its_answer_and_they_come_in_order() {
-    let refused = StoreFailure::Refused { key: Some(Key::new(["n"])), detail: "too large".into() };
-    let script = [Ok(()), Err(unavailable()), Ok(()), Err(refused), Err(StoreFailure::Fenced("by b".into()))];
-    let (store, gate, log) = gated();
-    let mut driver = driver(store);
-    for (ticket, answer) in (1..).zip(script) {
-        driver.with(Puppet::persist);
-        gate.send(answer.clone()).unwrap();
-        let expected = match answer {
-            Ok(()) => Seen::Persisted(ticket),
-            Err(failure) => Seen::PersistFailed(ticket, failure),
-        };
-        assert_eq!(next(&mut driver).await, expected);
-    }
-    let expected: Vec<_> = (1..=5).flat_map(|n| [format!("begin {n}"), format!("end {n}")]).collect();
-    assert_eq!(log.all(), expected);
-}
-
-// Against the contract, which knows one at a time; a driver must cope all the same.
-#[tokio::test]
-async fn several_batches_at_once_are_written_one_by_one() {
-    let (store, gate, log) = gated();
-    let mut driver = driver(store);
-    driver.with(|m| {
-        for _ in 0..3 {
-            m.persist();
-        }
-    });
-    for answer in [Ok(()), Err(unavailable()), Ok(())] {
-        gate.send(answer).unwrap();
-    }
-    assert_eq!(next(&mut driver).await, Seen::Persisted(1));
-    assert_eq!(next(&mut driver).await, Seen::PersistFailed(2, unavailable()));
-    assert_eq!(next(&mut driver).await, Seen::Persisted(3));
-    assert_eq!(log.all(), ["begin 1", "end 1", "begin 2", "end 2", "begin 3", "end 3"]);
-}
+use common::{Each, HANG, Log, Puppet, Seen, gated, guard, kept_in as driver, next, unavailable};
+use mesos_core::StoreFailure;
+use mesos_tokio::Closed;
 
 #[tokio::test]
 async fn events_that_nobody_reads_hold_no_answer_up() {
@@ -155,29 +37,6 @@ async fn events_that_nobody_reads_hold_no_answer_up() {
     }
 }
 
-#[tokio::test]
-async fn pulled_events_let_answers_through() {
-    let log = Log::new();
-    let seen = log.clone();
-    let store = Each(move |n| {
-        seen.push(n);
-        std::future::ready(Ok(()))
-    });
-    let mut driver = driver(store);
-    driver.with(|m| {
-        (0..10_000).for_each(|_| m.note("much"));
-        m.chain = 3;
-        m.persist();
-    });
-    let mut pulled = 0;
-    while log.all().len() < 3 {
-        assert_eq!(next(&mut driver).await, Seen::Note("much"));
-        pulled += 1;
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    assert!(pulled < 10_000);
-}
-
 async fn asleep(n: u64) -> Result<(), StoreFailure> {
     tokio::time::sleep(Duration::from_millis(5)).await;
     // A task of the store's own, as a client of a server has them.
@@ -200,75 +59,6 @@ async fn a_store_may_need_the_runtime_with_threads() {
 }
 
 #[tokio::test]
-async fn without_a_store_everything_is_durable_at_once() {
-    let mut driver = common::driver();
-    driver.with(|m| {
-        m.persist();
-        m.note("after");
-    });
-    // Fed within the same drain, so the answer is there before anything was awaited.
-    assert_eq!(next(&mut driver).await, Seen::Note("after"));
-    assert_eq!(next(&mut driver).await, Seen::Persisted(1));
-}
-
-#[tokio::test]
-async fn the_end_waits_for_the_batch_under_way_and_lets_the_store_go() {
-    let (store, gate, log) = gated();
-    let mut driver = driver(store);
-    driver.with(|m| {
-        m.persist();
-        m.end();
-    });
-    assert_eq!(next(&mut driver).await, Seen::Note("end"));
-    log.wait(1).await;
-    for _ in 0..3 {
-        let early = tokio::time::timeout(Duration::from_millis(10), driver.next_event()).await;
-        assert!(early.is_err(), "{early:?}");
-    }
-    gate.send(Ok(())).unwrap();
-    assert_eq!(guard(driver.next_event()).await, None);
-    // Not soon: before the end is told, or the next instance finds the store in use.
-    assert_eq!(log.all(), ["begin 1", "end 1", "dropped by mesos-store"]);
-    assert_eq!(guard(driver.next_event()).await, None);
-    // Nothing waits for an answer for ever.
-    driver.with(Puppet::persist);
-}
-
-/// Has nothing to wait for but the answer to its only batch, and ends with it.
-#[derive(Default)]
-struct Marks(Vec<Output<&'static str>>);
-
-impl Machine for Marks {
-    type Event = &'static str;
-
-    fn handle_input(&mut self, _: Instant, input: Input<'_>) {
-        match input {
-            Input::Timeout => self.0.push(Output::Persist(Persist::new(Ticket::new(1), vec![]))),
-            Input::Persisted { .. } => self.0.push(Output::Event("marked")),
-            _ => {}
-        }
-    }
-
-    fn poll_output(&mut self) -> Output<&'static str> {
-        self.0.pop().unwrap_or(Output::Timeout(None))
-    }
-}
-
-#[tokio::test]
-async fn a_machine_that_waits_for_its_store_alone_has_not_ended() {
-    let (store, gate, log) = gated();
-    let mut driver = Driver::new(Marks::default(), Http::default()).store(store);
-    let early = tokio::time::timeout(Duration::from_millis(20), driver.next_event()).await;
-    assert!(early.is_err(), "{early:?}");
-    log.wait(1).await;
-    // Waited for before it is answered.
-    let (event, sent) = tokio::join!(guard(driver.next_event()), async { gate.send(Ok(())) });
-    sent.unwrap();
-    assert_eq!(event, Some("marked"));
-    assert_eq!(guard(driver.next_event()).await, None);
-}
-
-#[tokio::test]
 async fn the_spawned_end_waits_too() {
     let (store, gate, log) = gated();
     let (handle, mut events) = driver(store).spawn();
@@ -287,51 +77,6 @@ async fn the_spawned_end_waits_too() {
     assert_eq!(guard(events.next()).await, None);
     assert_eq!(guard(handle.closed()).await, Closed::Finished);
     assert_eq!(log.all(), ["begin 1", "end 1", "dropped by mesos-store"]);
-}
-
-#[tokio::test]
-async fn an_end_without_any_batch_lets_the_store_go() {
-    let (store, _gate, log) = gated();
-    let mut driver = driver(store);
-    driver.with(Puppet::end);
-    assert_eq!(next(&mut driver).await, Seen::Note("end"));
-    assert_eq!(guard(driver.next_event()).await, None);
-    assert_eq!(log.all().len(), 1);
-}
-
-#[tokio::test]
-async fn dropping_the_driver_waits_for_nothing_and_loses_nothing() {
-    let (store, gate, log) = gated();
-    let mut driver = driver(store);
-    driver.with(Puppet::persist);
-    log.wait(1).await;
-    drop(driver);
-    assert_eq!(log.all(), ["begin 1"]);
-    gate.send(Ok(())).unwrap();
-    assert_eq!(log.wait(3).await, ["begin 1", "end 1", "dropped by mesos-store"]);
-}
-
-#[tokio::test]
-async fn a_store_that_panics_is_refusal_for_good() {
-    let store = Each(|n| async move { if n == 2 { panic!("expected in the test's output: {n}") } else { Ok(()) } });
-    let mut driver = driver(store);
-    driver.with(Puppet::persist);
-    assert_eq!(next(&mut driver).await, Seen::Persisted(1));
-    driver.with(Puppet::persist);
-    match next(&mut driver).await {
-        Seen::PersistFailed(2, StoreFailure::Refused { key: None, detail }) => {
-            assert_eq!(detail, "it panicked: expected in the test's output: 2");
-        }
-        other => panic!("{other:?}"),
-    }
-    driver.with(Puppet::persist);
-    let failure = next(&mut driver).await;
-    assert!(matches!(failure, Seen::PersistFailed(3, StoreFailure::Refused { key: None, .. })), "{failure:?}");
-    // The driver itself goes on.
-    driver.with(|m| m.note("alive"));
-    assert_eq!(next(&mut driver).await, Seen::Note("alive"));
-    driver.with(Puppet::end);
-    while guard(driver.next_event()).await.is_some() {}
 }
 
 struct Tells(Sender<()>);
@@ -365,49 +110,4 @@ fn a_runtime_that_shuts_down_takes_the_store_with_it() {
     drop(runtime);
     told.recv_timeout(HANG).unwrap();
     drop(driver);
-}
-
-#[tokio::test]
-async fn the_core_s_own_store() {
-    let mut driver = driver(MemoryStore::new());
-    driver.with(|m| {
-        m.chain = 10;
-        m.persist();
-    });
-    for n in 1..=10 {
-        assert_eq!(next(&mut driver).await, Seen::Persisted(n));
-    }
-}
-
-// After the end, nothing of the old instance is in the way of the next.
-#[tokio::test]
-async fn a_file_store_can_be_opened_again_at_once() {
-    let folder = tempfile::tempdir().unwrap();
-    for round in 0..5_u64 {
-        let (store, records) = FileStore::open(&folder).unwrap();
-        let expected = (round > 0).then(|| Bytes::from_static(b"20"));
-        assert_eq!(records.get(&Key::new(["n"])), expected.as_ref());
-        let mut driver = driver(store);
-        driver.with(|m| {
-            m.chain = 20;
-            m.persist();
-        });
-        while next(&mut driver).await != Seen::Persisted(19) {}
-        // The last one is on its way, and nobody will hear of it any more.
-        driver.with(Puppet::end);
-        while guard(driver.next_event()).await.is_some() {}
-    }
-}
-
-#[tokio::test]
-async fn the_time_of_day_comes_with_the_clock() {
-    let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let mut driver = driver(MemoryStore::new());
-    let before = now();
-    // The puppet itself checks that each timeout has one before it.
-    let first = driver.with(|m| m.wall()).unwrap().since_epoch();
-    driver.with(|m| m.watch(Duration::from_millis(20)));
-    assert_eq!(next(&mut driver).await, Seen::Silent);
-    let second = driver.machine().wall().unwrap().since_epoch();
-    assert!(before <= first && first + Duration::from_millis(20) <= second && second <= now());
 }

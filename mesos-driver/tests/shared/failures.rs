@@ -1,11 +1,7 @@
 //! Each way in which an exchange fails has its own kind, and says whether the request may have left. S150
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
-mod common;
-
-use common::{Puppet, answer, driver, failure, next, read_request, serve, tcp, write};
+use crate::common::{Driver, Http, Puppet, answer, driver, failure, next, read_request, serve, tcp, write};
 use mesos_core::{Endpoint, FailureKind, Header, Lane, Method, Request, Sent};
-use mesos_tokio::{Driver, Http};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -103,27 +99,19 @@ async fn headers_and_paths_that_http_has_no_room_for() {
     }
 }
 
-#[test]
-fn without_a_runtime_it_is_a_panic_and_not_a_hang() {
-    // Documented; here so that the documentation stays true.
-    let mut driver = driver();
-    let attempt = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        driver.with(|m| m.request(Lane::Ordered, &tcp(1), b""));
-    }));
-    assert!(attempt.is_err());
-}
-
 #[tokio::test]
 async fn failures_leave_the_driver_working() {
     let server = serve(|number, mut stream| async move {
         read_request(&mut stream).await;
         if number > 0 {
-            write(&mut stream, common::ACCEPTED).await;
+            write(&mut stream, crate::common::ACCEPTED).await;
         }
     })
     .await;
     let mut driver = driver();
     failure(&mut driver, &server.endpoint).await;
     let id = driver.with(|m| m.request(Lane::Ordered, &server.endpoint, b"again"));
-    assert!(matches!(next(&mut driver).await, common::Seen::Head(seen, head) if seen == id && head.status() == 202));
+    assert!(
+        matches!(next(&mut driver).await, crate::common::Seen::Head(seen, head) if seen == id && head.status() == 202)
+    );
 }

@@ -1,13 +1,11 @@
 //! TLS: explicit trust, names, client certificates, and each way in which they don't fit. S165, W56
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
-
-mod common;
 
 use std::sync::Arc;
 
-use common::{ACCEPTED, Puppet, answer, failure, read_request, serve, write};
+use crate::common::{
+    ACCEPTED, Driver, Http, HttpBuilder, HttpError, Puppet, answer, failure, read_request, serve, write,
+};
 use mesos_core::{Endpoint, Failure, FailureKind, Lane, Sent};
-use mesos_tokio::{Driver, Http, HttpBuilder, HttpError};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
@@ -37,7 +35,7 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 }
 
 /// A server with a certificate for this name; if `clients` is set, it wants one from clients.
-async fn server(authority: &Authority, name: &str, clients: bool) -> common::Server {
+async fn server(authority: &Authority, name: &str, clients: bool) -> crate::common::Server {
     let (certificate, key) = authority.issue(name);
     let builder =
         rustls::ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
@@ -152,7 +150,7 @@ async fn server_that_never_answers_the_handshake() {
 async fn tls_server_behind_http() {
     let server = server(&Authority::new(), "127.0.0.1", false).await;
     let Endpoint::Tcp { port, .. } = server.endpoint else { unreachable!() };
-    let failure = fails(Http::builder(), &common::tcp(port)).await;
+    let failure = fails(Http::builder(), &crate::common::tcp(port)).await;
     assert!(matches!(failure.kind, FailureKind::Http | FailureKind::Io), "{failure}");
     assert_eq!(failure.sent, Sent::Maybe);
 }
