@@ -1,58 +1,89 @@
-//! What an event costs the engine, by how many tasks it has; and what a task costs in memory.
+//! What an event costs the engine, by how many tasks and agents it has; and what a task costs in memory.
 //!
 //! ```text
-//! cargo run --release -p mesos-core --example engine_bench             # 1 000, 10 000 and 100 000 tasks
-//! cargo run --release -p mesos-core --example engine_bench -- 5000     # so many
+//! cargo run --release -p mesos-core --example engine_bench             # 1 000 to 100 000 tasks, 10 to 10 000 agents
+//! cargo run --release -p mesos-core --example engine_bench -- 5000 50  # so many tasks, on so many agents
 //! ```
 //!
-//! Master, store and clock are played here, in the same thread; their share is in the figures.
+//! Master, store and clock are played here, in the same thread; their share is in the figures. Time is the processor's
+//! (on Linux: `schedstat`), so that a busy machine matters less. The last lines divide each figure by the first of its
+//! column: what is flat stays near 1, but for memory that no cache holds.
 #![allow(clippy::print_stdout, reason = "a program for people")]
 
 use std::collections::VecDeque;
 use std::error::Error;
-use std::time::{Duration, Instant as Clock};
+use std::time::Duration;
 
-use mesos_core::engine::{Config, Engine, TaskSpec};
+use mesos_core::engine::{Config, Engine, Field, TaskSpec};
 use mesos_core::scheduler::{self, Framework};
 use mesos_core::{ExchangeId, Head, Input, Instant, Lane, Machine as _, Output, Resources, UnixTime, recordio, v1};
 use prost::Message as _;
 use v1::scheduler::{Call, Event, event};
 
-/// Tasks on each agent, and offers in each event.
-const PER_AGENT: usize = 100;
+/// Offers in each event.
 const PER_EVENT: usize = 10;
 /// Events of each kind that are timed.
 const TIMED: usize = 2000;
 
+/// Tasks and agents of each run.
+const SIZES: [(usize, usize); 6] =
+    [(1_000, 10), (10_000, 100), (100_000, 1_000), (10_000, 10), (10_000, 1_000), (10_000, 10_000)];
+
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
+/// Microseconds, and bytes a task.
+type Figures = [f64; 6];
+
 fn main() -> Result<()> {
-    let sizes: Vec<usize> = match std::env::args().nth(1) {
-        Some(size) => vec![size.parse()?],
-        None => vec![1_000, 10_000, 100_000],
+    let arguments =
+        std::env::args().skip(1).map(|number| number.parse()).collect::<std::result::Result<Vec<_>, _>>()?;
+    let sizes = match arguments[..] {
+        [] => SIZES.to_vec(),
+        [tasks] => vec![(tasks, tasks.div_ceil(100))],
+        [tasks, agents, ..] => vec![(tasks, agents)],
     };
+    // What is there once for all, however many tasks there are.
+    let mut warm = World::new(100, 1, false)?;
+    warm.launch(100, 1)?;
     println!(
-        "{:>8} {:>12} {:>12} {:>12} {:>12} {:>12}",
-        "tasks", "launch us", "status us", "offer us", "restart us", "bytes/task"
+        "{:>8} {:>8} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}",
+        "tasks", "agents", "launch us", "status us", "offer us", "restart us", "unique us", "bytes/task"
     );
-    for size in sizes {
-        let before = resident()?;
-        let mut world = World::new(size)?;
-        let launch = world.launch(size);
-        let status = world.repeat_statuses();
-        let bytes = resident()?.saturating_sub(before) / size.max(1);
-        let offer = world.declined_offers();
-        let restart = world.restarts();
-        let micros = |(time, count): (Duration, usize)| time.as_secs_f64() * 1e6 / count as f64;
-        println!(
-            "{size:>8} {:>12.2} {:>12.2} {:>12.2} {:>12.2} {bytes:>12}",
-            micros(launch),
-            micros(status),
-            micros(offer),
-            micros(restart)
-        );
+    let mut rows: Vec<(usize, usize, Figures)> = Vec::new();
+    for (tasks, agents) in sizes {
+        let figures = measure(tasks, agents)?;
+        print_row(tasks, agents, figures);
+        rows.push((tasks, agents, figures));
+    }
+    println!("as parts of the first:");
+    let first = rows.first().map_or([1.0; 6], |(_, _, figures)| *figures);
+    for (tasks, agents, figures) in rows {
+        let mut parts = figures;
+        parts.iter_mut().zip(first).for_each(|(part, first)| *part /= first);
+        print_row(tasks, agents, parts);
     }
     Ok(())
+}
+
+fn print_row(tasks: usize, agents: usize, [launch, status, offer, restart, unique, bytes]: Figures) {
+    println!(
+        "{tasks:>8} {agents:>8} {launch:>10.2} {status:>10.2} {offer:>10.2} {restart:>10.2} {unique:>10.2} {bytes:>10.2}"
+    );
+}
+
+fn measure(tasks: usize, agents: usize) -> Result<Figures> {
+    let before = resident()?;
+    let mut world = World::new(tasks, agents, false)?;
+    let launch = world.launch(tasks, agents)?;
+    let bytes = resident()?.saturating_sub(before) as f64 / tasks.max(1) as f64;
+    let figures = [launch, world.repeat_statuses()?, world.declined_offers()?, world.restarts(agents)?];
+    let [launch, status, offer, restart] = figures.map(|(time, count)| time.as_secs_f64() * 1e6 / count as f64);
+    drop(world);
+    // A constraint that counts the spec's other instances.
+    let mut world = World::new(tasks, agents, true)?;
+    world.launch(tasks, agents)?;
+    let (time, count) = world.restarts(agents)?;
+    Ok([launch, status, offer, restart, time.as_secs_f64() * 1e6 / count as f64, bytes])
 }
 
 /// One engine, and the other side of it.
@@ -64,23 +95,30 @@ struct World {
     /// Tasks, with their agents.
     tasks: Vec<(String, String)>,
     number: u64,
+    /// Tasks that an offer has room for.
+    per_agent: usize,
 }
 
 impl World {
-    fn new(size: usize) -> Result<Self> {
-        let spec = TaskSpec::new("web")
+    fn new(size: usize, agents: usize, spread: bool) -> Result<Self> {
+        let per_agent = size.div_ceil(agents);
+        let mut spec = TaskSpec::new("web")
             .command("run")
             .resources(Resources::new().cpus(0.1).mem(32.0).ports(1))
             .instances(u32::try_from(size)?)
             .min_ready(Duration::ZERO)
             .backoff(Duration::from_millis(1), Duration::from_millis(1));
+        if spread {
+            spec = spec.max_per(Field::Hostname, u32::try_from(per_agent)?);
+        }
         let client = scheduler::Config::new(Framework::new("bench"), ["10.0.0.1"])?;
         let config = Config::new(client).max_launching_per_agent(u32::MAX);
         let mut engine = Engine::new(config, [spec], [], 1)?;
         let now = Instant::from_origin(Duration::from_secs(1));
         engine.handle_input(now, Input::Wall(UnixTime::from_epoch(Duration::from_secs(1_700_000_000))));
         engine.handle_input(now, Input::Timeout);
-        let mut world = Self { engine, now, stream: None, open: VecDeque::new(), tasks: Vec::new(), number: 0 };
+        let mut world =
+            Self { engine, now, stream: None, open: VecDeque::new(), tasks: Vec::new(), number: 0, per_agent };
         world.settle();
         Ok(world)
     }
@@ -135,7 +173,7 @@ impl World {
                 scalar: Some(v1::value::Scalar { value }),
                 ..resource(name, v1::value::Type::Scalar)
             };
-            let range = vec![v1::value::Range { begin: 31_000, end: 31_999 }];
+            let range = vec![v1::value::Range { begin: 31_000, end: 41_999 }];
             let ports = v1::Resource {
                 ranges: Some(v1::value::Ranges { range }),
                 ..resource("ports", v1::value::Type::Ranges)
@@ -145,7 +183,11 @@ impl World {
                 framework_id: v1::FrameworkId { value: "f".into() },
                 agent_id: v1::AgentId { value: format!("agent-{agent}") },
                 hostname: format!("host-{agent}"),
-                resources: vec![scalar("cpus", PER_AGENT as f64 / 10.0), scalar("mem", 64_000.0), ports],
+                resources: vec![
+                    scalar("cpus", self.per_agent as f64 / 10.0),
+                    scalar("mem", self.per_agent as f64 * 32.0),
+                    ports,
+                ],
                 allocation_info: Some(v1::resource::AllocationInfo { role: Some("*".into()) }),
                 ..Default::default()
             }
@@ -172,19 +214,18 @@ impl World {
     }
 
     /// Feeds these events one by one; how long it took.
-    fn time(&mut self, events: Vec<Event>) -> (Duration, usize) {
-        let (start, count) = (Clock::now(), events.len());
+    fn time(&mut self, events: Vec<Event>) -> Result<(Duration, usize)> {
+        let (start, count) = (processor()?, events.len());
         for event in events {
             self.send(&event);
             self.settle();
         }
-        (start.elapsed(), count)
+        Ok((processor()?.saturating_sub(start), count))
     }
 
     /// Launches all tasks; the time for each, to RUNNING.
-    fn launch(&mut self, size: usize) -> (Duration, usize) {
-        let start = Clock::now();
-        let agents = size.div_ceil(PER_AGENT);
+    fn launch(&mut self, size: usize, agents: usize) -> Result<(Duration, usize)> {
+        let start = processor()?;
         for first in (0..agents).step_by(PER_EVENT) {
             let event = self.offers(first..(first + PER_EVENT).min(agents));
             self.send(&event);
@@ -196,42 +237,52 @@ impl World {
             self.settle();
         }
         assert_eq!(self.engine.spec("web").map(|spec| spec.ready), Some(size as u32), "all tasks run");
-        (start.elapsed(), size)
+        Ok((processor()?.saturating_sub(start), size))
     }
 
-    fn repeat_statuses(&mut self) -> (Duration, usize) {
-        let step = (self.tasks.len() / TIMED).max(1);
-        let tasks: Vec<usize> = (0..self.tasks.len()).step_by(step).take(TIMED).collect();
+    /// Some of the tasks, from all over.
+    fn some(&self, count: usize) -> Vec<usize> {
+        (0..self.tasks.len()).step_by((self.tasks.len() / count).max(1)).take(count).collect()
+    }
+
+    fn repeat_statuses(&mut self) -> Result<(Duration, usize)> {
+        let tasks = self.some(TIMED);
         let events = tasks.into_iter().map(|task| self.status(task, v1::TaskState::TaskRunning)).collect();
         self.time(events)
     }
 
-    fn declined_offers(&mut self) -> (Duration, usize) {
-        let events = (0..TIMED / PER_EVENT).map(|_| self.offers(0..PER_EVENT)).collect();
-        let (time, events) = self.time(events);
-        (time, events * PER_EVENT)
+    fn declined_offers(&mut self) -> Result<(Duration, usize)> {
+        let events = (0..TIMED).map(|_| self.offers(0..PER_EVENT)).collect();
+        let (time, events) = self.time(events)?;
+        Ok((time, events * PER_EVENT))
     }
 
     /// Tasks fail, and others take their place.
-    fn restarts(&mut self) -> (Duration, usize) {
-        let step = (self.tasks.len() / TIMED).max(1);
-        let tasks: Vec<usize> = (0..self.tasks.len()).step_by(step).take(TIMED / 10).collect();
-        let start = Clock::now();
-        for task in tasks.iter().copied() {
+    fn restarts(&mut self, agents: usize) -> Result<(Duration, usize)> {
+        let tasks = self.some(TIMED / 2);
+        let start = processor()?;
+        for &task in &tasks {
             let event = self.status(task, v1::TaskState::TaskFailed);
             self.send(&event);
             self.settle();
             self.now += Duration::from_millis(10);
             // Each on an agent of its own: none is avoided for what others saw there.
-            let event = self.offers(10_000 + task..10_001 + task);
+            let event = self.offers(agents + task..agents + task + 1);
             self.send(&event);
             self.settle();
             let event = self.status(self.tasks.len() - 1, v1::TaskState::TaskRunning);
             self.send(&event);
             self.settle();
         }
-        (start.elapsed(), tasks.len())
+        assert_eq!(self.engine.spec("web").map(|spec| spec.waiting), Some(0), "all run again");
+        Ok((processor()?.saturating_sub(start), tasks.len()))
     }
+}
+
+/// How long this thread has had a processor.
+fn processor() -> Result<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    Ok(Duration::from_nanos(text.split(' ').next().ok_or("no figure")?.parse()?))
 }
 
 fn resource(name: &str, r#type: v1::value::Type) -> v1::Resource {

@@ -17,6 +17,7 @@ macro_rules! info {
 pub(crate) use {debug, info};
 
 #[cfg(all(test, feature = "tracing"))]
+#[allow(clippy::unwrap_used, reason = "a test")]
 mod tests {
     use std::string::{String, ToString};
     use std::sync::{Arc, Mutex};
@@ -80,8 +81,7 @@ mod tests {
         let heard = |level| {
             let sink = Sink(level, Arc::default());
             tracing::subscriber::with_default(sink.clone(), unreachable);
-            let heard = sink.1.lock().unwrap().clone();
-            heard
+            sink.1.lock().unwrap().clone()
         };
         let all = heard(Level::TRACE);
         assert!(all.iter().any(|(level, text)| *level == Level::DEBUG && text.starts_with("mesos_core")), "{all:?}");

@@ -528,11 +528,10 @@ impl Engine {
                     }
                 }
             }
-            Some(Sent::Implicit) => {
-                if !matches!(outcome, Outcome::Accepted { .. } | Outcome::Carried) {
-                    self.reconciler.implicit_lost(self.now);
-                }
+            Some(Sent::Implicit) if !matches!(outcome, Outcome::Accepted { .. } | Outcome::Carried) => {
+                self.reconciler.implicit_lost(self.now);
             }
+            Some(Sent::Implicit) => {}
             Some(Sent::Acknowledge) => self.acks_under_way = self.acks_under_way.saturating_sub(1),
             None => {}
         }

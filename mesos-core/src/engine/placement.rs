@@ -150,7 +150,10 @@ fn is(value: &str, wanted: &str) -> bool {
 /// How many instances of a spec there are with each value of the fields that its constraints count. By revision, so that
 /// the old ones don't stand in the way of the new.
 #[derive(Debug, Default)]
-pub(super) struct Peers(Vec<(Field, BTreeMap<Box<str>, BTreeMap<Revision, u32>>)>);
+pub(super) struct Peers(Vec<(Field, Counts)>);
+
+/// By value of the field, and by revision.
+type Counts = BTreeMap<Box<str>, BTreeMap<Revision, u32>>;
 
 impl Peers {
     /// What these constraints count; nobody is there so far.
