@@ -25,6 +25,12 @@ pub const LAWS: [(&str, Law); 7] = [
     ("client", |bytes| drop(scheduler_client(bytes))),
 ];
 
+/// An event such as a master sends, or now and then any other that the schema can say.
+#[must_use]
+pub fn event(bytes: &[u8]) -> crate::v1::scheduler::Event {
+    history::event(&mut Choices::new(bytes))
+}
+
 /// Decisions, read from bytes; zeros when there are no more.
 pub(crate) struct Choices<'a>(&'a [u8]);
 

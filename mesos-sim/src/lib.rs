@@ -14,8 +14,12 @@ mod options;
 mod resources;
 mod rng;
 mod script;
+#[cfg(feature = "world")]
+mod scripted_master;
 #[cfg(feature = "serve")]
 pub mod serve;
+#[cfg(feature = "proptest")]
+pub mod strategy;
 mod trouble;
 #[cfg(feature = "world")]
 pub mod world;
@@ -25,4 +29,6 @@ pub use cluster::{Cluster, OptionsError, Output, TaskName};
 pub use http::{ExchangeId, Request, Response};
 pub use options::{AgentOptions, Options};
 pub use script::Script;
+#[cfg(feature = "world")]
+pub use scripted_master::{ScriptedMaster, Unexpected};
 pub use trouble::Trouble;

@@ -104,7 +104,7 @@ impl History {
                 self.feed_head(id, head);
             }
             6 | 7 => {
-                let event = self.event(choices);
+                let event = event(choices);
                 let id = self.exchange(choices);
                 let mut data = Vec::new();
                 recordio::encode(&event.encode_to_vec(), &mut data);
@@ -198,51 +198,6 @@ impl History {
                 return self.feed(Input::Body { id, data: &data });
             }
             self.sleep();
-        }
-    }
-
-    fn event(&mut self, choices: &mut Choices<'_>) -> v1::scheduler::Event {
-        use event::Type;
-        let of = |kind: Type| v1::scheduler::Event { r#type: Some(kind.into()), ..Default::default() };
-        match choices.byte() % 8 {
-            0 => of(Type::Heartbeat),
-            1 => subscribed(Some(15.0)),
-            2 => {
-                let text = choices.pick(&["Framework failed over", "Framework has been removed", "no"]);
-                v1::scheduler::Event { error: Some(event::Error { message: text.to_string() }), ..of(Type::Error) }
-            }
-            3 | 4 => {
-                let uuid = [choices.byte() | 0x40; 16];
-                let status = v1::TaskStatus {
-                    task_id: v1::TaskId { value: "t".to_string() },
-                    state: v1::TaskState::TaskRunning.into(),
-                    agent_id: Some(v1::AgentId { value: "s".to_string() }),
-                    uuid: Some(uuid.to_vec().into()),
-                    ..Default::default()
-                };
-                v1::scheduler::Event { update: Some(event::Update { status }), ..of(Type::Update) }
-            }
-            5 | 6 => {
-                let ids = (0..choices.byte() % 4).map(|n| v1::Offer {
-                    id: v1::OfferId { value: format!("o{n}") },
-                    hostname: "h".to_string(),
-                    // Sometimes of a type that nobody knows.
-                    resources: [v1::Resource {
-                        name: "cpus".to_string(),
-                        r#type: i32::from(n) * 3,
-                        ..Default::default()
-                    }]
-                    .into(),
-                    ..Default::default()
-                });
-                let offers = event::Offers { offers: ids.collect() };
-                v1::scheduler::Event { offers: Some(offers), ..of(Type::Offers) }
-            }
-            // Anything that the schema can say, or a type that it doesn't have.
-            _ => match choices.byte() {
-                kind @ 0..=127 => v1::scheduler::Event { r#type: Some(kind.into()), ..Default::default() },
-                _ => messages::any(choices),
-            },
         }
     }
 
@@ -364,6 +319,48 @@ impl<T> ExpectStream<T> for Option<T> {
             Some(stream) => stream,
             None => unreachable!("a call without a subscription"),
         }
+    }
+}
+
+/// Mostly such as a master sends.
+pub(super) fn event(choices: &mut Choices<'_>) -> v1::scheduler::Event {
+    use event::Type;
+    let of = |kind: Type| v1::scheduler::Event { r#type: Some(kind.into()), ..Default::default() };
+    match choices.byte() % 8 {
+        0 => of(Type::Heartbeat),
+        1 => subscribed(Some(15.0)),
+        2 => {
+            let text = choices.pick(&["Framework failed over", "Framework has been removed", "no"]);
+            v1::scheduler::Event { error: Some(event::Error { message: text.to_string() }), ..of(Type::Error) }
+        }
+        3 | 4 => {
+            let uuid = [choices.byte() | 0x40; 16];
+            let status = v1::TaskStatus {
+                task_id: v1::TaskId { value: "t".to_string() },
+                state: v1::TaskState::TaskRunning.into(),
+                agent_id: Some(v1::AgentId { value: "s".to_string() }),
+                uuid: Some(uuid.to_vec().into()),
+                ..Default::default()
+            };
+            v1::scheduler::Event { update: Some(event::Update { status }), ..of(Type::Update) }
+        }
+        5 | 6 => {
+            let ids = (0..choices.byte() % 4).map(|n| v1::Offer {
+                id: v1::OfferId { value: format!("o{n}") },
+                hostname: "h".to_string(),
+                // Sometimes of a type that nobody knows.
+                resources: [v1::Resource { name: "cpus".to_string(), r#type: i32::from(n) * 3, ..Default::default() }]
+                    .into(),
+                ..Default::default()
+            });
+            let offers = event::Offers { offers: ids.collect() };
+            v1::scheduler::Event { offers: Some(offers), ..of(Type::Offers) }
+        }
+        // Anything that the schema can say, or a type that it doesn't have.
+        _ => match choices.byte() {
+            kind @ 0..=127 => v1::scheduler::Event { r#type: Some(kind.into()), ..Default::default() },
+            _ => messages::any(choices),
+        },
     }
 }
 

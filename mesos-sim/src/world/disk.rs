@@ -18,6 +18,8 @@ pub(super) struct Disk {
     pub(super) framework: Option<String>,
     /// That framework is spent.
     pub(super) removed: bool,
+    /// Specs of which two tasks of a slot must never run together.
+    pub(super) strict: BTreeSet<String>,
     keys: BTreeMap<Key, String>,
     /// Nothing is taken before this moment.
     pub(super) down_until: Duration,
@@ -72,6 +74,15 @@ impl Disk {
                         self.slots.insert(slot, json::decode(value).map_err(unreadable)?);
                     }
                     None => drop(self.slots.remove(&slot)),
+                }
+            }
+            ["spec", spec] => {
+                let record = value.map(|value| json::decode::<store::Spec>(value).map_err(unreadable)).transpose()?;
+                let strict = record.is_some_and(|spec| spec.policy.duplicates() == store::policy::Duplicates::Forbid);
+                if strict {
+                    self.strict.insert((*spec).to_owned());
+                } else {
+                    self.strict.remove(*spec);
                 }
             }
             ["inst", spec, index, generation] => {

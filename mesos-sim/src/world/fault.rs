@@ -150,6 +150,14 @@ impl Plan {
         Some(rng.time(Duration::from_secs_f64(mean / 50.0), Duration::from_secs_f64(mean * 3.0)))
     }
 
+    /// What users do is somebody else's business.
+    pub(super) fn without_users(&mut self) {
+        use Fault as F;
+        let users =
+            [F::TaskLoops, F::Apply, F::Scale, F::Restart, F::Remove, F::Kill, F::Pause, F::Retry, F::DeclareDead];
+        self.rates.retain(|fault, _| !users.contains(fault));
+    }
+
     /// From now on all is well.
     pub(super) fn end(&mut self) {
         self.rates.clear();

@@ -55,6 +55,8 @@ pub(super) struct Ledger {
     pub(super) framework: String,
     /// The id that the scheduler's present process was told.
     pub(super) heard_as: Option<String>,
+    /// Specs and their delays are a user's.
+    pub(super) own: bool,
     /// The subscription that is open, and its stream id.
     pub(super) session: Option<(u64, String)>,
     /// The stream ids of subscriptions.
@@ -180,7 +182,7 @@ impl Ledger {
         task.ended |= unknown;
         let alone = disk.instances.values().filter(|kept| kept.slot == task.slot).count() == 1;
         let ours = state == "Running" || state == "Staged";
-        if first && ours && alone && status.state() == TaskState::TaskFailed {
+        if first && ours && alone && !self.own && status.state() == TaskState::TaskFailed {
             self.not_before.insert(task.slot.clone(), now + Duration::from_millis(900));
         }
     }
@@ -337,7 +339,7 @@ impl Ledger {
             .get(id)
             .and_then(|task| task.heard)
             .is_some_and(|(_, at)| before.is_some_and(|before| at + Duration::from_secs(1) >= before));
-        if before.is_some_and(|before| now < before + KILL.mul_f64(0.9)) && !returned && self.flows(now) {
+        if before.is_some_and(|before| now < before + KILL.mul_f64(0.9)) && !self.own && !returned && self.flows(now) {
             return fail("I15", format!("KILL for {id} after {:?}", before.map(|before| now - before)));
         }
         Ok(())

@@ -11,6 +11,7 @@ mod net;
 mod operators;
 mod past;
 mod scheduler;
+mod setup;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ use mesos_core::engine::Engine;
 use crate::rng::Rng;
 use crate::{AgentOptions, Cluster, Exit, Options, Script, agent};
 pub use fault::Fault;
+pub use setup::{Living, Setup, Start, View};
 
 use disk::Disk;
 use fault::Plan;
@@ -49,6 +51,8 @@ pub struct Settings {
     pub only: BTreeSet<Fault>,
     /// Whether to write down what happens.
     pub trace: bool,
+    /// What is simulated in place of random specs and users.
+    pub setup: Option<Setup>,
 }
 
 impl Settings {
@@ -63,6 +67,13 @@ impl Settings {
     #[must_use]
     pub fn only(mut self, faults: impl IntoIterator<Item = Fault>) -> Self {
         self.only.extend(faults);
+        self
+    }
+
+    /// Simulates this in place of random specs and users.
+    #[must_use]
+    pub fn setup(mut self, setup: Setup) -> Self {
+        self.setup = Some(setup);
         self
     }
 
@@ -154,6 +165,8 @@ enum Happening {
     Crash,
     HealAgent(usize),
     RestartAgent(usize),
+    /// A user's action.
+    Act(usize),
     RestartMaster(usize),
     /// A drained agent is used again, once its tasks have ended.
     Reactivate(usize),
@@ -175,8 +188,10 @@ enum Happening {
     Quiet,
 }
 
+#[derive(Debug)]
 struct World {
     rng: Rng,
+    setup: Option<Setup>,
     now: Duration,
     plan: Plan,
     queue: BTreeMap<(Duration, u64), Happening>,
@@ -229,32 +244,47 @@ impl World {
     fn new(seed: u64, settings: &Settings) -> Result<Self, Violation> {
         let mut rng = Rng::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x5eed);
         let mut plan = Plan::draw(&mut rng, &settings.only);
+        if settings.setup.is_some() {
+            plan.without_users();
+        }
         let masters = 1 + rng.below(3) as usize;
         // In some worlds there is room for hardly more than what is wanted.
-        let room = rng.chance(0.2).then_some(3);
+        let room = rng.chance(0.2).then_some(3).filter(|_| settings.setup.is_none());
         let cpus = if room.is_some() { "0.9" } else { "8" };
         let agents = (0..2 + rng.below(5)).map(|n| {
             let resources = format!("cpus:{cpus};mem:2000;disk:1000;ports:[31000-31999]");
             AgentOptions::default().hostname(format!("h{n}")).resources(resources)
         });
+        let agents = match settings.setup.as_ref().and_then(|setup| setup.agents.clone()) {
+            Some(agents) => agents,
+            None => agents.collect(),
+        };
         let slow_start = plan.strikes(&mut rng, Fault::SlowStart);
         let forgets = plan.strikes(&mut rng, Fault::GoneLate);
         let options = Options::default()
             .registry_age(Duration::from_secs(if forgets { 300 } else { 14 * 24 * 3600 }))
-            .agents(agents.collect::<Vec<_>>())
+            .agents(agents)
             .masters(masters)
             .allocation_interval(Duration::from_secs(rng.pick(&[1, 2, 5]).unwrap_or(1)))
             .launch_delay(if slow_start { Duration::from_secs(60) } else { Duration::from_millis(rng.below(500)) })
             .election(Duration::from_secs(rng.pick(&[1, 10]).unwrap_or(1)))
             .scripted(Script::from_task);
+        let options = match &settings.setup {
+            Some(setup) => Options { scripts: Some(setup.script.clone()), ..options },
+            None => options,
+        };
         let authorities: Vec<String> = (0..masters).map(|n| format!("m{n}:5050")).collect();
         let cluster = Cluster::new(options, authorities.clone(), BEGINNING as f64, rng.next());
         let cluster = cluster.map_err(|error| Violation { invariant: "setup", what: error.to_string() })?;
-        let users = Users::draw(&mut rng, &mut plan);
+        let users = match settings.setup {
+            Some(_) => Users::default(),
+            None => Users::draw(&mut rng, &mut plan),
+        };
         let config = scheduler::Make::draw(&mut rng, &authorities);
         let faulty = Duration::from_secs(600 + rng.below(4) * rng.below(3600));
         let mut world = Self {
             rng,
+            setup: settings.setup.clone(),
             now: Duration::ZERO,
             plan,
             queue: BTreeMap::new(),
@@ -287,8 +317,13 @@ impl World {
             digest: 0xcbf2_9ce4_8422_2325,
             trace: settings.trace.then(Vec::new),
         };
+        world.ledger.own = settings.setup.is_some();
+        world.past.own = settings.setup.is_some();
         let faulty = settings.faulty.unwrap_or(faulty);
         world.at(Duration::ZERO, Happening::Start);
+        for (number, (mean, _)) in settings.setup.iter().flat_map(|setup| &setup.actions).enumerate() {
+            world.plan_action(number, *mean);
+        }
         for fault in world.plan.timed() {
             world.again(fault);
         }
@@ -381,6 +416,7 @@ impl World {
                 }
                 Ok(())
             }
+            Happening::Act(number) => self.act(number),
             Happening::HealAgent(index) => {
                 self.note(|| format!("agent {index} is healed"));
                 if self.is_used(index) {
@@ -447,8 +483,10 @@ impl World {
         self.ledger.check(self.now, idle, &self.disk)?;
         if std::mem::take(&mut self.changed) {
             self.ledger.slots(&self.disk)?;
-            self.ledger.truth(&self.cluster, &self.disk, &self.users.strict)?;
-            return self.same();
+            let strict = if self.setup.is_some() { &self.disk.strict } else { &self.users.strict };
+            self.ledger.truth(&self.cluster, &self.disk, strict)?;
+            self.same()?;
+            return self.judge_own();
         }
         Ok(())
     }
@@ -496,7 +534,7 @@ impl World {
         }
         let (there, wanted) =
             (engine.specs().map(|spec| spec.name).collect(), self.users.wishes.keys().cloned().collect());
-        if there != wanted {
+        if there != wanted && self.setup.is_none() {
             let (there, wanted): (BTreeSet<String>, BTreeSet<String>) = (there, wanted);
             let specs: Vec<_> = engine.specs().collect();
             return violation("L1", format!("there are {there:?}, wanted are {wanted:?}: {specs:?}"));
@@ -532,7 +570,7 @@ impl World {
         }
         let late = self.now.saturating_sub(Duration::from_secs(600));
         let latest = self.ledger.offered_at.max(self.ledger.busy_at);
-        if latest > late && self.users.wishes.values().all(|wish| !wish.is_job()) {
+        if latest > late && self.setup.is_none() && self.users.wishes.values().all(|wish| !wish.is_job()) {
             return violation("L6", format!("there are offers or calls as late as {latest:?}"));
         }
         for invariant in ["L2", "L3", "L6"] {

@@ -26,6 +26,8 @@ const NOTHING_FITS: f64 = 120.0;
 #[derive(Debug, Default)]
 pub(super) struct Past {
     process: u64,
+    /// Specs and their delays are a user's.
+    pub(super) own: bool,
     /// Which process has used an incarnation.
     incarnations: BTreeMap<u64, u64>,
     /// The task id of each generation of an instance, by incarnation.
@@ -66,7 +68,7 @@ impl Past {
     /// A process takes over, from an empty store or what another one left; with specs that may be new, or none.
     pub(super) fn started(&mut self, process: u64, given: bool, disk: &Disk) {
         self.process = process;
-        (self.ticket, self.lenient) = (0, u64::from(given));
+        (self.ticket, self.lenient) = (0, if self.own { u64::MAX } else { u64::from(given) });
         self.over = None;
         self.suppressed.clear();
         if disk.records.is_empty() {
@@ -91,8 +93,8 @@ impl Past {
 
     /// A user's command lifts delays and starts counts anew. What comes of it is in the next batch but one at the
     /// latest.
-    pub(super) const fn commanded(&mut self) {
-        self.lenient = self.ticket + 2;
+    pub(super) fn commanded(&mut self) {
+        self.lenient = self.lenient.max(self.ticket + 2);
     }
 
     /// Something has reached the scheduler.

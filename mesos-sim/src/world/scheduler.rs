@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use mesos_core::engine::{Config, Engine, Event, OnRemoved, Removal};
+use mesos_core::engine::{Config, Engine, Event, OnRemoved, RecoverError, Removal};
 use mesos_core::scheduler::{self, FatalReason, Framework};
-use mesos_core::{Codec, Failure, FailureKind, Head, Input, Instant, Lane, Machine, Output, Persist, Sent};
+use mesos_core::{Codec, Failure, FailureKind, Head, Input, Instant, Key, Lane, Machine, Output, Persist, Sent};
 use mesos_core::{StoreFailure, Ticket, UnixTime};
 use mesos_proto::v1::scheduler as proto;
 
 use super::fault::Fault;
 use super::net::{Exchange, Piece};
+use super::setup::Start;
 use super::users;
 use super::{BEGINNING, Happening, Step, World, violation};
 use crate::http::Codec as Wire;
@@ -65,23 +66,20 @@ impl World {
         if std::mem::take(&mut self.wipe) {
             self.disk.wipe();
         }
-        let first = self.disk.records.is_empty();
-        let client = scheduler::Config::new(Framework::new("sim").roles(["a", "b"]), &self.config.masters);
-        let client = client.map_err(|error| super::Violation { invariant: "setup", what: error.to_string() })?;
-        let (given, removal) = match self.config.given || first {
-            true => (self.users.specs(), Removal::Auto),
-            false => (Vec::new(), Removal::Keep),
-        };
-        let config = Config::new(client.codec(self.config.wire)).on_removed(self.config.on_removed).removal(removal);
         let records: Vec<_> = self.disk.records.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-        let seed = self.rng.next();
         self.note(|| format!("== the scheduler starts with {} records ==", records.len()));
-        match Engine::new(config, given, records, seed) {
+        let seed = self.rng.next();
+        let made = match &self.setup {
+            Some(setup) => (setup.make)(Start { masters: &self.config.masters, records, seed }),
+            None => self.make(records, seed)?,
+        };
+        match made {
             Ok(engine) => self.engine = Some(engine),
             Err(error) => return violation("L7", format!("no recovery: {error}")),
         }
         self.ledger.lost();
-        self.past.started(self.process, self.config.given || first, &self.disk);
+        let given = self.config.given || self.disk.records.is_empty();
+        self.past.started(self.process, given, &self.disk);
         self.ledger.commanded(self.now);
         self.ledger.terminal = false;
         self.ledger.heard_as = None;
@@ -90,6 +88,18 @@ impl World {
         self.feed(Input::Wall(wall))?;
         self.feed(Input::Timeout)?;
         if self.calm { self.rest() } else { Ok(()) }
+    }
+
+    /// An engine for what the users want.
+    fn make(&self, records: Vec<(Key, Bytes)>, seed: u64) -> Result<Result<Engine, RecoverError>, super::Violation> {
+        let client = scheduler::Config::new(Framework::new("sim").roles(["a", "b"]), &self.config.masters);
+        let client = client.map_err(|error| super::Violation { invariant: "setup", what: error.to_string() })?;
+        let (given, removal) = match self.config.given || records.is_empty() {
+            true => (self.users.specs(), Removal::Auto),
+            false => (Vec::new(), Removal::Keep),
+        };
+        let config = Config::new(client.codec(self.config.wire)).on_removed(self.config.on_removed).removal(removal);
+        Ok(Engine::new(config, given, records, seed))
     }
 
     /// The process dies, with all its connections; a batch under way is durable or not.
@@ -263,18 +273,20 @@ impl World {
     // The network.
 
     fn request(&mut self, request: &mesos_core::Request) -> Step {
-        let call: proto::Call = match codec::decode(self.config.wire(), request.body()) {
-            Ok(call) => call,
-            Err(why) => return violation("I2", why),
-        };
         let header = |name: &str| {
             let found = request.headers().iter().find(|header| header.name().eq_ignore_ascii_case(name));
             found.map(|header| header.value().to_owned())
         };
+        let json = header("content-type").is_some_and(|media_type| media_type == "application/json");
+        self.config.wire = if json { Codec::Json } else { Codec::Protobuf };
+        let call: proto::Call = match codec::decode(self.config.wire(), request.body()) {
+            Ok(call) => call,
+            Err(why) => return violation("I2", why),
+        };
         self.hash(request.body());
         self.note(|| format!("-> {}", brief(&call)));
         self.ledger.leaves(self.now, &call, header("mesos-stream-id").as_deref(), &self.disk)?;
-        self.past.need = (!self.users.constrained).then(users::need);
+        self.past.need = (self.setup.is_none() && !self.users.constrained).then(users::need);
         self.past.leaves(&call, header("mesos-stream-id").as_deref())?;
         let authority = request.endpoint().authority();
         let master = self.config.masters.iter().position(|master| *master == authority).unwrap_or_default();

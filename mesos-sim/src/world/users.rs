@@ -263,6 +263,13 @@ impl Users {
         now: Duration,
     ) {
         ledger.commanded(now);
+        if ledger.own {
+            for spec in engine.specs().map(|spec| spec.name).collect::<Vec<_>>() {
+                let _ = engine.resume(&spec);
+                let _ = engine.retry(&spec);
+            }
+            return;
+        }
         if let Some(room) = room {
             self.squeeze(room);
         }

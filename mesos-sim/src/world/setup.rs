@@ -1,0 +1,204 @@
+//! A world for engines of a user's own: what is under test is made by the user, and judged by the user as well.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use mesos_core::Key;
+use mesos_core::engine::{Engine, RecoverError};
+use mesos_proto::v1;
+
+use super::{Step, World, violation};
+use crate::agent::is_terminal;
+use crate::script::Scripts;
+use crate::{AgentOptions, Script};
+
+type Make = dyn Fn(Start<'_>) -> Result<Engine, RecoverError> + Send + Sync;
+type Action = dyn Fn(&mut Engine, u64) + Send + Sync;
+type Invariant = dyn Fn(&View<'_>) -> Result<(), String> + Send + Sync;
+
+/// What is simulated in place of random specs and users: engines, actions and invariants of one's own.
+///
+/// Every fault that isn't a user's doing still happens as the seed says, all invariants of the engine are judged, and in
+/// the end every spec that the engine then has must be satisfied: there have to be agents enough for that, and tasks
+/// that run, which [`script`](Self::script) says (by default a command such as `sleep infinity`).
+///
+/// ```
+/// use mesos_core::Resources;
+/// use mesos_core::engine::{Config, Engine, TaskSpec};
+/// use mesos_core::scheduler::{self, Framework};
+/// use mesos_sim::world::{Settings, Setup, run};
+///
+/// let setup = Setup::new(|start| {
+///     let client = scheduler::Config::new(Framework::new("shop"), start.masters).expect("masters");
+///     let web = TaskSpec::new("web")
+///         .command("sleep infinity")
+///         .resources(Resources::new().cpus(0.5).mem(64.0))
+///         .instances(3);
+///     Engine::new(Config::new(client), [web], start.records, start.seed)
+/// });
+/// let settings = Settings::default().setup(setup).faulty(std::time::Duration::from_secs(300));
+/// assert_eq!(run(7, &settings).violation, None);
+/// ```
+#[derive(Clone)]
+pub struct Setup {
+    pub(super) make: Arc<Make>,
+    pub(super) actions: Vec<(Duration, Arc<Action>)>,
+    invariants: Vec<(&'static str, Arc<Invariant>)>,
+    pub(super) agents: Option<Vec<AgentOptions>>,
+    pub(super) script: Scripts,
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup").field("agents", &self.agents).finish_non_exhaustive()
+    }
+}
+
+/// What a process of the scheduler starts with.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Start<'a> {
+    /// Where the masters are.
+    pub masters: &'a [String],
+    /// What the store holds.
+    pub records: Vec<(Key, Bytes)>,
+    /// The engine's chance.
+    pub seed: u64,
+}
+
+/// What there is to see after a step.
+#[derive(Debug)]
+pub struct View<'a> {
+    world: &'a World,
+}
+
+/// A task that really runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Living<'a> {
+    /// Where.
+    pub hostname: &'a str,
+    /// Its id.
+    pub task_id: &'a str,
+    /// What its agent says of it.
+    pub state: v1::TaskState,
+}
+
+impl<'a> View<'a> {
+    /// How much time has passed.
+    #[must_use]
+    pub const fn now(&self) -> Duration {
+        self.world.now
+    }
+
+    /// Whether nothing goes wrong any more.
+    #[must_use]
+    pub const fn is_calm(&self) -> bool {
+        self.world.calm
+    }
+
+    /// The engine; `None` while its process is dead.
+    #[must_use]
+    pub const fn engine(&self) -> Option<&'a Engine> {
+        self.world.engine.as_ref()
+    }
+
+    /// What really runs, whatever the engine believes: by agent.
+    pub fn living(&self) -> impl Iterator<Item = Living<'a>> + use<'a> {
+        self.world.cluster.agents.iter().flat_map(|agent| {
+            let tasks = agent.tasks.iter().filter(|(_, task)| !is_terminal(task.state));
+            tasks.map(|((_, id), task)| Living { hostname: &agent.info.hostname, task_id: id, state: task.state })
+        })
+    }
+}
+
+impl Setup {
+    /// Engines made by this function: one at the start, and another one after each crash, with what the store then
+    /// holds.
+    #[must_use]
+    pub fn new(make: impl Fn(Start<'_>) -> Result<Engine, RecoverError> + Send + Sync + 'static) -> Self {
+        Self {
+            make: Arc::new(make),
+            actions: Vec::new(),
+            invariants: Vec::new(),
+            agents: None,
+            script: Scripts(Arc::new(Script::from_task)),
+        }
+    }
+
+    /// Does something to the engine from time to time, about every `mean`, as long as things go wrong; the number comes
+    /// from the seed. May be called several times.
+    #[must_use]
+    pub fn action(mut self, mean: Duration, action: impl Fn(&mut Engine, u64) + Send + Sync + 'static) -> Self {
+        self.actions.push((mean.max(Duration::from_secs(1)), Arc::new(action)));
+        self
+    }
+
+    /// Something that must hold after every step that changes anything; the error says what doesn't. May be called
+    /// several times.
+    #[must_use]
+    pub fn invariant(
+        mut self,
+        name: &'static str,
+        holds: impl Fn(&View<'_>) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.invariants.push((name, Arc::new(holds)));
+        self
+    }
+
+    /// These agents. Default: two to six large ones.
+    #[must_use]
+    pub fn agents(mut self, agents: impl IntoIterator<Item = AgentOptions>) -> Self {
+        self.agents = Some(agents.into_iter().collect());
+        self
+    }
+
+    /// How tasks fare. Default: [`Script::from_task`].
+    #[must_use]
+    pub fn script(mut self, script: impl Fn(&v1::TaskInfo) -> Script + Send + Sync + 'static) -> Self {
+        self.script = Scripts(Arc::new(script));
+        self
+    }
+}
+
+impl World {
+    /// The user's invariants.
+    pub(super) fn judge_own(&mut self) -> Step {
+        let Some(setup) = &self.setup else { return Ok(()) };
+        let view = View { world: self };
+        let bad = setup.invariants.iter().find_map(|(name, holds)| holds(&view).err().map(|what| (*name, what)));
+        let names: Vec<_> = setup.invariants.iter().map(|(name, _)| *name).collect();
+        for name in names {
+            *self.ledger.judged.entry(name).or_default() += 1;
+        }
+        match bad {
+            Some((name, what)) => violation(name, what),
+            None => Ok(()),
+        }
+    }
+
+    /// A user does something.
+    pub(super) fn act(&mut self, number: usize) -> Step {
+        let Some((mean, action)) = self.setup.as_ref().and_then(|setup| setup.actions.get(number)).cloned() else {
+            return Ok(());
+        };
+        if self.calm {
+            return Ok(());
+        }
+        self.plan_action(number, mean);
+        self.feed(mesos_core::Input::Timeout)?;
+        let chance = self.rng.next();
+        let Some(engine) = self.engine.as_mut().filter(|_| !self.ledger.terminal) else { return Ok(()) };
+        self.ledger.commanded(self.now);
+        action(engine, chance);
+        self.note(|| format!("!! action {number}"));
+        self.drain()
+    }
+
+    pub(super) fn plan_action(&mut self, number: usize, mean: Duration) {
+        let wait = self.rng.time(mean / 50, mean * 2);
+        self.after(wait, super::Happening::Act(number));
+    }
+}
