@@ -155,6 +155,12 @@ impl ZooKeeper {
         assert!(sent.success(), "kill {signal} {pid}");
     }
 
+    /// Whether a server runs.
+    #[must_use]
+    pub fn is_running(&self, index: usize) -> bool {
+        self.nodes.get(index).is_some_and(|node| node.running.is_some())
+    }
+
     /// Which server of an ensemble leads.
     ///
     /// # Panics

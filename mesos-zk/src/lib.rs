@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod detector;
 mod election;
 mod error;
 mod layout;
@@ -12,12 +13,13 @@ mod zk;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+pub use detector::{MasterDetector, leading_master};
 pub use election::{Election, Lease};
 pub use error::ZkError;
 pub use mesos_core;
 use mesos_core::Key;
 pub use settings::{PathFault, ServerFault, Settings, SettingsError, SettingsProblem};
-pub use store::{Place, ZkStore};
+pub use store::{Place, ZkStore, stored_framework_id};
 pub use zk::Zk;
 
 /// What a store holds.

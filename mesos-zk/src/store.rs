@@ -88,7 +88,7 @@ impl ZkStore {
             writer.make(&client).await?;
             let version = writer.claim(&client, Claim::Anybody).await?;
             let records = writer.read(&client).await?;
-            writer.framework_id = writer.stored_id(&client).await?;
+            writer.framework_id = stored_id(&writer.zk, &client, &writer.layout).await?;
             writer.state = Some((client, version));
             info!(records = records.len(), root = %writer.zk.settings(), "store opened");
             writer.known = records.keys().cloned().collect();
@@ -358,20 +358,30 @@ impl Writer {
             }
         }
         self.doubtful.clear();
-        self.framework_id = self.stored_id(client).await?;
+        self.framework_id = stored_id(&self.zk, client, &self.layout).await?;
         Ok(())
     }
+}
 
-    /// What stands where people look for the framework's id.
-    async fn stored_id(&self, client: &Client) -> Result<Option<String>, ZkError> {
-        let path = self.layout.framework_id();
-        match self.zk.answer(client.get_data(&path)).await {
-            Some(Ok((data, _))) => Ok(Some(String::from_utf8_lossy(&data).into_owned())),
-            Some(Err(Error::NoNode)) => Ok(None),
-            Some(Err(error)) => Err(ZkError::new(&error, &path)),
-            None => Err(ZkError::timeout()),
-        }
+/// What stands where people look for the framework's id.
+async fn stored_id(zk: &Zk, client: &Client, layout: &Layout) -> Result<Option<String>, ZkError> {
+    let path = layout.framework_id();
+    match zk.answer(client.get_data(&path)).await {
+        Some(Ok((data, _))) => Ok(Some(String::from_utf8_lossy(&data).into_owned())),
+        Some(Err(Error::NoNode)) => Ok(None),
+        Some(Err(error)) => Err(ZkError::new(&error, &path)),
+        None => Err(ZkError::timeout()),
     }
+}
+
+/// The framework's id as it stands in ZooKeeper for people: the text of the node `framework-id` below the connection's
+/// path.
+///
+/// # Errors
+/// [`ZkError`].
+pub fn stored_framework_id(zk: &Zk) -> impl Future<Output = Result<Option<String>, ZkError>> + Send + 'static + use<> {
+    let task = zk.clone();
+    zk.run(async move { stored_id(&task, &task.client().await?, &Layout::new(task.settings().root())).await })
 }
 
 /// One operation of a `multi`.

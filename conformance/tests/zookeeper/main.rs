@@ -1,6 +1,8 @@
 //! `mesos-zk` on real ZooKeeper servers, which tests kill and stop.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
+mod detector;
+mod election;
 mod store;
 
 use std::time::Duration;

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use conformance::ZooKeeper;
 use mesos_zk::mesos_core::{Key, Persist, Store as _, StoreFailure, StoreOp, Ticket};
-use mesos_zk::{Records, ZkStore};
+use mesos_zk::{Records, Zk, ZkError, ZkStore, stored_framework_id};
 use tokio::time::sleep;
 
-use crate::{TIMEOUT, zk};
+use crate::{TIMEOUT, settings, zk};
 
-fn put(name: &str, value: impl Into<Vec<u8>>) -> StoreOp {
+pub(crate) fn put(name: &str, value: impl Into<Vec<u8>>) -> StoreOp {
     StoreOp::Put { key: Key::parse(name).unwrap(), value: value.into().into() }
 }
 
@@ -17,7 +17,7 @@ fn delete(name: &str) -> StoreOp {
     StoreOp::Delete { key: Key::parse(name).unwrap() }
 }
 
-fn batch(number: u64, ops: impl Into<Vec<StoreOp>>) -> Persist {
+pub(crate) fn batch(number: u64, ops: impl Into<Vec<StoreOp>>) -> Persist {
     Persist::new(Ticket::new(number), ops.into())
 }
 
@@ -52,6 +52,99 @@ async fn what_is_written_is_there_the_next_time() {
     second.apply(&batch(1, [delete("inst/web/0/3")])).await.unwrap();
     let (_, records) = ZkStore::open(&zk).await.unwrap();
     assert_eq!(text(&records), pairs(&[("a%2Fb/,", "4"), ("x", "3")]));
+}
+
+// S181, W46: nobody is there at the start; the error comes in time and says so, and later it works.
+#[tokio::test]
+#[ignore = "needs ZooKeeper: cargo xtask test --only real-setup --only zookeeper"]
+async fn down_at_the_start() {
+    let mut servers = ZooKeeper::make(1);
+    let zk = zk(&servers, "/framework");
+    let begin = Instant::now();
+    let error = ZkStore::open(&zk).await.unwrap_err();
+    assert!(matches!(error, ZkError::Unavailable(_)), "{error}");
+    assert!(begin.elapsed() < TIMEOUT * 2, "{:?}", begin.elapsed());
+    servers.launch(0);
+    servers.wait();
+    let (mut store, _) = ZkStore::open(&zk).await.unwrap();
+    store.apply(&batch(1, [put("a", "1")])).await.unwrap();
+}
+
+/// Sizes up to the limit work, at the longest path there may be; beyond, they are refused and named.
+#[tokio::test]
+#[ignore = "needs ZooKeeper: cargo xtask test --only real-setup --only zookeeper"]
+async fn sizes() {
+    const LIMIT: usize = 900 * 1024;
+    let servers = ZooKeeper::start(1);
+    let settings = settings(&servers, &format!("/{}", "x".repeat(127))).credentials("web", "secret").unwrap();
+    let zk = Zk::new(settings).unwrap();
+    let (mut store, _) = ZkStore::open(&zk).await.unwrap();
+    store.apply(&batch(1, [put("a", vec![b'x'; LIMIT - 1])])).await.unwrap();
+    let many: Vec<_> = (0..512).map(|i| put(&format!("{i:0>100}"), vec![b'y'; LIMIT / 512 - 100])).collect();
+    store.apply(&batch(2, many)).await.unwrap();
+    for ops in
+        [vec![put("a", vec![b'x'; LIMIT])], vec![put("b", vec![b'x'; LIMIT / 2]), put("c", vec![b'x'; LIMIT / 2])]]
+    {
+        let failure = store.apply(&batch(3, ops)).await.unwrap_err();
+        assert!(matches!(failure, StoreFailure::Refused { .. }), "{failure}");
+    }
+    store.apply(&batch(3, [delete("a")])).await.unwrap();
+    let (_, records) = ZkStore::open(&zk).await.unwrap();
+    assert_eq!(records.len(), 512);
+}
+
+/// Nodes of somebody else: the error names the node, and no secret.
+#[tokio::test]
+#[ignore = "needs ZooKeeper: cargo xtask test --only real-setup --only zookeeper"]
+async fn permission_refused() {
+    let servers = ZooKeeper::start(1);
+    let as_user = |user: &str| Zk::new(settings(&servers, "/own").credentials(user, "SeCrEt").unwrap()).unwrap();
+    let owner = as_user("web");
+    let (mut store, _) = ZkStore::open(&owner).await.unwrap();
+    store.apply(&batch(1, [put("a", "1")])).await.unwrap();
+    for other in [as_user("other"), zk(&servers, "/own")] {
+        let error = ZkStore::open(&other).await.unwrap_err();
+        assert!(matches!(&error, ZkError::NoPermission { path } if path.starts_with("/own")), "{error}");
+        let shown = format!("{error} {error:?} {other:?} {store:?}");
+        assert!(!shown.contains("SeCrEt"), "{shown}");
+    }
+    let (_, records) = ZkStore::open(&owner).await.unwrap();
+    assert_eq!(records.len(), 1);
+}
+
+// S167: as text, for people; and it goes with the record.
+#[tokio::test]
+#[ignore = "needs ZooKeeper: cargo xtask test --only real-setup --only zookeeper"]
+async fn the_framework_id_is_also_plain_text() {
+    let servers = ZooKeeper::start(1);
+    let zk = zk(&servers, "/framework");
+    let (mut store, _) = ZkStore::open(&zk).await.unwrap();
+    let record = |id: &str| format!(r#"{{"stamp":{{"format":1,"incarnation":1}},"id":"{id}"}}"#);
+    for (number, id) in [(1, "f-1"), (2, "f-1"), (3, "f-2")] {
+        store.apply(&batch(number, [put("framework", record(id))])).await.unwrap();
+        assert_eq!(stored_framework_id(&zk).await.unwrap().as_deref(), Some(id));
+    }
+    store.apply(&batch(4, [delete("framework")])).await.unwrap();
+    assert_eq!(stored_framework_id(&zk).await.unwrap(), None);
+}
+
+#[tokio::test]
+#[ignore = "needs ZooKeeper: cargo xtask test --only real-setup --only zookeeper"]
+async fn a_session_that_is_gone_is_replaced_and_the_store_stays_ours() {
+    let mut servers = ZooKeeper::start(1);
+    let zk = zk(&servers, "/framework");
+    let (mut store, _) = ZkStore::open(&zk).await.unwrap();
+    for number in 1..4 {
+        servers.kill(0);
+        let write = batch(number, [put(&number.to_string(), "x"), put("last", number.to_string())]);
+        assert!(store.apply(&write).await.is_err());
+        // Longer than the client hopes for: 7/5 of the timeout, from when it last heard of a server.
+        sleep(TIMEOUT).await;
+        servers.launch(0);
+        persist(&mut store, &write).await;
+    }
+    let (_, records) = ZkStore::open(&zk).await.unwrap();
+    assert_eq!(text(&records), pairs(&[("1", "x"), ("2", "x"), ("3", "x"), ("last", "3")]));
 }
 
 // W46, W49, S181, S183: the server is killed and stays away for longer than the session lives.

@@ -60,9 +60,13 @@ struct History {
 
 impl History {
     fn new(choices: &mut Choices<'_>) -> Self {
-        let config = Config::new(Framework::new("fuzz").roles(["a", "b"]), ["m1", "m2", "https://m3"]);
-        let Ok(config) = config else { unreachable!("a good configuration") };
         let options = choices.byte();
+        let framework = Framework::new("fuzz").roles(["a", "b"]);
+        let config = match options & 32 {
+            0 => Config::new(framework, ["m1", "m2", "https://m3"]),
+            _ => Config::detected(framework),
+        };
+        let Ok(config) = config else { unreachable!("a good configuration") };
         let mut config = config
             .queue_limits(QUEUED_CALLS, QUEUED_BYTES)
             .record_limit(RECORD_LIMIT)
@@ -148,6 +152,10 @@ impl History {
                 3 => {
                     self.now = THE_END;
                     self.feed(Input::Timeout);
+                }
+                4..=11 => {
+                    let leader = choices.pick(&["", "m1", "m2", "https://m4", "[::1]"]).parse().ok();
+                    self.feed(Input::Leader(leader));
                 }
                 _ => self.now = Instant::ORIGIN,
             },
