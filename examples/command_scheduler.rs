@@ -4,15 +4,19 @@
 #![allow(clippy::print_stdout, reason = "an example")]
 
 use std::fmt::Display;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use bytes::Bytes;
 use clap::Parser;
-use examples::{Cluster, ClusterOptions, Failed, How, StoreOptions, TaskOptions, seed};
+use examples::{Cluster, ClusterOptions, Failed, How, Opened, StoreOptions, TaskOptions, seed};
 use mesos_tokio::Driver;
-use mesos_tokio::mesos_core::Resources;
 use mesos_tokio::mesos_core::engine::{Config, Engine, Event, RestartPolicy, Task, TaskSpec};
+use mesos_tokio::mesos_core::scheduler::FatalReason;
 use mesos_tokio::mesos_core::v1::TaskState;
+use mesos_tokio::mesos_core::{Key, Resources};
+use mesos_zk::{Election, Zk, ZkError, ZkStore};
 
 /// Runs shell commands on Mesos, and starts again what ends.
 #[derive(Parser)]
@@ -70,20 +74,88 @@ async fn run(options: &Options) -> Result<(), Failed> {
     result
 }
 
+/// How a driver's time ended.
+enum End {
+    /// As asked, or by itself.
+    Left,
+    /// Another instance leads, or will.
+    Deposed(String),
+}
+
 async fn serve(options: &Options, cluster: &mut Cluster) -> Result<(), Failed> {
-    let (store, records) = options.store.open()?;
-    let engine = Engine::new(Config::new(cluster.config.clone()), [options.spec()], records, seed())?;
-    let mut driver = Driver::new(engine, cluster.http.clone());
-    if let Some(store) = store {
-        driver = driver.store(store);
-    }
     let start = Instant::now();
     let say = |line: &dyn Display| println!("{:7.2} s  {line}", start.elapsed().as_secs_f64());
     say(&cluster.about());
+    let never = std::future::pending;
+    match options.store.open(cluster)? {
+        Opened::Memory => drop(drive(driver(options, cluster, [])?, cluster, &say, never()).await?),
+        Opened::File(store, records) => {
+            drop(drive(driver(options, cluster, records)?.store(store), cluster, &say, never()).await?);
+        }
+        Opened::Shared(zk) => lead(options, cluster, &say, &zk).await?,
+    }
+    Ok(())
+}
+
+fn driver(
+    options: &Options,
+    cluster: &Cluster,
+    records: impl IntoIterator<Item = (Key, Bytes)>,
+) -> Result<Driver<Engine>, Failed> {
+    let engine = Engine::new(Config::new(cluster.config.clone()), [options.spec()], records, seed())?;
+    let driver = Driver::new(engine, cluster.http.clone());
+    Ok(match cluster.detector() {
+        Some(detector) => driver.detector(detector),
+        None => driver,
+    })
+}
+
+/// One of several instances: each waits until it leads, then takes over what the one before has left.
+async fn lead(options: &Options, cluster: &mut Cluster, say: &impl Fn(&dyn Display), zk: &Zk) -> Result<(), Failed> {
+    let election = Election::new(zk, std::env::var("HOST").unwrap_or_default());
+    loop {
+        say(&"waiting to lead");
+        let lease = tokio::select! {
+            lease = election.campaign() => lease?,
+            _ = cluster.leave.time() => return Ok(()),
+        };
+        say(&"leading");
+        let (store, records) = match ZkStore::open(&lease).await {
+            Ok(opened) => opened,
+            Err(ZkError::Unavailable(why) | ZkError::Lost(why)) => {
+                say(&format_args!("the store can't be opened: {why}"));
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let driver = driver(options, cluster, records)?.store(store);
+        match drive(driver, cluster, say, lease.lost()).await {
+            Ok(End::Left) => {
+                lease.release().await;
+                return Ok(());
+            }
+            // The driver is gone by now, without another word to the master.
+            Ok(End::Deposed(why)) => say(&format_args!("no longer leading: {why}")),
+            // Another one has taken over what this one didn't know that it had lost.
+            Err(error @ (Failed::Fenced(_) | Failed::Fatal(FatalReason::FailedOver))) => say(&error),
+            Err(failed) => return Err(failed),
+        }
+    }
+}
+
+/// Runs a driver to its end, or until leadership is lost.
+async fn drive(
+    mut driver: Driver<Engine>,
+    cluster: &mut Cluster,
+    say: &impl Fn(&dyn Display),
+    lost: impl Future<Output = String>,
+) -> Result<End, Failed> {
+    let mut lost = pin!(lost);
     let (mut leaving, mut subscribed, mut last) = (None, false, String::from("none"));
     loop {
         let event = tokio::select! {
-            event = driver.next_event() => event,
+            biased;
+            why = &mut lost => return Ok(End::Deposed(why)),
             how = cluster.leave.time() => {
                 leaving = leaving.or(Some(how));
                 driver.machine().specs().for_each(|spec| {
@@ -101,8 +173,9 @@ async fn serve(options: &Options, cluster: &mut Cluster) -> Result<(), Failed> {
                 }
                 continue;
             }
+            event = driver.next_event() => event,
         };
-        let Some(event) = event else { return Ok(()) };
+        let Some(event) = event else { return Ok(End::Left) };
         if let Some(line) = describe(&event) {
             say(&line);
         }

@@ -38,8 +38,12 @@ async fn main() -> ExitCode {
 async fn run(options: &Options) -> Result<(), Failed> {
     let mut cluster = options.cluster.prepare().await?;
     let client = Client::new(cluster.config.clone(), seed());
+    let driver = Driver::new(client, cluster.http.clone());
     let mut scheduler = Scheduler {
-        driver: Driver::new(client, cluster.http.clone()),
+        driver: match cluster.detector() {
+            Some(detector) => driver.detector(detector),
+            None => driver,
+        },
         options: &options.tasks,
         run: seed(),
         launched: 0,

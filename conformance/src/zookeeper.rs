@@ -72,7 +72,7 @@ impl ZooKeeper {
             let tick = TICK.as_millis();
             let mut text = format!(
                 "dataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\ntickTime={tick}\ninitLimit=25\nsyncLimit=10\n\
-                 admin.enableServer=false\nmaxClientCnxns=0\nforceSync=no\n4lw.commands.whitelist=srvr,ruok\n",
+                 admin.enableServer=false\nmaxClientCnxns=0\nmaxSessionTimeout=60000\nforceSync=no\n4lw.commands.whitelist=srvr,ruok\n",
                 data.display()
             );
             if servers > 1 {

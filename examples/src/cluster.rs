@@ -8,6 +8,7 @@ use mesos_sim::{Options, serve::Served};
 use mesos_tokio::Http;
 use mesos_tokio::mesos_core::Authorization;
 use mesos_tokio::mesos_core::scheduler::{Config, Framework};
+use mesos_zk::{MasterDetector, Settings, Zk};
 
 use crate::{Failed, Leave};
 
@@ -18,6 +19,15 @@ pub struct ClusterOptions {
     /// masters, by commas or by repeating the option. Without any, a simulated cluster starts within this process
     #[arg(long, value_name = "MASTER", value_delimiter = ',')]
     master: Vec<String>,
+
+    /// Where ZooKeeper is: zk://[user:password@]host[:port][,host[:port]...]/path. Masters are found at that path, unless
+    /// some are given
+    #[arg(long, value_name = "ZK")]
+    zk: Option<Place>,
+
+    /// How long ZooKeeper waits for this process, when it is silent, before it takes it for dead, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    zk_timeout: Duration,
 
     /// The framework's name
     #[arg(long, default_value = "command-scheduler")]
@@ -108,6 +118,22 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
 }
 
+/// Text that may have a password: it is neither shown nor complained of word by word.
+#[derive(Clone)]
+struct Place(String);
+
+impl From<&str> for Place {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Place")
+    }
+}
+
 /// A cluster to talk to; the embedded one ends when this is dropped.
 #[derive(Debug)]
 pub struct Cluster {
@@ -117,6 +143,14 @@ pub struct Cluster {
     pub http: Http,
     /// When and how to leave.
     pub leave: Leave,
+    /// The connection to ZooKeeper, if it is said where that is.
+    pub zk: Option<Zk>,
+    /// Whether masters are found there,
+    pub detected: bool,
+    /// and speak TLS.
+    https: bool,
+    /// The framework's name.
+    pub name: String,
     embedded: Option<Served>,
 }
 
@@ -128,11 +162,19 @@ impl Cluster {
         }
     }
 
+    /// Follows the leading master, where ZooKeeper knows it.
+    #[must_use]
+    pub fn detector(&self) -> Option<MasterDetector> {
+        let zk = self.zk.as_ref().filter(|_| self.detected)?;
+        Some(if self.https { MasterDetector::https(zk) } else { MasterDetector::new(zk) })
+    }
+
     /// Which it is, for people.
     #[must_use]
     pub const fn about(&self) -> &'static str {
         match self.embedded {
             Some(_) => "a simulated cluster in this process, its tasks are processes of this machine",
+            None if self.detected => "the cluster whose masters are found through ZooKeeper",
             None => "the cluster of the masters given",
         }
     }
@@ -148,7 +190,9 @@ impl ClusterOptions {
         if self.verbose {
             tracing_subscriber::fmt().with_max_level(tracing_level()).with_writer(std::io::stderr).init();
         }
-        let embedded = if self.master.is_empty() {
+        let zk = self.zk()?;
+        let detected = zk.is_some() && self.master.is_empty();
+        let embedded = if self.master.is_empty() && !detected {
             let options = Options::default().allocation_interval(Duration::from_millis(200));
             Some(Served::start(options).await.map_err(|e| Failed::Usage(format!("embedded cluster: {e}")))?)
         } else {
@@ -159,19 +203,34 @@ impl ClusterOptions {
             None => self.master.clone(),
         };
         Ok(Cluster {
-            config: self.config(&masters)?,
+            config: self.config((!detected).then_some(&masters))?,
             http: self.http()?,
             leave: Leave::new(self.duration, self.teardown_on_exit)?,
+            zk,
+            detected,
+            https: self.ca.is_some(),
+            name: self.name.clone(),
             embedded,
         })
     }
 
-    fn config(&self, masters: &[String]) -> Result<Config, Failed> {
+    fn zk(&self) -> Result<Option<Zk>, Failed> {
+        let Some(Place(text)) = &self.zk else { return Ok(None) };
+        let settings: Settings = text.parse().map_err(|error| Failed::Usage(format!("--zk: {error}")))?;
+        Ok(Some(Zk::new(settings.session_timeout(self.zk_timeout))?))
+    }
+
+    /// For these masters, or for those that are detected.
+    fn config(&self, masters: Option<&Vec<String>>) -> Result<Config, Failed> {
         let mut framework =
             Framework::new(&self.name).user(&self.user).roles(&self.role).failover_timeout(self.failover_timeout);
         framework = placed(framework, |name| std::env::var(name).ok());
         let usage = |error: &dyn std::fmt::Display| Failed::Usage(error.to_string());
-        let mut config = Config::new(framework, masters).map_err(|e| usage(&e))?;
+        let config = match masters {
+            Some(masters) => Config::new(framework, masters),
+            None => Config::detected(framework),
+        };
+        let mut config = config.map_err(|e| usage(&e))?;
         if let Some(id) = &self.framework_id {
             config = config.framework_id(id).map_err(|e| usage(&e))?;
         }

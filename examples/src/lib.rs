@@ -8,7 +8,7 @@ mod store;
 pub use cluster::{Cluster, ClusterOptions, TaskOptions};
 pub use leave::{How, Leave};
 pub use outcome::Failed;
-pub use store::StoreOptions;
+pub use store::{Opened, StoreOptions};
 
 /// A seed from the operating system, by way of the standard library's hash maps.
 #[must_use]

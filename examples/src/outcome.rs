@@ -6,6 +6,7 @@ use mesos_file::OpenError;
 use mesos_tokio::mesos_core::StoreFailure;
 use mesos_tokio::mesos_core::engine::RecoverError;
 use mesos_tokio::mesos_core::scheduler::FatalReason;
+use mesos_zk::ZkError;
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,9 @@ pub enum Failed {
     /// The store can't be opened (exit code 9 if another instance has it open, else 10).
     #[error("store: {0}")]
     Open(#[from] OpenError),
+    /// ZooKeeper won't have it (exit code 10).
+    #[error(transparent)]
+    Zk(#[from] ZkError),
     /// The store can't take a record (exit code 10).
     #[error(transparent)]
     StoreRefused(StoreFailure),
@@ -50,7 +54,7 @@ impl Failed {
             Self::NeverSubscribed(_) => 7,
             Self::NotRemoved => 8,
             Self::Fenced(_) | Self::Open(OpenError::Locked { .. }) => 9,
-            Self::StoreRefused(_) | Self::Open(_) => 10,
+            Self::StoreRefused(_) | Self::Open(_) | Self::Zk(_) => 10,
             Self::Recover(_) => 11,
         })
     }

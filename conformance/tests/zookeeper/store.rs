@@ -7,7 +7,7 @@ use mesos_zk::mesos_core::{Key, Persist, Store as _, StoreFailure, StoreOp, Tick
 use mesos_zk::{Records, Zk, ZkError, ZkStore, stored_framework_id};
 use tokio::time::sleep;
 
-use crate::{TIMEOUT, settings, zk};
+use crate::{LONG, TIMEOUT, settings, zk};
 
 pub(crate) fn put(name: &str, value: impl Into<Vec<u8>>) -> StoreOp {
     StoreOp::Put { key: Key::parse(name).unwrap(), value: value.into().into() }
@@ -76,7 +76,8 @@ async fn down_at_the_start() {
 async fn sizes() {
     const LIMIT: usize = 900 * 1024;
     let servers = ZooKeeper::start(1);
-    let settings = settings(&servers, &format!("/{}", "x".repeat(127))).credentials("web", "secret").unwrap();
+    let settings = settings(&servers, &format!("/{}", "x".repeat(127))).session_timeout(LONG);
+    let settings = settings.credentials("web", "secret").unwrap();
     let zk = Zk::new(settings).unwrap();
     let (mut store, _) = ZkStore::open(&zk).await.unwrap();
     store.apply(&batch(1, [put("a", vec![b'x'; LIMIT - 1])])).await.unwrap();
