@@ -9,6 +9,9 @@ use v1::TaskState;
 use v1::framework_info::capability::Type as Capability;
 use v1::task_status::{Reason, Source};
 
+use crate::Options;
+use crate::executor::{ExecutorKey, Executors, Why};
+use crate::http::{ExchangeId, Response};
 use crate::master::ToAgent;
 use crate::resources::Pool;
 use crate::rng::Rng;
@@ -24,13 +27,47 @@ pub(crate) type TaskKey = (String, String);
 #[derive(Debug)]
 pub(crate) enum ToCluster {
     /// Forward this status to the master, which also learns how far the task has come by now.
-    Update { framework: String, status: Box<v1::TaskStatus>, latest: TaskState },
-    /// A task group's executor has ended, as its tasks have.
-    Exited { framework: String, executor: v1::ExecutorId },
+    Update {
+        framework: String,
+        status: Box<v1::TaskStatus>,
+        latest: TaskState,
+    },
+    /// An executor has ended, with this wait status.
+    Exited {
+        framework: String,
+        executor: v1::ExecutorId,
+        status: Option<i32>,
+    },
+    /// Bytes from an executor to its scheduler.
+    Message {
+        executor: ExecutorKey,
+        data: Bytes,
+    },
+    /// Start an executor's process, with this in its environment.
+    StartExecutor {
+        executor: ExecutorKey,
+        info: Box<v1::ExecutorInfo>,
+        environment: Vec<(String, String)>,
+    },
+    /// Destroy an executor's container.
+    KillExecutor {
+        executor: ExecutorKey,
+    },
+    /// Answers to executors, as in [`Output`](crate::Output).
+    Respond(ExchangeId, Response),
+    Stream(ExchangeId, Bytes),
+    End(ExchangeId),
+    Cut(ExchangeId),
     /// Start a task's process.
-    Start { task: TaskKey, info: Box<v1::TaskInfo> },
+    Start {
+        task: TaskKey,
+        info: Box<v1::TaskInfo>,
+    },
     /// End a task's process: politely, and after the grace by force.
-    End { task: TaskKey, grace: Duration },
+    Stop {
+        task: TaskKey,
+        grace: Duration,
+    },
 }
 
 /// A task on an agent.
@@ -38,7 +75,7 @@ pub(crate) enum ToCluster {
 pub(crate) struct Task {
     pub(crate) info: v1::TaskInfo,
     /// The executor of its task group; a task of its own has one by its own name.
-    executor: Option<v1::ExecutorId>,
+    pub(crate) executor: Option<v1::ExecutorId>,
     container: v1::ContainerStatus,
     pub(crate) resources: Pool,
     /// The executor's latest word.
@@ -90,11 +127,12 @@ pub(crate) struct Agent {
     held: VecDeque<ToAgent>,
     retry: Duration,
     launch_delay: Duration,
+    pub(crate) executors: Executors,
     pub(crate) out: VecDeque<ToCluster>,
 }
 
 impl Agent {
-    pub(crate) fn new(info: v1::AgentInfo, total: Pool, retry: Duration, launch_delay: Duration) -> Self {
+    pub(crate) fn new(info: v1::AgentInfo, total: Pool, options: &Options) -> Self {
         Self {
             id: info.id.as_ref().map(|id| id.value.clone()).unwrap_or_default(),
             info,
@@ -105,8 +143,9 @@ impl Agent {
             tasks: BTreeMap::new(),
             frameworks: BTreeMap::new(),
             held: VecDeque::new(),
-            retry,
-            launch_delay,
+            retry: options.update_retry,
+            launch_delay: options.launch_delay,
+            executors: Executors::new(options.executors.clone()),
             out: VecDeque::new(),
         }
     }
@@ -130,9 +169,18 @@ impl Agent {
             ToAgent::Kill { task, policy } => self.kill(&task, policy.as_ref(), now),
             ToAgent::Acknowledge { task, uuid } => self.acknowledge(&task, &uuid, now.at),
             ToAgent::Resend(framework) => self.resend(Some(&framework), now.at),
-            ToAgent::ShutDown(framework) => self.shut_down(&framework),
+            ToAgent::ShutDown(framework) => self.shut_down(&framework, now.at),
             ToAgent::Drain(drain) => self.drain(drain, now),
             ToAgent::Reactivate => self.draining = None,
+            ToAgent::LaunchByExecutor { framework, executor, tasks, group } => {
+                let ids = tasks.iter().map(|task| task.task_id.value.clone()).collect();
+                for info in tasks {
+                    self.enter((*framework).clone(), info, Some(executor.executor_id.clone()), None, now);
+                }
+                self.launch_by_executor(*framework, *executor, ids, group, now);
+            }
+            ToAgent::MessageToExecutor { executor, data } => self.message_to_executor(&executor, data),
+            ToAgent::ShutExecutorDown(executor) => self.shut_executor_down(&executor, Why::Scheduler, now.at),
         }
     }
 
@@ -145,14 +193,15 @@ impl Agent {
     }
 
     /// The process dies. Tasks of frameworks with checkpoints live on, the others end with it.
-    pub(crate) fn die(&mut self) {
+    pub(crate) fn die(&mut self, now: Duration) {
         self.up = false;
+        self.cut_executors();
         self.held.clear();
         let ends = |info: &v1::FrameworkInfo| !info.checkpoint();
         let ending: Vec<String> =
             self.frameworks.iter().filter(|(_, info)| ends(info)).map(|(id, _)| id.clone()).collect();
         for framework in ending {
-            self.shut_down(&framework);
+            self.shut_down(&framework, now);
         }
     }
 
@@ -161,6 +210,33 @@ impl Agent {
         framework: v1::FrameworkInfo,
         info: v1::TaskInfo,
         executor: Option<v1::ExecutorId>,
+        now: &mut Moment<'_>,
+    ) {
+        match self.executors.command_executor(&info).filter(|_| executor.is_none()) {
+            Some(command) => {
+                let id = info.task_id.value.clone();
+                self.enter(framework.clone(), info, Some(command.executor_id.clone()), None, now);
+                self.launch_by_executor(framework, command, vec![id], false, now);
+            }
+            None => {
+                let key =
+                    (framework.id.as_ref().map(|id| id.value.clone()).unwrap_or_default(), info.task_id.value.clone());
+                self.enter(framework, info, executor, Some(now.at + self.launch_delay), now);
+                self.start_due(now.at);
+                if self.draining.is_some() {
+                    self.kill(&key, None, now);
+                }
+            }
+        }
+    }
+
+    /// Takes a task in, and starts its process at this time, if that is the agent's own business.
+    fn enter(
+        &mut self,
+        framework: v1::FrameworkInfo,
+        info: v1::TaskInfo,
+        executor: Option<v1::ExecutorId>,
+        start_at: Option<Duration>,
         now: &mut Moment<'_>,
     ) {
         let id = framework.id.as_ref().map(|id| id.value.clone()).unwrap_or_default();
@@ -185,13 +261,9 @@ impl Agent {
             retry: None,
             kill_sent: false,
             healthy: None,
-            start_at: Some(now.at + self.launch_delay),
+            start_at,
         };
-        self.tasks.insert(key.clone(), task);
-        self.start_due(now.at);
-        if self.draining.is_some() {
-            self.kill(&key, None, now);
-        }
+        self.tasks.insert(key, task);
     }
 
     /// Starts the processes whose time has come.
@@ -208,10 +280,13 @@ impl Agent {
 
     /// KILL from the scheduler.
     pub(crate) fn kill(&mut self, key: &TaskKey, policy: Option<&v1::KillPolicy>, now: &mut Moment<'_>) {
-        let Some(task) = self.tasks.get_mut(key) else { return };
-        if is_terminal(task.state) {
+        if self.tasks.get(key).is_none_or(|task| is_terminal(task.state)) {
             return;
         }
+        if let Some(executor) = self.executor_of(key) {
+            return self.kill_by_executor(&executor, key, policy, now);
+        }
+        let Some(task) = self.tasks.get_mut(key) else { return };
         if task.state == TaskState::TaskStaging {
             let starting = task.start_at.take().is_none();
             self.report(
@@ -223,7 +298,7 @@ impl Agent {
                 now,
             );
             if starting {
-                self.out.push_back(ToCluster::End { task: key.clone(), grace: Duration::ZERO });
+                self.out.push_back(ToCluster::Stop { task: key.clone(), grace: Duration::ZERO });
             }
             return;
         }
@@ -237,7 +312,7 @@ impl Agent {
             self.report(key, TaskState::TaskKilling, Source::Executor, None, "", now);
         }
         if first || policy.is_some() {
-            self.out.push_back(ToCluster::End { task: key.clone(), grace });
+            self.out.push_back(ToCluster::Stop { task: key.clone(), grace });
         }
     }
 
@@ -278,8 +353,7 @@ impl Agent {
         now: &mut Moment<'_>,
     ) {
         let (state, reason) = self.drained(key, state, reason);
-        let Some(task) = self.tasks.get_mut(key) else { return };
-        task.state = state;
+        let Some(task) = self.tasks.get(key) else { return };
         let itself = || v1::ExecutorId { value: key.1.clone() };
         let by_executor = source == Source::Executor;
         let status = v1::TaskStatus {
@@ -296,9 +370,16 @@ impl Agent {
             healthy: task.healthy.filter(|_| by_executor),
             ..Default::default()
         };
+        self.take_status(key, status, now.at);
+    }
+
+    /// Puts a complete status into the task's stream.
+    pub(crate) fn take_status(&mut self, key: &TaskKey, status: v1::TaskStatus, now: Duration) {
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        task.state = status.state();
         task.pending.push_back(status);
         if task.pending.len() == 1 {
-            self.send(key, now.at, self.retry);
+            self.send(key, now, self.retry);
         }
     }
 
@@ -328,10 +409,12 @@ impl Agent {
         }
         task.pending.pop_front();
         if task.pending.is_empty() && is_terminal(task.state) {
-            let executor = self.tasks.remove(key).and_then(|task| task.executor);
+            // One that speaks the API ends when it likes.
+            let itself = self.executor_of(key).is_some();
+            let executor = self.tasks.remove(key).and_then(|task| task.executor).filter(|_| !itself);
             let runs = |(other, task): (&TaskKey, &Task)| other.0 == key.0 && task.executor == executor;
             if let Some(executor) = executor.clone().filter(|_| !self.tasks.iter().any(runs)) {
-                self.out.push_back(ToCluster::Exited { framework: key.0.clone(), executor });
+                self.out.push_back(ToCluster::Exited { framework: key.0.clone(), executor, status: Some(0) });
             }
         } else {
             self.send(key, now, self.retry);
@@ -347,31 +430,35 @@ impl Agent {
     }
 
     /// Ends all tasks of a framework, without a word to anybody.
-    pub(crate) fn shut_down(&mut self, framework: &str) {
+    pub(crate) fn shut_down(&mut self, framework: &str, now: Duration) {
         self.frameworks.remove(framework);
+        self.shut_executors_down(framework, now);
         let keys: Vec<TaskKey> = self.tasks.keys().filter(|key| key.0 == framework).cloned().collect();
         for key in keys {
-            let runs = |task: &Task| task.start_at.is_none() && !is_terminal(task.state);
+            let itself = self.executor_of(&key).is_some();
+            let runs = |task: &Task| !itself && task.start_at.is_none() && !is_terminal(task.state);
             if self.tasks.remove(&key).is_some_and(|task| runs(&task)) {
-                self.out.push_back(ToCluster::End { task: key, grace: SHUTDOWN_GRACE });
+                self.out.push_back(ToCluster::Stop { task: key, grace: SHUTDOWN_GRACE });
             }
         }
     }
 
     /// Ends all tasks: the agent has been marked gone.
-    pub(crate) fn shut_down_all(&mut self) {
+    pub(crate) fn shut_down_all(&mut self, now: Duration) {
         for framework in self.frameworks.keys().cloned().collect::<Vec<_>>() {
-            self.shut_down(&framework);
+            self.shut_down(&framework, now);
         }
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
         let due = |task: &Task| task.retry.map(|retry| retry.0).into_iter().chain(task.start_at).min();
-        self.up.then(|| self.tasks.values().filter_map(due).min())?
+        let tasks = self.tasks.values().filter_map(due);
+        self.up.then(|| tasks.chain(self.executors.next_deadline()).min())?
     }
 
     pub(crate) fn tick(&mut self, now: Duration) {
         self.start_due(now);
+        self.tick_executors(now);
         let due = |task: &Task| task.retry.filter(|retry| retry.0 <= now).map(|retry| retry.1);
         let due: Vec<_> = self.tasks.iter().filter_map(|(key, task)| Some((key.clone(), due(task)?))).collect();
         for (key, wait) in due {

@@ -8,6 +8,7 @@ use mesos_proto::v1;
 
 use crate::Options;
 use crate::agent::{Agent, Exit, Moment, TaskKey, ToCluster};
+use crate::executor::ExecutorKey;
 use crate::http::{self, ExchangeId, Request, Response};
 use crate::master::{Effect, Master, Registry, Settings};
 use crate::resources::Pool;
@@ -64,6 +65,18 @@ pub struct TaskName {
     pub task: String,
 }
 
+/// An executor, named for whoever runs its process.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub struct ExecutorName {
+    /// The agent, counted from 0.
+    pub agent: usize,
+    /// The framework's id.
+    pub framework: String,
+    /// The executor's id.
+    pub executor: String,
+}
+
 /// What a cluster wants done.
 #[must_use]
 #[derive(Debug)]
@@ -90,6 +103,31 @@ pub enum Output {
         name: TaskName,
         /// How long it may take.
         grace: Duration,
+    },
+    /// Start an executor's process; when it has ended, tell [`Cluster::executor_ended`].
+    StartExecutor {
+        /// Which executor.
+        name: ExecutorName,
+        /// All about it; its command above all.
+        info: Box<v1::ExecutorInfo>,
+        /// What is to be in its environment, but for the agent's address and the sandbox, which only whoever starts it
+        /// knows: `MESOS_AGENT_ENDPOINT`, `MESOS_SLAVE_PID`, `MESOS_DIRECTORY`, `MESOS_SANDBOX`.
+        environment: Vec<(String, String)>,
+    },
+    /// Kill an executor's process, and all that it has started.
+    KillExecutor {
+        /// Which executor.
+        name: ExecutorName,
+    },
+    /// This agent's process is dead: its port is to be closed.
+    AgentDown {
+        /// Which agent.
+        agent: usize,
+    },
+    /// This agent's process has been started again, and listens on its port.
+    AgentUp {
+        /// Which agent.
+        agent: usize,
     },
     /// This master's process is dead: its port is to be closed.
     MasterDown {
@@ -141,7 +179,7 @@ impl Cluster {
                 id: Some(v1::AgentId { value: format!("{cluster}-S{index}") }),
                 ..Default::default()
             };
-            agents.push(Agent::new(info, total, options.update_retry, options.launch_delay));
+            agents.push(Agent::new(info, total, &options));
         }
         let mut cluster = Self {
             alive: vec![true; authorities.len()],
@@ -256,8 +294,47 @@ impl Cluster {
         self.out.push_back(Output::Respond(exchange, response));
     }
 
+    /// A request has arrived at an agent, from an executor. Exchange ids are the caller's choice, each used once, and
+    /// not for a master either.
+    pub fn agent_request(&mut self, agent: usize, exchange: ExchangeId, request: &Request) {
+        let (at, unix) = (self.now, self.unix());
+        match self.agents.get_mut(agent) {
+            Some(agent) => agent.executor_request(exchange, request, &mut Moment { at, unix, rng: &mut self.rng }),
+            None => self.out.push_back(Output::Cut(exchange)),
+        }
+        self.settle();
+    }
+
+    /// An executor's process has ended.
+    pub fn executor_ended(&mut self, name: &ExecutorName, exit: &Exit) {
+        let (at, unix) = (self.now, self.unix());
+        if let Some(agent) = self.agents.get_mut(name.agent) {
+            let key = (name.framework.clone(), name.executor.clone());
+            agent.executor_ended(&key, exit, &mut Moment { at, unix, rng: &mut self.rng });
+        }
+        self.settle();
+    }
+
+    /// From now on this agent takes so long to acknowledge an executor's update; with `None` it never does.
+    pub fn acknowledge_after(&mut self, agent: usize, delay: Option<Duration>) {
+        if let Some(agent) = self.agents.get_mut(agent) {
+            agent.acknowledge_after(delay);
+        }
+    }
+
+    /// Breaks the streams of an agent's executors, as a router that restarts does.
+    pub fn cut_executors(&mut self, agent: usize) {
+        if let Some(agent) = self.agents.get_mut(agent) {
+            agent.cut_streams();
+        }
+        self.settle();
+    }
+
     /// The client has closed the exchange's connection, or its stream.
     pub fn closed(&mut self, exchange: ExchangeId) {
+        for agent in &mut self.agents {
+            agent.executor_closed(exchange);
+        }
         self.open.retain(|(_, open)| *open != exchange);
         if let Some(master) = &mut self.master {
             master.closed(exchange);
@@ -328,7 +405,11 @@ impl Cluster {
 
     /// Kills an agent's process. Tasks live on if their framework's info says `checkpoint`, else they are lost.
     pub fn kill_agent(&mut self, index: usize) {
-        self.silence(index, Agent::die);
+        let now = self.now;
+        if self.agents.get(index).is_some_and(|agent| agent.up) {
+            self.out.push_back(Output::AgentDown { agent: index });
+        }
+        self.silence(index, |agent| agent.die(now));
         if let (Some(master), Some(agent)) = (&mut self.master, self.agents.get(index)) {
             master.disconnected(&agent.id);
         }
@@ -337,7 +418,14 @@ impl Cluster {
 
     /// Starts a killed agent again; it registers after a while.
     pub fn restart_agent(&mut self, index: usize) {
-        self.wake(index, |agent, _| agent.up = true);
+        if self.agents.get(index).is_some_and(|agent| !agent.up) {
+            self.out.push_back(Output::AgentUp { agent: index });
+        }
+        self.wake(index, |agent, now| {
+            if !std::mem::replace(&mut agent.up, true) {
+                agent.recover_executors(now.at);
+            }
+        });
     }
 
     /// Cuts an agent off without closing its connections: nobody notices before the ping timeout.
@@ -362,7 +450,7 @@ impl Cluster {
 
     fn gone(&mut self, id: &str) {
         if let Some(agent) = self.agents.iter_mut().find(|agent| agent.id == id) {
-            agent.shut_down_all();
+            agent.shut_down_all(self.now);
             agent.reachable = false;
         }
     }
@@ -415,8 +503,11 @@ impl Cluster {
     pub fn machine_down(&mut self, index: usize) {
         self.with_agent(index, Master::machine_down);
         if let Some(agent) = self.agents.get_mut(index) {
-            agent.shut_down_all();
-            agent.up = false;
+            agent.shut_down_all(self.now);
+            agent.lose_executors();
+            if std::mem::replace(&mut agent.up, false) {
+                self.out.push_back(Output::AgentDown { agent: index });
+            }
         }
         self.settle();
     }
@@ -429,12 +520,14 @@ impl Cluster {
         let id = format!("{}-S{}", self.name, self.next_agent);
         self.next_agent += 1;
         if let Some(agent) = self.agents.get_mut(index) {
-            agent.shut_down_all();
+            agent.shut_down_all(self.now);
+            agent.lose_executors();
             agent.info.id = Some(v1::AgentId { value: id.clone() });
             let (info, total) = (agent.info.clone(), agent.total.clone());
             let out = std::mem::take(&mut agent.out);
-            *agent = Agent::new(info, total, self.options.update_retry, self.options.launch_delay);
+            *agent = Agent::new(info, total, &self.options);
             agent.out = out;
+            self.out.push_back(Output::AgentUp { agent: index });
             self.schedule(self.options.reregistration, Later::Register(index));
         }
         self.settle();
@@ -583,8 +676,10 @@ impl Cluster {
                 continue;
             }
             let (at, unix) = (self.now, self.unix());
-            let word = self.agents.iter_mut().find_map(|agent| agent.out.pop_front().map(|word| (agent, word)));
-            let Some((agent, word)) = word else { break };
+            let words = self.agents.iter_mut().enumerate();
+            let word = words.filter_map(|(index, agent)| Some((agent.out.pop_front()?, index, agent))).next();
+            let Some((word, index, agent)) = word else { break };
+            let executor = |(framework, executor): ExecutorKey| ExecutorName { agent: index, framework, executor };
             match (word, &self.options.scripts) {
                 (ToCluster::Update { framework, status, latest }, _) => {
                     if let (true, Some(master)) = (agent.connected(), &mut self.master) {
@@ -592,15 +687,30 @@ impl Cluster {
                         master.forward(&agent.id, &framework, *status, latest);
                     }
                 }
-                (ToCluster::Exited { framework, executor }, _) => {
+                (ToCluster::Exited { framework, executor, status }, _) => {
                     if let (true, Some(master)) = (agent.connected(), &mut self.master) {
-                        master.exited(&agent.id, &framework, executor);
+                        master.exited(&agent.id, &framework, executor, status);
                     }
                 }
+                (ToCluster::Message { executor, data }, _) => {
+                    if let (true, Some(master)) = (agent.connected(), &mut self.master) {
+                        master.executor_message(&agent.id, &executor, data);
+                    }
+                }
+                (ToCluster::StartExecutor { executor: key, info, environment }, _) => {
+                    self.out.push_back(Output::StartExecutor { name: executor(key), info, environment });
+                }
+                (ToCluster::KillExecutor { executor: key }, _) => {
+                    self.out.push_back(Output::KillExecutor { name: executor(key) });
+                }
+                (ToCluster::Respond(exchange, response), _) => self.out.push_back(Output::Respond(exchange, response)),
+                (ToCluster::Stream(exchange, record), _) => self.out.push_back(Output::Stream(exchange, record)),
+                (ToCluster::End(exchange), _) => self.out.push_back(Output::End(exchange)),
+                (ToCluster::Cut(exchange), _) => self.out.push_back(Output::Cut(exchange)),
                 (ToCluster::Start { task, info }, None) => {
                     self.out.push_back(Output::Start { name: name(&task), info });
                 }
-                (ToCluster::End { task, grace }, None) => {
+                (ToCluster::Stop { task, grace }, None) => {
                     self.out.push_back(Output::Stop { name: name(&task), grace });
                 }
                 (ToCluster::Start { task, info }, Some(scripts)) => {
@@ -614,7 +724,7 @@ impl Cluster {
                         self.later.push((at + time, Later::Finish(task, script.exit)));
                     }
                 }
-                (ToCluster::End { task, .. }, Some(_)) => {
+                (ToCluster::Stop { task, .. }, Some(_)) => {
                     self.later.retain(|(_, what)| !matches!(what, Later::Finish(other, _) if *other == task));
                     agent.ended(&task, &Exit::Signal(15), &mut Moment { at, unix, rng: &mut self.rng });
                 }

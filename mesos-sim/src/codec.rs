@@ -4,7 +4,7 @@ use bytes::Bytes;
 use mesos_proto::Described;
 use mesos_proto::json::ErrorKind;
 
-use crate::http::Codec;
+use crate::http::{Codec, Request, Response};
 
 /// Reads a message; the error is the text of a real server.
 pub(crate) fn decode<M: Described>(codec: Codec, body: &Bytes) -> Result<M, String> {
@@ -20,6 +20,22 @@ pub(crate) fn decode<M: Described>(codec: Codec, body: &Bytes) -> Result<M, Stri
             format!("Failed to convert JSON into Call protobuf: {why}")
         }),
     }
+}
+
+/// A call, after the checks that come before anything is looked at, in the order of the real servers.
+pub(crate) fn call<M: Described>(request: &Request) -> Result<M, Response> {
+    if request.method != "POST" {
+        let method = &request.method;
+        let text = format!("405 Method Not Allowed. Expecting one of {{ 'POST' }}, but received '{method}'.");
+        return Err(Response::text(405, text).with("Allow", "POST"));
+    }
+    let Some(content_type) = request.header("content-type") else {
+        return Err(Response::text(400, "Expecting 'Content-Type' to be present"));
+    };
+    let Some(codec) = Codec::from_content_type(content_type) else {
+        return Err(Response::text(415, "Expecting 'Content-Type' of application/json or application/x-protobuf"));
+    };
+    decode(codec, &request.body).map_err(|why| Response::text(400, why))
 }
 
 /// One record with this message.

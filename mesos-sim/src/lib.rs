@@ -8,6 +8,7 @@
 mod agent;
 mod cluster;
 mod codec;
+mod executor;
 mod http;
 mod master;
 mod options;
@@ -25,7 +26,8 @@ mod trouble;
 pub mod world;
 
 pub use agent::Exit;
-pub use cluster::{Cluster, OptionsError, Output, TaskName};
+pub use cluster::{Cluster, ExecutorName, OptionsError, Output, TaskName};
+pub use executor::ExecutorOptions;
 pub use http::{ExchangeId, Request, Response};
 pub use options::{AgentOptions, Options};
 pub use script::Script;

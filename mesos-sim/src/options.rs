@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use mesos_proto::v1;
 
-use crate::Script;
 use crate::script::Scripts;
+use crate::{ExecutorOptions, Script};
 
 /// A cluster's make-up. The defaults are Mesos's own where Mesos has some.
 ///
@@ -32,6 +32,7 @@ pub struct Options {
     pub(crate) launch_delay: Duration,
     pub(crate) registry_age: Duration,
     pub(crate) scripts: Option<Scripts>,
+    pub(crate) executors: ExecutorOptions,
     pub(crate) rechunk: bool,
 }
 
@@ -50,6 +51,7 @@ impl Default for Options {
             launch_delay: Duration::from_millis(10),
             registry_age: Duration::from_secs(14 * 24 * 3600),
             scripts: None,
+            executors: ExecutorOptions::default(),
             rechunk: false,
         }
     }
@@ -141,6 +143,13 @@ impl Options {
     #[must_use]
     pub fn scripted(mut self, script: impl Fn(&v1::TaskInfo) -> Script + Send + Sync + 'static) -> Self {
         self.scripts = Some(Scripts(Arc::new(script)));
+        self
+    }
+
+    /// How agents treat executors that speak the executor API.
+    #[must_use]
+    pub fn executors(mut self, executors: ExecutorOptions) -> Self {
+        self.executors = executors;
         self
     }
 

@@ -116,7 +116,7 @@ impl Agent {
         let started = self.tasks.get_mut(key).is_some_and(|task| task.start_at.take().is_none());
         self.report(key, state, source, Some(reason), message, now);
         if started {
-            self.out.push_back(ToCluster::End { task: key.clone(), grace: Duration::ZERO });
+            self.out.push_back(ToCluster::Stop { task: key.clone(), grace: Duration::ZERO });
         }
     }
 }

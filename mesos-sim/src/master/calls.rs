@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use mesos_proto::v1;
+use v1::executor_info::Type as ExecutorType;
 use v1::offer::operation::Type as OperationType;
 use v1::scheduler::{Call, Event, call, event};
 use v1::task_status::Reason;
@@ -39,10 +40,19 @@ impl Master {
                 let decline = call.decline_inverse_offers.unwrap_or_default();
                 self.answer_inverse(id, &decline.inverse_offer_ids, decline.filters.as_ref());
             }
-            // Taken, and nothing comes of them here: no custom executors, no operations.
-            call::Type::Shutdown
-            | call::Type::Message
-            | call::Type::Request
+            call::Type::Shutdown => {
+                let shutdown = call.shutdown.unwrap_or_default();
+                let executor = (id.to_owned(), shutdown.executor_id.value);
+                self.out.push_back(Effect::ToAgent(shutdown.agent_id.value, ToAgent::ShutExecutorDown(executor)));
+            }
+            call::Type::Message => {
+                let message = call.message.unwrap_or_default();
+                let executor = (id.to_owned(), message.executor_id.value);
+                let to_agent = ToAgent::MessageToExecutor { executor, data: message.data };
+                self.out.push_back(Effect::ToAgent(message.agent_id.value, to_agent));
+            }
+            // Taken, and nothing comes of them here: no operations.
+            call::Type::Request
             | call::Type::AcknowledgeOperationStatus
             | call::Type::Unknown
             | call::Type::Subscribe => {}
@@ -92,6 +102,7 @@ impl Master {
                 Some(launch) if group => self.group_fault(framework, launch, &agent, &role, &left),
                 _ => None,
             };
+            let mut together = Vec::new();
             for task in tasks {
                 let fault = match identified {
                     true => Some("The `id` field cannot be set on LAUNCH operations".into()),
@@ -110,11 +121,22 @@ impl Master {
                         self.send_status(framework, v1::TaskStatus { agent_id: Some(task.agent_id.clone()), ..status });
                     }
                     None => {
-                        let executor = operation.launch_group.as_ref().filter(|_| group);
-                        let executor = executor.map(|launch| launch.executor.executor_id.clone());
-                        self.launch(framework, task.clone(), executor, &role, &mut left);
+                        let of_group = operation.launch_group.as_ref().filter(|_| group).map(|launch| &launch.executor);
+                        let custom = of_group.filter(|executor| executor.r#type() == ExecutorType::Custom);
+                        let info = self.launch(framework, task.clone(), &role, &mut left);
+                        match (custom, task.executor.as_deref()) {
+                            (Some(_), _) => together.push(info),
+                            (None, Some(own)) => self.launch_by_executor(framework, own.clone(), vec![info], false),
+                            (None, None) => {
+                                let executor = of_group.map(|executor| executor.executor_id.clone());
+                                self.launch_by_agent(framework, info, executor);
+                            }
+                        }
                     }
                 }
+            }
+            if let Some(launch) = operation.launch_group.as_ref().filter(|_| !together.is_empty()) {
+                self.launch_by_executor(framework, launch.executor.clone(), together, true);
             }
         }
         if !left.is_empty() {
@@ -287,7 +309,9 @@ impl Master {
                     "Task should have at least one (but not both) of CommandInfo or ExecutorInfo present".into(),
                 );
             }
-            (None, Some(_)) => return Some("Custom executors are not modelled".into()),
+            (None, Some(executor)) if executor.command.is_none() => {
+                return Some("'ExecutorInfo.command' must be set for 'CUSTOM' executor".into());
+            }
             _ => {}
         }
         let allocated = |resource: &v1::Resource| {
@@ -312,14 +336,8 @@ impl Master {
         (self.registry.forbidden.as_deref() == Some(user)).then(|| format!("Not authorized to launch as user '{user}'"))
     }
 
-    fn launch(
-        &mut self,
-        framework: &str,
-        mut info: v1::TaskInfo,
-        executor: Option<v1::ExecutorId>,
-        role: &str,
-        left: &mut Pool,
-    ) {
+    /// Enters a task into the books.
+    fn launch(&mut self, framework: &str, mut info: v1::TaskInfo, role: &str, left: &mut Pool) -> v1::TaskInfo {
         let resources = Pool::of(&info.resources).unwrap_or_default();
         left.subtract(&resources);
         for resource in info.resources.iter_mut().filter(|resource| resource.allocation_info.is_none()) {
@@ -327,14 +345,32 @@ impl Master {
         }
         let agent = info.agent_id.value.clone();
         let staging = TaskState::TaskStaging;
-        let task =
-            Task { agent: agent.clone(), resources, state: staging, latest: staging, uuid: None, container: None };
+        let task = Task { agent, resources, state: staging, latest: staging, uuid: None, container: None };
         self.tasks.insert((framework.into(), info.task_id.value.clone()), task);
+        info
+    }
+
+    /// Sends a task to an agent, which runs it itself.
+    fn launch_by_agent(&mut self, framework: &str, info: v1::TaskInfo, executor: Option<v1::ExecutorId>) {
         let Some(framework) = self.frameworks.get(framework).map(|framework| framework.info.clone()) else { return };
         self.out.push_back(Effect::ToAgent(
-            agent,
+            info.agent_id.value.clone(),
             ToAgent::Launch { framework: Box::new(framework), info: Box::new(info), executor },
         ));
+    }
+
+    /// Sends tasks to an executor of the scheduler's own. What that uses itself isn't charged.
+    fn launch_by_executor(
+        &mut self,
+        framework: &str,
+        executor: v1::ExecutorInfo,
+        tasks: Vec<v1::TaskInfo>,
+        group: bool,
+    ) {
+        let Some(framework) = self.frameworks.get(framework).map(|framework| framework.info.clone()) else { return };
+        let Some(agent) = tasks.first().map(|task| task.agent_id.value.clone()) else { return };
+        let (framework, executor) = (Box::new(framework), Box::new(executor));
+        self.out.push_back(Effect::ToAgent(agent, ToAgent::LaunchByExecutor { framework, executor, tasks, group }));
     }
 
     fn kill(&mut self, framework: &str, kill: call::Kill) {

@@ -17,6 +17,7 @@ use v1::scheduler::{Call, Event, call, event};
 
 use crate::agent::TaskKey;
 use crate::codec;
+use crate::executor::ExecutorKey;
 use crate::http::{Codec, ExchangeId, Request, Response};
 use crate::resources::Pool;
 use crate::rng::Rng;
@@ -49,6 +50,18 @@ pub(crate) enum ToAgent {
         /// Of a task group.
         executor: Option<v1::ExecutorId>,
     },
+    /// Tasks for an executor that speaks the executor API.
+    LaunchByExecutor {
+        framework: Box<v1::FrameworkInfo>,
+        executor: Box<v1::ExecutorInfo>,
+        tasks: Vec<v1::TaskInfo>,
+        group: bool,
+    },
+    MessageToExecutor {
+        executor: ExecutorKey,
+        data: Bytes,
+    },
+    ShutExecutorDown(ExecutorKey),
     Kill {
         task: TaskKey,
         policy: Option<v1::KillPolicy>,
@@ -233,20 +246,9 @@ impl Master {
         }
     }
 
-    /// The checks before a call is looked at, in the order of the real master.
+    /// The checks before a call is carried out.
     fn checked(request: &Request) -> Result<Call, Response> {
-        if request.method != "POST" {
-            let method = &request.method;
-            let text = format!("405 Method Not Allowed. Expecting one of {{ 'POST' }}, but received '{method}'.");
-            return Err(Response::text(405, text).with("Allow", "POST"));
-        }
-        let Some(content_type) = request.header("content-type") else {
-            return Err(Response::text(400, "Expecting 'Content-Type' to be present"));
-        };
-        let Some(codec) = Codec::from_content_type(content_type) else {
-            return Err(Response::text(415, "Expecting 'Content-Type' of application/json or application/x-protobuf"));
-        };
-        let call: Call = codec::decode(codec, &request.body).map_err(|why| Response::text(400, why))?;
+        let call: Call = codec::call(request)?;
         validate(&call).map_err(|why| Response::text(400, format!("Failed to validate scheduler::Call: {why}")))?;
         Ok(call)
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use mesos_proto::v1;
 use v1::TaskState;
 use v1::framework_info::capability::Type as Capability;
@@ -11,6 +12,7 @@ use v1::task_status::{Reason, Source};
 use super::registry::Lost;
 use super::{AgentEntry, Effect, Framework, Master, Standing, Task, ToAgent};
 use crate::agent::{Agent, is_terminal};
+use crate::executor::ExecutorKey;
 use crate::resources::Pool;
 
 impl Master {
@@ -185,14 +187,22 @@ impl Master {
         }
     }
 
-    /// A task group's executor has ended in good order.
-    pub(crate) fn exited(&mut self, agent: &str, framework: &str, executor: v1::ExecutorId) {
-        let failure = event::Failure {
-            agent_id: Some(v1::AgentId { value: agent.into() }),
-            executor_id: Some(executor),
-            status: Some(0),
-        };
+    /// An executor has ended.
+    pub(crate) fn exited(&mut self, agent: &str, framework: &str, executor: v1::ExecutorId, status: Option<i32>) {
+        let failure =
+            event::Failure { agent_id: Some(v1::AgentId { value: agent.into() }), executor_id: Some(executor), status };
         let event = Event { r#type: Some(event::Type::Failure.into()), failure: Some(failure), ..Default::default() };
+        self.send(framework, &event);
+    }
+
+    /// Bytes from an executor.
+    pub(crate) fn executor_message(&mut self, agent: &str, (framework, executor): &ExecutorKey, data: Bytes) {
+        let message = event::Message {
+            agent_id: v1::AgentId { value: agent.into() },
+            executor_id: v1::ExecutorId { value: executor.clone() },
+            data,
+        };
+        let event = Event { r#type: Some(event::Type::Message.into()), message: Some(message), ..Default::default() };
         self.send(framework, &event);
     }
 

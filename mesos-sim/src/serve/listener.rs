@@ -1,4 +1,4 @@
-//! One master's port.
+//! The port of a master, or of an agent.
 
 use std::io;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::{Answer, Message};
+use super::{Answer, Message, Server};
 use crate::{ExchangeId, Request};
 
 /// A request's body may have so many bytes.
@@ -36,13 +36,13 @@ impl Drop for Door {
     }
 }
 
-pub(super) fn open(master: usize, listener: TcpListener, messages: mpsc::UnboundedSender<Message>) -> Door {
+pub(super) fn open(server: Server, listener: TcpListener, messages: mpsc::UnboundedSender<Message>) -> Door {
     Door(tokio::spawn(async move {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
                 accepted = listener.accept() => if let Ok((stream, _)) = accepted {
-                    connections.spawn(serve(master, stream, messages.clone()));
+                    connections.spawn(serve(server, stream, messages.clone()));
                 },
                 Some(_) = connections.join_next() => {}
             }
@@ -50,20 +50,20 @@ pub(super) fn open(master: usize, listener: TcpListener, messages: mpsc::Unbound
     }))
 }
 
-async fn serve(master: usize, stream: TcpStream, messages: mpsc::UnboundedSender<Message>) {
+async fn serve(server: Server, stream: TcpStream, messages: mpsc::UnboundedSender<Message>) {
     let _ = stream.set_nodelay(true);
-    let service = hyper::service::service_fn(|request| answer(master, request, messages.clone()));
+    let service = hyper::service::service_fn(|request| answer(server, request, messages.clone()));
     let connection = hyper::server::conn::http1::Builder::new()
         .title_case_headers(true)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.await {
-        tracing::debug!(master, %error, "connection ended");
+        tracing::debug!(?server, %error, "connection ended");
     }
 }
 
 /// Hands a request to the cluster and waits for the head of its answer. An error breaks the connection off.
 async fn answer(
-    master: usize,
+    server: Server,
     request: hyper::Request<Incoming>,
     messages: mpsc::UnboundedSender<Message>,
 ) -> io::Result<hyper::Response<AnswerBody>> {
@@ -78,7 +78,7 @@ async fn answer(
     };
     let broken = || io::Error::from(io::ErrorKind::ConnectionAborted);
     let (reply, answer) = oneshot::channel();
-    messages.send(Message::Request { master, request, reply }).map_err(|_| broken())?;
+    messages.send(Message::Request { server, request, reply }).map_err(|_| broken())?;
     let Answer { exchange, response, pieces } = answer.await.map_err(|_| broken())?;
     // In the order of the real master's.
     let date = httpdate::fmt_http_date(std::time::SystemTime::now());

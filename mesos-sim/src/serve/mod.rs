@@ -16,10 +16,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::rng::Rng;
-use crate::{Cluster, ExchangeId, Exit, Options, Output, Request, Response, TaskName};
+use crate::{Cluster, ExchangeId, Exit, Options, Output, Request, Response};
 pub use embedded::Embedded;
 use listener::Piece;
-use process::Processes;
+use process::{Name, Processes};
 
 /// So many pieces of a stream wait for a client that doesn't read; then its subscription ends.
 const BACKLOG: usize = 65_536;
@@ -40,6 +40,7 @@ const BACKLOG: usize = 65_536;
 #[derive(Debug)]
 pub struct Served {
     masters: Vec<SocketAddr>,
+    agents: Vec<SocketAddr>,
     messages: mpsc::UnboundedSender<Message>,
     sandboxes: PathBuf,
     actor: JoinHandle<()>,
@@ -48,17 +49,24 @@ pub struct Served {
 /// What the actor that owns the cluster is told.
 enum Message {
     Request {
-        master: usize,
+        server: Server,
         request: Request,
         reply: oneshot::Sender<Answer>,
     },
     Closed(ExchangeId),
-    Ended(TaskName, Exit),
+    Ended(Name, Exit),
     /// A task that was asked to end has had its grace.
-    Overdue(TaskName, rustix::process::Pid),
+    Overdue(Name, rustix::process::Pid),
     Control(Box<dyn FnOnce(&mut Cluster) + Send>),
     Restart(usize, oneshot::Sender<io::Result<()>>),
     Stop,
+}
+
+/// Whose port it is.
+#[derive(Clone, Copy, Debug)]
+enum Server {
+    Master(usize),
+    Agent(usize),
 }
 
 /// The head of an answer, and its pieces if it streams.
@@ -75,22 +83,19 @@ impl Served {
     ///
     /// If no port can be had, if the folder for the tasks' output can't be made, or if the options make no cluster.
     pub async fn start(options: Options) -> io::Result<Self> {
-        let mut listeners = Vec::new();
-        for _ in 0..options.masters {
-            listeners.push(TcpListener::bind(("127.0.0.1", 0)).await?);
-        }
-        let masters: Vec<SocketAddr> = listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+        let (master_listeners, masters) = listen(options.masters).await?;
+        let (agent_listeners, agents) = listen(options.agents.len()).await?;
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let seed = unix.as_nanos() as u64 ^ u64::from(std::process::id()) << 32;
         let rechunk = options.rechunk.then(|| Rng::new(seed));
         let authorities = masters.iter().map(ToString::to_string).collect();
         let cluster = Cluster::new(options, authorities, unix.as_secs_f64(), seed).map_err(io::Error::other)?;
         let (messages, inbox) = mpsc::unbounded_channel();
-        let doors = listeners
-            .into_iter()
-            .enumerate()
-            .map(|(master, listener)| Some(listener::open(master, listener, messages.clone())))
-            .collect();
+        let open = |server, listener| Some(listener::open(server, listener, messages.clone()));
+        let doors = master_listeners.into_iter().enumerate();
+        let doors = doors.map(|(master, listener)| open(Server::Master(master), listener)).collect();
+        let agent_doors = agent_listeners.into_iter().enumerate();
+        let agent_doors = agent_doors.map(|(agent, listener)| open(Server::Agent(agent), listener)).collect();
         let processes = Processes::new(messages.clone())?;
         let sandboxes = processes.sandboxes().to_owned();
         let actor = Actor {
@@ -101,12 +106,14 @@ impl Served {
             messages: messages.clone(),
             addresses: masters.clone(),
             doors,
+            agents: agents.clone(),
+            agent_doors,
             next_exchange: 0,
             waiting: Vec::new(),
             streams: Vec::new(),
             rechunk,
         };
-        Ok(Self { masters, messages, sandboxes, actor: tokio::spawn(actor.run()) })
+        Ok(Self { masters, agents, messages, sandboxes, actor: tokio::spawn(actor.run()) })
     }
 
     /// Where the masters listen; a killed one, too, since it comes back to the same port.
@@ -115,13 +122,19 @@ impl Served {
         &self.masters
     }
 
+    /// Where the agents listen, for executors; a killed one, too, since it comes back to the same port.
+    #[must_use]
+    pub fn agents(&self) -> &[SocketAddr] {
+        &self.agents
+    }
+
     /// The first master's address as a URL, such as `http://127.0.0.1:40123`.
     #[must_use]
     pub fn master_url(&self) -> String {
         self.masters.first().map(|master| format!("http://{master}")).unwrap_or_default()
     }
 
-    /// The folder where a task runs, with its output in the files `stdout` and `stderr`. It is removed with the
+    /// The folder where a task runs, or an executor of this id, with its output in the files `stdout` and `stderr`. It is removed with the
     /// cluster.
     #[must_use]
     pub fn sandbox(&self, framework: &str, task: &str) -> PathBuf {
@@ -165,6 +178,16 @@ impl Drop for Served {
     }
 }
 
+/// Free loopback ports.
+async fn listen(count: usize) -> io::Result<(Vec<TcpListener>, Vec<SocketAddr>)> {
+    let mut listeners = Vec::new();
+    for _ in 0..count {
+        listeners.push(TcpListener::bind(("127.0.0.1", 0)).await?);
+    }
+    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+    Ok((listeners, addresses))
+}
+
 /// Owns the cluster and carries out what it wants.
 struct Actor {
     cluster: Cluster,
@@ -175,6 +198,8 @@ struct Actor {
     addresses: Vec<SocketAddr>,
     /// The listener of each master that lives; aborting it breaks all its connections.
     doors: Vec<Option<listener::Door>>,
+    agents: Vec<SocketAddr>,
+    agent_doors: Vec<Option<listener::Door>>,
     next_exchange: u64,
     waiting: Vec<(ExchangeId, oneshot::Sender<Answer>)>,
     streams: Vec<(ExchangeId, mpsc::Sender<Piece>)>,
@@ -194,11 +219,14 @@ impl Actor {
             self.cluster.advance(self.start.elapsed());
             match message {
                 None | Some(Message::Stop) => break,
-                Some(Message::Request { master, request, reply }) => {
+                Some(Message::Request { server, request, reply }) => {
                     let exchange = ExchangeId(self.next_exchange);
                     self.next_exchange += 1;
                     self.waiting.push((exchange, reply));
-                    self.cluster.request(master, exchange, &request);
+                    match server {
+                        Server::Master(master) => self.cluster.request(master, exchange, &request),
+                        Server::Agent(agent) => self.cluster.agent_request(agent, exchange, &request),
+                    }
                 }
                 Some(Message::Closed(exchange)) => {
                     self.streams.retain(|stream| stream.0 != exchange);
@@ -206,7 +234,10 @@ impl Actor {
                 }
                 Some(Message::Ended(name, exit)) => {
                     self.processes.forget(&name);
-                    self.cluster.ended(&name, &exit);
+                    match name {
+                        Name::Task(name) => self.cluster.ended(&name, &exit),
+                        Name::Executor(name) => self.cluster.executor_ended(&name, &exit),
+                    }
                 }
                 Some(Message::Overdue(name, pid)) => self.processes.overdue(&name, pid),
                 Some(Message::Control(act)) => act(&mut self.cluster),
@@ -225,8 +256,18 @@ impl Actor {
         };
         if door.is_none() {
             let listener = TcpListener::bind(address).await?;
-            *door = Some(listener::open(master, listener, self.messages.clone()));
+            *door = Some(listener::open(Server::Master(master), listener, self.messages.clone()));
             self.cluster.restart_master(master);
+        }
+        Ok(())
+    }
+
+    fn open_agent(&mut self, agent: usize) -> io::Result<()> {
+        if let Some((address, door)) = self.agents.get(agent).zip(self.agent_doors.get_mut(agent)) {
+            let listener = std::net::TcpListener::bind(address)?;
+            listener.set_nonblocking(true)?;
+            let listener = TcpListener::from_std(listener)?;
+            *door = Some(listener::open(Server::Agent(agent), listener, self.messages.clone()));
         }
         Ok(())
     }
@@ -248,6 +289,23 @@ impl Actor {
                     Err(error) => self.cluster.ended(&name, &Exit::NotStarted(error.to_string())),
                 },
                 Output::Stop { name, grace } => self.processes.stop(&name, grace),
+                Output::StartExecutor { name, info, environment } => {
+                    let Some(&agent) = self.agents.get(name.agent) else { continue };
+                    if let Err(error) = self.processes.start_executor(&name, &info, environment, agent) {
+                        self.cluster.executor_ended(&name, &Exit::NotStarted(error.to_string()));
+                    }
+                }
+                Output::KillExecutor { name } => self.processes.kill_executor(&name),
+                Output::AgentDown { agent } => {
+                    if let Some(door) = self.agent_doors.get_mut(agent) {
+                        *door = None;
+                    }
+                }
+                Output::AgentUp { agent } => {
+                    if let Err(error) = self.open_agent(agent) {
+                        tracing::error!(agent, %error, "the agent can't listen on its port again");
+                    }
+                }
                 Output::MasterDown { master, aborted } => {
                     if let Some(why) = aborted {
                         tracing::error!(master, why, "a call has made the master abort, as it would a real one");

@@ -1,8 +1,9 @@
-//! Tasks as local processes.
+//! Tasks and executors as local processes.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::Message;
-use crate::{Exit, TaskName};
+use crate::{ExecutorName, Exit, TaskName};
 
 /// Kills the groups that it was told of and not told off again, once its input ends: when the program dies, even by
 /// SIGKILL, no task stays behind.
@@ -28,10 +29,17 @@ done
 for p in $all; do kill -KILL -- "-$p"; done
 "#;
 
-/// The processes of a cluster's tasks, each the leader of a group of its own.
+/// Whose process it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Name {
+    Task(TaskName),
+    Executor(ExecutorName),
+}
+
+/// The processes of a cluster's tasks and executors, each the leader of a group of its own.
 pub(super) struct Processes {
     messages: mpsc::UnboundedSender<Message>,
-    running: BTreeMap<TaskName, Pid>,
+    running: BTreeMap<Name, Pid>,
     sandboxes: TempDir,
     watchdog: Child,
     orders: Option<ChildStdin>,
@@ -64,6 +72,35 @@ impl Processes {
     pub(super) fn start(&mut self, name: &TaskName, info: &v1::TaskInfo) -> io::Result<()> {
         let command = info.command.as_deref().ok_or_else(|| io::Error::other("the task has no command"))?;
         let sandbox = sandbox(self.sandboxes(), &name.framework, &name.task);
+        let environment = [("MESOS_TASK_ID".to_owned(), name.task.clone())];
+        self.spawn(Name::Task(name.clone()), command, sandbox, environment)
+    }
+
+    /// Starts an executor, in a sandbox as a task of its name would have it.
+    pub(super) fn start_executor(
+        &mut self,
+        name: &ExecutorName,
+        info: &v1::ExecutorInfo,
+        environment: Vec<(String, String)>,
+        agent: SocketAddr,
+    ) -> io::Result<()> {
+        let command = info.command.as_deref().ok_or_else(|| io::Error::other("the executor has no command"))?;
+        let sandbox = sandbox(self.sandboxes(), &name.framework, &name.executor);
+        let environment = environment.into_iter().chain([
+            ("MESOS_AGENT_ENDPOINT".to_owned(), agent.to_string()),
+            ("MESOS_SLAVE_PID".to_owned(), format!("slave(1)@{agent}")),
+            ("MESOS_DIRECTORY".to_owned(), sandbox.display().to_string()),
+        ]);
+        self.spawn(Name::Executor(name.clone()), command, sandbox, environment)
+    }
+
+    fn spawn(
+        &mut self,
+        name: Name,
+        command: &v1::CommandInfo,
+        sandbox: PathBuf,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> io::Result<()> {
         fs::create_dir_all(&sandbox)?;
         let value = command.value();
         let mut process = if command.shell() {
@@ -76,7 +113,7 @@ impl Processes {
             process.args(command.arguments.iter().skip(1));
             process
         };
-        process.env("MESOS_SANDBOX", &sandbox).env("MESOS_TASK_ID", &name.task);
+        process.env("MESOS_SANDBOX", &sandbox).envs(environment);
         for variable in command.environment.iter().flat_map(|environment| &environment.variables) {
             let legal = !variable.name.is_empty() && !variable.name.contains(['=', '\0']);
             if let Some(value) = variable.value.as_ref().filter(|value| legal && !value.contains('\0')) {
@@ -94,7 +131,7 @@ impl Processes {
         let pid = pid.ok_or_else(|| io::Error::other("the process has no id"))?;
         self.order('+', pid);
         self.running.insert(name.clone(), pid);
-        let (messages, name) = (self.messages.clone(), name.clone());
+        let messages = self.messages.clone();
         tokio::spawn(async move {
             let exit = match child.wait().await {
                 Ok(status) => match (status.code(), status.signal()) {
@@ -113,12 +150,21 @@ impl Processes {
         self.sandboxes.path()
     }
 
+    /// Kills an executor, and what it has started: in its own group, and in the groups of its descendants.
+    pub(super) fn kill_executor(&self, name: &ExecutorName) {
+        if let Some(&pid) = self.running.get(&Name::Executor(name.clone())) {
+            for pid in with_descendants(pid) {
+                signal(pid, Signal::KILL);
+            }
+        }
+    }
+
     /// Ends a task: TERM to the whole group, KILL after the grace.
     pub(super) fn stop(&self, name: &TaskName, grace: Duration) {
-        let Some(&pid) = self.running.get(name) else { return };
+        let name = Name::Task(name.clone());
+        let Some(&pid) = self.running.get(&name) else { return };
         signal(pid, Signal::TERM);
         let messages = self.messages.clone();
-        let name = name.clone();
         tokio::spawn(async move {
             tokio::time::sleep(grace).await;
             // By the actor, which knows whether the process still is the task's.
@@ -126,15 +172,15 @@ impl Processes {
         });
     }
 
-    /// The grace of a task is over.
-    pub(super) fn overdue(&self, name: &TaskName, pid: Pid) {
+    /// The grace of a process is over.
+    pub(super) fn overdue(&self, name: &Name, pid: Pid) {
         if self.running.get(name) == Some(&pid) {
             signal(pid, Signal::KILL);
         }
     }
 
-    /// A task's process has ended; what it left behind in its group ends too.
-    pub(super) fn forget(&mut self, name: &TaskName) {
+    /// A process has ended; what it left behind in its group ends too.
+    pub(super) fn forget(&mut self, name: &Name) {
         if let Some(pid) = self.running.remove(name) {
             signal(pid, Signal::KILL);
             self.order('-', pid);
@@ -173,6 +219,27 @@ pub(super) fn sandbox(root: &Path, framework: &str, task: &str) -> PathBuf {
     // Ids may hold anything but slashes; dots alone would lead elsewhere.
     let safe = |id: &str| format!("_{}", id.replace(['/', '\0'], "_"));
     root.join(safe(framework)).join(safe(task))
+}
+
+/// A process and all that come from it, as far as the system tells.
+fn with_descendants(root: Pid) -> Vec<Pid> {
+    let mut parents = Vec::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        // `pid (name) state ppid ...`, and the name may hold anything.
+        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse::<i32>().ok());
+        if let Some(parent) = parent {
+            parents.push((pid, parent));
+        }
+    }
+    let mut all = vec![root.as_raw_nonzero().get()];
+    let mut next = 0;
+    while let Some(&parent) = all.get(next) {
+        all.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        next += 1;
+    }
+    all.into_iter().filter_map(Pid::from_raw).collect()
 }
 
 /// A group that has ended already is no fault.

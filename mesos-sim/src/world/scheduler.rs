@@ -432,7 +432,14 @@ impl World {
                 crate::Output::MasterDown { master, aborted: Some(why) } => {
                     return violation("I13", format!("master {master} has aborted: {why}"));
                 }
-                crate::Output::MasterDown { .. } | crate::Output::Start { .. } | crate::Output::Stop { .. } => {}
+                // Tasks are scripted, and none has an executor of its own.
+                crate::Output::MasterDown { .. }
+                | crate::Output::AgentDown { .. }
+                | crate::Output::AgentUp { .. }
+                | crate::Output::Start { .. }
+                | crate::Output::Stop { .. }
+                | crate::Output::StartExecutor { .. }
+                | crate::Output::KillExecutor { .. } => {}
             }
         }
         Ok(())
