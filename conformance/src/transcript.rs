@@ -19,6 +19,8 @@ pub struct Seen {
     pub offers: Vec<v1::Offer>,
     /// How many OFFERS events have come.
     pub offerings: usize,
+    /// What executors have sent, as text.
+    pub messages: Vec<String>,
     /// How many heartbeats have come.
     pub heartbeats: usize,
     /// What became of each call.
@@ -45,6 +47,7 @@ enum Topic {
     /// Agents and executors that are lost.
     Loss,
     Task(String),
+    Executor(String),
     Call,
 }
 
@@ -102,6 +105,11 @@ impl Seen {
                 let what = if failure.executor_id.is_some() { "executor" } else { "agent" };
                 let status = failure.status.map(|status| format!(" status {status}")).unwrap_or_default();
                 (Topic::Loss, format!("{what} lost{agent}{status}"))
+            }
+            Event::Message(message) => {
+                let text = String::from_utf8_lossy(&message.data).into_owned();
+                self.messages.push(text.clone());
+                (Topic::Executor(message.executor_id.value.clone()), text)
             }
             Event::CallDone { id, kind, outcome } => {
                 self.answers.insert(*id, (*kind, outcome.clone()));

@@ -76,7 +76,9 @@ pub(crate) struct Task {
     pub(crate) info: v1::TaskInfo,
     /// The executor of its task group; a task of its own has one by its own name.
     pub(crate) executor: Option<v1::ExecutorId>,
-    container: v1::ContainerStatus,
+    /// That executor speaks the executor API, and ends when it likes.
+    by_itself: bool,
+    pub(crate) container: v1::ContainerStatus,
     pub(crate) resources: Pool,
     /// The executor's latest word.
     pub(crate) state: TaskState,
@@ -126,7 +128,7 @@ pub(crate) struct Agent {
     /// What the master has sent into a partition: it waits in the socket.
     held: VecDeque<ToAgent>,
     retry: Duration,
-    launch_delay: Duration,
+    pub(crate) launch_delay: Duration,
     pub(crate) executors: Executors,
     pub(crate) out: VecDeque<ToCluster>,
 }
@@ -254,6 +256,7 @@ impl Agent {
         let task = Task {
             info,
             executor,
+            by_itself: start_at.is_none(),
             container,
             resources,
             state: TaskState::TaskStaging,
@@ -409,9 +412,7 @@ impl Agent {
         }
         task.pending.pop_front();
         if task.pending.is_empty() && is_terminal(task.state) {
-            // One that speaks the API ends when it likes.
-            let itself = self.executor_of(key).is_some();
-            let executor = self.tasks.remove(key).and_then(|task| task.executor).filter(|_| !itself);
+            let executor = self.tasks.remove(key).filter(|task| !task.by_itself).and_then(|task| task.executor);
             let runs = |(other, task): (&TaskKey, &Task)| other.0 == key.0 && task.executor == executor;
             if let Some(executor) = executor.clone().filter(|_| !self.tasks.iter().any(runs)) {
                 self.out.push_back(ToCluster::Exited { framework: key.0.clone(), executor, status: Some(0) });
@@ -435,8 +436,7 @@ impl Agent {
         self.shut_executors_down(framework, now);
         let keys: Vec<TaskKey> = self.tasks.keys().filter(|key| key.0 == framework).cloned().collect();
         for key in keys {
-            let itself = self.executor_of(&key).is_some();
-            let runs = |task: &Task| !itself && task.start_at.is_none() && !is_terminal(task.state);
+            let runs = |task: &Task| !task.by_itself && task.start_at.is_none() && !is_terminal(task.state);
             if self.tasks.remove(&key).is_some_and(|task| runs(&task)) {
                 self.out.push_back(ToCluster::Stop { task: key, grace: SHUTDOWN_GRACE });
             }

@@ -427,13 +427,17 @@ impl Vars {
     }
 }
 
+/// What no server listens on.
+const NO_PORT: u16 = 0;
+
 /// `ip:port`, with IPv6 in brackets or, as libprocess may print it, without.
 fn address(text: &str) -> Option<(String, u16)> {
     let bare = text.rsplit_once(':').and_then(|(host, port)| Some((host.parse::<Ipv6Addr>().ok()?, port)));
-    match bare {
-        Some((host, port)) => parse_authority(&["[", &host.to_string(), "]:", port].concat(), AGENT_PORT).ok(),
-        None => parse_authority(text, AGENT_PORT).ok(),
-    }
+    let parsed = match bare {
+        Some((host, port)) => parse_authority(&["[", &host.to_string(), "]:", port].concat(), NO_PORT),
+        None => parse_authority(text, NO_PORT),
+    };
+    parsed.ok().filter(|(_, port)| *port != NO_PORT)
 }
 
 /// A duration as Mesos writes it.
@@ -501,7 +505,21 @@ mod tests {
             assert_eq!((env.agent().to_string().as_str(), env.path.as_str()), (agent, "/api/v1/executor"), "{text}");
         }
         assert_eq!(good(&[]).agent().to_string(), "http://127.0.0.1:5051");
-        for text in ["a:b:c", "host:0", "host:65536", ":5051", "::1", "fd00::7", "http://h:1", "h:1/x", "h h:1"] {
+        for text in [
+            "nowhere",
+            "10.0.0.7",
+            "[::1]",
+            "[::1]:",
+            "a:b:c",
+            "host:0",
+            "host:65536",
+            ":5051",
+            "::1",
+            "fd00::7",
+            "http://h:1",
+            "h:1/x",
+            "h h:1",
+        ] {
             let problem = EnvProblem::Address { variable: "MESOS_AGENT_ENDPOINT", text: text.into() };
             assert_eq!(with(&[("MESOS_AGENT_ENDPOINT", text)]).unwrap_err().problems(), [problem]);
         }

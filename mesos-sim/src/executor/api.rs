@@ -163,10 +163,9 @@ impl Agent {
         match self.tasks.get_mut(&task) {
             Some(known) if repeated || !is_terminal(known.state) => {
                 if !repeated {
-                    status.container_status = Some(v1::ContainerStatus {
-                        container_id: Some(v1::ContainerId { value: container, ..Default::default() }),
-                        ..status.container_status.take().unwrap_or_default()
-                    });
+                    let container = v1::ContainerId { value: container, ..Default::default() };
+                    known.container.container_id = Some(container);
+                    status.container_status = Some(known.container.clone());
                     self.take_status(&task, status, now.at);
                 }
                 if let Some(delay) = self.executors.acknowledged_after {

@@ -53,6 +53,8 @@ struct Executor {
     stream: Option<Stream>,
     /// SUBSCRIBE was taken by this process of the agent.
     subscribed: bool,
+    /// When its process starts, with this in its environment; `None` once it was told to.
+    start: Option<(Duration, Vec<(String, String)>)>,
     /// Tasks that weren't delivered, each launch by itself.
     queued: Vec<Launch>,
     /// It was told to end, or is to be told so.
@@ -117,10 +119,11 @@ impl Executors {
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        let starts = self.known.values().filter_map(|executor| Some(executor.start.as_ref()?.0));
         let dooms = self.known.values().filter_map(|executor| Some(executor.doom.as_ref()?.0));
         let heartbeats = self.known.values().filter_map(|executor| executor.stream.as_ref()?.next_heartbeat);
         let acknowledgements = self.acknowledgements.iter().map(|acknowledgement| acknowledgement.0);
-        dooms.chain(heartbeats).chain(acknowledgements).chain(self.recovering).min()
+        starts.chain(dooms).chain(heartbeats).chain(acknowledgements).chain(self.recovering).min()
     }
 }
 
@@ -156,19 +159,30 @@ impl Agent {
         let token = options.tokens.then(|| now.rng.uuid_text());
         let environment = environment(options, &framework, &info, &self.id, token.as_deref());
         let executor = Executor {
-            info: info.clone(),
+            info,
             framework,
             container: now.rng.uuid_text(),
             token,
             stream: None,
             subscribed: false,
+            start: Some((now.at + self.launch_delay, environment)),
             queued: vec![Launch { tasks, group }],
             ending: false,
             doom: Some((now.at + options.registration, Reason::ExecutorRegistrationTimeout)),
             taken: BTreeSet::new(),
         };
-        self.executors.known.insert(key.clone(), executor);
-        self.out.push_back(ToCluster::StartExecutor { executor: key, info: Box::new(info), environment });
+        self.executors.known.insert(key, executor);
+        self.start_executors(now.at);
+    }
+
+    /// Starts the processes whose time has come.
+    fn start_executors(&mut self, now: Duration) {
+        for (key, executor) in &mut self.executors.known {
+            if let Some((_, environment)) = executor.start.take_if(|(at, _)| *at <= now) {
+                let (executor, info) = (key.clone(), Box::new(executor.info.clone()));
+                self.out.push_back(ToCluster::StartExecutor { executor, info, environment });
+            }
+        }
     }
 
     /// Sends an event, if the executor is there to hear it.
@@ -254,6 +268,7 @@ impl Agent {
         self.executors.acknowledgements.clear();
         for executor in self.executors.known.values_mut() {
             executor.subscribed = false;
+            executor.start = None;
             executor.queued.clear();
             if let Some(stream) = executor.stream.take() {
                 self.out.push_back(ToCluster::Cut(stream.exchange));
@@ -311,15 +326,20 @@ impl Agent {
             Reason::ExecutorReregistrationTimeout => TaskState::TaskGone,
             _ => TaskState::TaskFailed,
         };
+        let text = match exit {
+            Exit::NotStarted(why) => format!("Failed to launch container: {why}"),
+            _ => "Executor terminated".to_owned(),
+        };
         let ours = |task: &crate::agent::Task| task.executor.as_ref() == Some(&id) && !is_terminal(task.state);
         let tasks = self.tasks.iter().filter(|(task, info)| task.0 == key.0 && ours(info));
         for task in tasks.map(|(task, _)| task.clone()).collect::<Vec<_>>() {
-            self.report(&task, state, Source::Agent, Some(reason), "Executor terminated", now);
+            self.report(&task, state, Source::Agent, Some(reason), &text, now);
         }
     }
 
     /// Does what is due.
     pub(crate) fn tick_executors(&mut self, now: Duration) {
+        self.start_executors(now);
         if self.executors.recovering.is_some_and(|until| until <= now) {
             self.executors.recovering = None;
             for executor in self.executors.known.values_mut().filter(|executor| !executor.subscribed) {

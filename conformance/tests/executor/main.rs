@@ -1,0 +1,40 @@
+//! A custom executor on the library's executor client, scenario by scenario, each on both sides.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod ends;
+mod restarts;
+mod tasks;
+
+use conformance::v1::{CommandInfo, DurationInfo, ExecutorInfo, Offer, TaskInfo};
+use conformance::task;
+
+/// The executor, by this name, with what it is started with.
+fn executor(name: &str) -> ExecutorInfo {
+    let command = CommandInfo::exec(env!("CARGO_BIN_EXE_executor"), [""; 0]);
+    let grace = Some(DurationInfo { nanoseconds: 2_000_000_000 });
+    ExecutorInfo { shutdown_grace_period: grace, ..ExecutorInfo::custom(name, command) }
+}
+
+/// A task of this executor: it runs this script.
+fn task_of(executor: &ExecutorInfo, offer: &Offer, id: &str, script: &str) -> TaskInfo {
+    let mut task = task(offer, id, "");
+    task.command = None;
+    TaskInfo { data: Some(script.to_owned().into()), ..task.with_executor(executor.clone()) }
+}
+
+conformance::scenarios! {
+    both {
+        tasks::run_and_finish: Options::default();
+        tasks::are_killed: Options::default();
+        tasks::run_as_a_group: Options::default();
+        tasks::messages_go_both_ways: Options::default();
+        ends::shut_down_by_the_scheduler: Options::default();
+        ends::torn_down: Options::default();
+        ends::shutdown_is_the_first_event: Options::default();
+        ends::malformed_environment: Options::default();
+        ends::without_checkpoints: Options::default();
+        restarts::twenty_tasks_run_on: Options::default();
+        restarts::launched_and_killed_around_a_restart: Options::default();
+    }
+    real {}
+}
