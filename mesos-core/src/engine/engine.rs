@@ -429,6 +429,7 @@ impl Engine {
             offers.into_iter().map(|offer| offer.id.value.clone()).collect()
         };
         let filters = |secs| Some(crate::v1::Filters { refuse_seconds: Some(secs) });
+        let event = Event::InverseOffersAnswered { accepted: yes.len() as u32, declined: no.len() as u32 };
         // Both come again after the filter, or with the next session.
         if !yes.is_empty() {
             let _ = self.client.calls().accept_inverse_offers(ids(yes), filters(600.0));
@@ -436,6 +437,7 @@ impl Engine {
         if !no.is_empty() {
             let _ = self.client.calls().decline_inverse_offers(ids(no), filters(60.0));
         }
+        self.tell(None, event);
     }
 
     fn on_subscribed(&mut self, subscribed: scheduler::Subscribed) {

@@ -76,6 +76,10 @@ pub enum Event {
     TaskUpdated(Task),
     /// A task has been running for long enough, and is healthy if that can be known.
     TaskReady(Task),
+    /// The health check of a running task fails. Mesos's own executors kill it after a few failures in a row.
+    TaskUnhealthy(Task),
+    /// The health check of a running task passes again.
+    TaskHealthy(Task),
     /// A task that could not be reached is back.
     TaskReturned(Task),
     /// A task has ended and has left the engine's hands (S124).
@@ -104,6 +108,13 @@ pub enum Event {
         declined: u32,
         /// Tasks launched on them.
         launched: u32,
+    },
+    /// Agents are about to be taken away, and Mesos has asked whether that is fine.
+    InverseOffersAnswered {
+        /// How many were accepted: nothing of ours is there.
+        accepted: u32,
+        /// How many were declined.
+        declined: u32,
     },
     /// No more offers for these roles are wanted.
     Suppressed {

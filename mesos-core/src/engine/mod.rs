@@ -16,31 +16,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # The life of a task
-//!
-//! ```text
-//!               an offer fits         the intent is durable       a status           TASK_RUNNING
-//!  [ waiting ] ----------------> Prepared ------------> Launching ----------> Staged ------------> Running
-//!      ^  ^                         |                       |                   |                   |   |
-//!      |  +--- offer rescinded, ----+                       |                   |                   |   +--> ready
-//!      |       session lost                                 +-- TASK_UNREACHABLE, TASK_UNKNOWN -----+
-//!      |                                                    |                                       |
-//!      |                                                    v                                       v
-//!      |                                       Unreachable / Doubtful                      Killing (why)
-//!      |   back-off by the class of the end                 |                                       |
-//!      +------------------- ended <-------------------------+---------------------------------------+
-//!      |                      |            replaced meanwhile: a ghost, killed if it comes back
-//!      |                      +--> finished (a job, or what the restart policy accepts)
-//!      +-- retry, revision ---+--> held (failed too often, or refused three times)
-//! ```
-//!
-//! # What is durable when
-//!
-//! Records are written before what depends on them happens: the framework's id before any other call; the intent of
-//! every task of an ACCEPT before that ACCEPT; why a task is killed before its first KILL; what a status changes before
-//! the status is acknowledged and told. After a crash, an intent without status is asked for: it is neither launched
-//! again blindly nor forgotten blindly. A store that does not answer holds up launches and acknowledgements, and
-//! nothing that runs.
+#![doc = include_str!("guide.md")]
 #![allow(clippy::module_inception, reason = "the engine is what the module is about")]
 
 mod attempt;

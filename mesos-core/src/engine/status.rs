@@ -87,7 +87,9 @@ impl Engine {
         let state = attempt.state;
         // An agent that was away sends what it had to say from the start.
         let stale = row == Row::Starting && attempt.running.is_some();
+        let was_healthy = attempt.last.healthy;
         let changed = merge(attempt, update, stale);
+        let healthy = attempt.last.healthy;
         match table::cell(state, row) {
             Cell::Merge => {
                 if changed {
@@ -139,6 +141,13 @@ impl Engine {
             Cell::EndWithGhost(class, why) => {
                 let class = self.class_of(id, state, class);
                 self.end_with_ghost(id, class, why);
+            }
+        }
+        if healthy != was_healthy && self.book.attempt(id).is_some_and(|attempt| attempt.state == State::Running) {
+            match (was_healthy, healthy) {
+                (_, Some(false)) => self.tell_task(id, Event::TaskUnhealthy),
+                (Some(false), Some(true)) => self.tell_task(id, Event::TaskHealthy),
+                _ => {}
             }
         }
         self.reconsider(id.slot);

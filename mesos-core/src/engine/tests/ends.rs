@@ -332,3 +332,20 @@ fn a_job_whose_successor_has_finished() {
     assert!(s.launch("a3", BIG).is_empty());
     assert_eq!((s.spec("web").finished, s.spec("web").waiting), (1, 0));
 }
+
+// ENGINE 10: health is told when it changes, of tasks that run.
+#[test]
+fn health_is_told() {
+    let mut s = Script::new([service("web", 1).http_check("/").resources(Resources::new().cpus(1.0).ports(1))]);
+    let task = s.launch("a1", BIG).remove(0);
+    s.clear();
+    for healthy in [None, Some(true), Some(true), Some(false), Some(false), Some(true), None] {
+        s.status(&task, TaskRunning, |status| status.healthy = healthy);
+    }
+    let counts = (
+        s.told(|e| matches!(e, Event::TaskReady(_))),
+        s.told(|e| matches!(e, Event::TaskUnhealthy(task) if task.healthy == Some(false) && !task.ready)),
+        s.told(|e| matches!(e, Event::TaskHealthy(task) if task.healthy == Some(true))),
+    );
+    assert_eq!(counts, (2, 1, 1));
+}

@@ -228,3 +228,15 @@ fn echoes_of_a_task_that_has_ended() {
     s.answer(&tasks[1], TaskRunning);
     assert_eq!(s.kills(), [&*tasks[1]]);
 }
+
+// ENGINE 1.4 A8: a user who asks once more is heard once more.
+#[test]
+fn asked_again_it_is_killed_again() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    for _ in 0..2 {
+        s.engine.restart_instance("web", 0).unwrap();
+        s.tick();
+        assert_eq!(s.kills(), [&*task]);
+    }
+}

@@ -122,6 +122,7 @@ fn inverse_offers() {
     assert_eq!(decline.inverse_offer_ids[0].value, "i1");
     assert_eq!(decline.filters.unwrap().refuse_seconds(), 60.0);
     assert!(s.take(Type::AcceptInverseOffers).is_empty() && s.kills().is_empty());
+    assert_eq!(s.told(|e| matches!(e, Event::InverseOffersAnswered { accepted: 0, declined: 1 })), 1);
 }
 
 // S108, ENGINE 44, 48: what constraints count is counted as it comes and goes, by revision, and anew for other constraints.
