@@ -22,6 +22,11 @@ pub struct Options {
     pub credentials: &'static [(&'static str, &'static str)],
     /// Whether masters speak TLS, and nothing else. Real ones only. Default: no.
     pub tls: bool,
+    /// How many ZooKeeper servers. Real ones only. Default: as few as the masters need.
+    pub zookeepers: usize,
+    /// How long a restarted agent waits for its executors; in the end it kills those that haven't come. Real ones only.
+    /// Default: 2 s.
+    pub executor_patience: &'static str,
 }
 
 impl Default for Options {
@@ -33,6 +38,8 @@ impl Default for Options {
             attributes: &[],
             credentials: &[],
             tls: false,
+            zookeepers: 0,
+            executor_patience: "2secs",
         }
     }
 }
@@ -98,6 +105,19 @@ impl Cluster {
         }
     }
 
+    /// What only a real cluster can do.
+    ///
+    /// # Panics
+    ///
+    /// If it is a simulated one.
+    #[must_use]
+    pub fn real(&self) -> &Real {
+        match &self.inner {
+            Inner::Simulated(_) => panic!("a simulated cluster can't"),
+            Inner::Real(real) => real,
+        }
+    }
+
     /// The masters' addresses, as a configuration takes them.
     #[must_use]
     pub fn masters(&self) -> &[String] {
@@ -145,7 +165,7 @@ impl Cluster {
     pub async fn kill_master(&self, master: usize) {
         match &self.inner {
             Inner::Simulated(simulated) => simulated.control(move |cluster| cluster.kill_master(master)).await,
-            Inner::Real(real) => real.kill("master", master, 9).await,
+            Inner::Real(real) => assert!(real.kill("master", master, 9).await),
         }
     }
 
@@ -161,7 +181,7 @@ impl Cluster {
     pub async fn kill_agent(&self, agent: usize) {
         match &self.inner {
             Inner::Simulated(simulated) => simulated.control(move |cluster| cluster.kill_agent(agent)).await,
-            Inner::Real(real) => real.kill("agent", agent, 9).await,
+            Inner::Real(real) => assert!(real.kill("agent", agent, 9).await),
         }
     }
 
@@ -177,7 +197,7 @@ impl Cluster {
     pub async fn stop_agent(&self, agent: usize) {
         match &self.inner {
             Inner::Simulated(simulated) => simulated.control(move |cluster| cluster.partition_agent(agent)).await,
-            Inner::Real(real) => real.kill("agent", agent, 19).await,
+            Inner::Real(real) => assert!(real.kill("agent", agent, 19).await),
         }
     }
 

@@ -10,7 +10,9 @@
 mod cluster;
 mod dice;
 pub mod http;
+mod instances;
 mod keeper;
+mod orders;
 mod processes;
 mod real;
 mod scheduler;
@@ -20,11 +22,14 @@ mod zookeeper;
 
 pub use cluster::{Cluster, Options, Side, run};
 pub use dice::Dice;
+pub use instances::{Instances, Log, SESSION, Term, now};
 pub use keeper::{Keeper, difference};
 pub use mesos_tokio;
 pub use mesos_tokio::mesos_core;
 pub use mesos_tokio::mesos_core::v1;
+pub use orders::{Orders, Slow};
 pub use processes::{Gate, PidFile, RollCall, process_ends};
+pub use real::Real;
 pub use scheduler::{LIMIT, Scheduler, kill_policy, offer_holds, task, without};
 pub use transcript::Seen;
 pub use zookeeper::ZooKeeper;

@@ -161,6 +161,14 @@ impl RollCall {
         present
     }
 
+    /// Forgets the processes that have ended, and says how many. With very many, looking takes long, and in the end
+    /// another process has the number of one of them.
+    pub fn sweep(&self) -> usize {
+        let ended = |(.., rest): &(String, u32, String)| rest.parse().is_ok_and(|pid| !lives(pid));
+        let ended = self.files().into_iter().filter(ended);
+        ended.map(|(spec, serial, rest)| fs::remove_file(self.folder.join(format!("{spec}.{serial}.{rest}")))).count()
+    }
+
     /// How often each instance has done its work.
     #[must_use]
     pub fn work(&self) -> BTreeMap<(String, u32), usize> {

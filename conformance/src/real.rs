@@ -11,17 +11,24 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use mesos_tokio::Http;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::{Options, http};
 
 /// Stops the cluster once its input ends: when this process closes it, or dies, even by SIGKILL.
 const WATCHDOG: &str = r#"cat; "$0" stop; rm -rf "${REAL_MESOS_RUN:?}""#;
 
+/// How long a node may take to say who leads.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// A real cluster. Its nodes are named by their kind, `master`, `agent` or `zookeeper`, and an index from 0.
 #[derive(Debug)]
-pub(crate) struct Real {
+pub struct Real {
     home: PathBuf,
     run: PathBuf,
     masters: Vec<String>,
+    zookeepers: Vec<String>,
     tls: bool,
     watchdog: Child,
     /// Keeps other clusters of this suite off the ports.
@@ -44,13 +51,16 @@ impl Real {
         let watchdog = watchdog(&home, &run);
         let scheme = if options.tls { "https://" } else { "" };
         let masters = (port..).take(options.masters).map(|port| format!("{scheme}127.0.0.1:{port}")).collect();
-        let real = Self { home, run, masters, tls: options.tls, watchdog, _ports: ports };
+        let zookeepers = (port + 200..).take(zookeepers(options)).map(|port| format!("127.0.0.1:{port}")).collect();
+        let real = Self { home, run, masters, zookeepers, tls: options.tls, watchdog, _ports: ports };
 
         let mut words: Vec<String> = ["start", "--wait", "100"].map(Into::into).into();
         let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
         option("port", port.to_string());
         option("masters", options.masters.to_string());
         option("agents", options.agents.to_string());
+        option("zookeepers", options.zookeepers.to_string());
+        option("agent-flag", format!("executor_reregistration_timeout={}", options.executor_patience));
         option("resources", options.resources.into());
         option("master-flag", "agent_ping_timeout=1secs".into());
         if !options.attributes.is_empty() {
@@ -70,6 +80,10 @@ impl Real {
 
     /// Runs `cluster` with these words, and hands back what it prints.
     async fn cluster(&self, words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
+        self.try_cluster(words).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    async fn try_cluster(&self, words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<String, String> {
         let mut command = tokio::process::Command::new(tool());
         command.args(words).env("REAL_MESOS_HOME", &self.home).env("REAL_MESOS_RUN", &self.run);
         // What it starts has no more to do with its output than this.
@@ -77,8 +91,10 @@ impl Real {
         let output = tokio::time::timeout(Duration::from_secs(120), output).await.expect("no hang");
         let output = output.expect("real-mesos/cluster runs");
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{:?}: {}: {errors}", command.as_std(), output.status);
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        if !output.status.success() {
+            return Err(format!("{:?}: {}: {errors}", command.as_std(), output.status));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     pub(crate) fn masters(&self) -> &[String] {
@@ -99,12 +115,77 @@ impl Real {
         number.map(|number: usize| number - 1).expect("`cluster wait` names the leader")
     }
 
-    pub(crate) async fn kill(&self, kind: &str, index: usize, signal: u8) {
-        self.cluster(["kill".into(), format!("{kind}{}", index + 1), signal.to_string()]).await;
+    /// Sends a signal to a node; `false` if it isn't running.
+    pub async fn kill(&self, kind: &str, index: usize, signal: u8) -> bool {
+        self.try_cluster(["kill".into(), format!("{kind}{}", index + 1), signal.to_string()]).await.is_ok()
     }
 
-    pub(crate) async fn resume(&self, kind: &str, index: usize) {
+    /// Starts a killed node again, or lets a stopped one go on.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such node.
+    pub async fn resume(&self, kind: &str, index: usize) {
         self.cluster(["resume".into(), format!("{kind}{}", index + 1)]).await;
+    }
+
+    /// Starts every node again that has ended by itself, as masters do that lose their leadership, and names them.
+    pub async fn mend(&self) -> Vec<String> {
+        self.cluster(["mend"]).await.lines().map(str::to_owned).collect()
+    }
+
+    /// Whether a master leads and all agents are in, or soon will be.
+    pub async fn is_whole(&self) -> bool {
+        self.try_cluster(["wait", "3"]).await.is_ok()
+    }
+
+    /// Each task that agents have ever had, as their files say: framework, id, and states in order, with `!` after those
+    /// whose acknowledgement has come.
+    pub async fn ledger(&self) -> Vec<Vec<String>> {
+        self.cluster(["ledger"]).await.lines().map(|line| line.split(' ').map(str::to_owned).collect()).collect()
+    }
+
+    /// The addresses of the ZooKeeper servers.
+    #[must_use]
+    pub fn zookeepers(&self) -> &[String] {
+        &self.zookeepers
+    }
+
+    /// Which ZooKeeper server leads the others, if that can be found out at the moment.
+    pub async fn leading_zookeeper(&self) -> Option<usize> {
+        for (index, server) in self.zookeepers.iter().enumerate() {
+            let asked = async {
+                let mut connection = TcpStream::connect(server).await.ok()?;
+                connection.write_all(b"srvr").await.ok()?;
+                let mut answer = String::new();
+                connection.read_to_string(&mut answer).await.ok()?;
+                Some(answer)
+            };
+            let answer = tokio::time::timeout(PATIENCE, asked).await.ok().flatten();
+            if answer.is_some_and(|answer| answer.contains("Mode: leader") || answer.contains("Mode: standalone")) {
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    /// Which master leads, if that can be found out at the moment. Not for masters with TLS.
+    pub async fn leading_master(&self) -> Option<usize> {
+        for master in &self.masters {
+            let asked = async {
+                let mut connection = TcpStream::connect(master).await.ok()?;
+                let request = format!("GET /master/redirect HTTP/1.1\r\nHost: {master}\r\nConnection: close\r\n\r\n");
+                connection.write_all(request.as_bytes()).await.ok()?;
+                let mut answer = String::new();
+                connection.read_to_string(&mut answer).await.ok()?;
+                let location = answer.lines().find_map(|line| line.strip_prefix("Location: "))?;
+                self.masters.iter().position(|master| location.ends_with(&format!("//{master}")))
+            };
+            if let Ok(Some(leader)) = tokio::time::timeout(PATIENCE, asked).await {
+                return Some(leader);
+            }
+        }
+        None
     }
 
     pub(crate) async fn tasks(&self) -> Vec<(String, String)> {
@@ -160,6 +241,11 @@ fn watchdog(home: &Path, run: &Path) -> Child {
         .expect("a shell")
 }
 
+/// As many as `cluster` starts.
+fn zookeepers(options: &Options) -> usize {
+    options.zookeepers.max(usize::from(options.masters > 1))
+}
+
 /// A range of ports that nobody uses: masters from its start, agents from 101, ZooKeeper at 200. The range is the
 /// listener's holder's; below the ports that the system hands out by itself.
 fn free_ports(options: &Options) -> (TcpListener, u16) {
@@ -171,7 +257,9 @@ fn free_ports(options: &Options) -> (TcpListener, u16) {
         let Some(holder) = listen(port + 299) else { continue };
         let masters = port..port + options.masters as u16;
         let agents = port + 101..port + 101 + options.agents as u16;
-        if masters.chain(agents).chain([port + 200]).all(|port| listen(port).is_some()) {
+        // Each ZooKeeper server has three.
+        let zookeepers = [200, 210, 220].map(|more| port + more..port + more + zookeepers(options) as u16);
+        if masters.chain(agents).chain(zookeepers.into_iter().flatten()).all(|port| listen(port).is_some()) {
             return (holder, port);
         }
     }

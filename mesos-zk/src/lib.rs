@@ -19,7 +19,7 @@ pub use error::ZkError;
 pub use mesos_core;
 use mesos_core::Key;
 pub use settings::{PathFault, ServerFault, Settings, SettingsError, SettingsProblem};
-pub use store::{Place, ZkStore, stored_framework_id};
+pub use store::{Place, ZkStore, read, stored_framework_id};
 pub use zk::Zk;
 
 /// What a store holds.

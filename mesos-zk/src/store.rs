@@ -87,7 +87,8 @@ impl ZkStore {
             };
             writer.make(&client).await?;
             let version = writer.claim(&client, Claim::Anybody).await?;
-            let records = writer.read(&client).await?;
+            // The claim came before, on the same session: what the one before us wrote is seen.
+            let records = records(&writer.zk, &writer.layout, &client).await?;
             writer.framework_id = stored_id(&writer.zk, &client, &writer.layout).await?;
             writer.state = Some((client, version));
             info!(records = records.len(), root = %writer.zk.settings(), "store opened");
@@ -106,6 +107,22 @@ impl ZkStore {
             Ok((Self { batches }, records))
         })
     }
+}
+
+/// Reads what the store holds, without a change and without taking it over, also while it is in use: then each record is
+/// as it was at some moment while this was reading.
+///
+/// # Errors
+/// [`ZkError`]; among them [`ZkError::Unavailable`], if there is no store.
+pub fn read(zk: &Zk) -> impl Future<Output = Result<Records, ZkError>> + Send + 'static + use<> {
+    let (zk, layout) = (zk.clone(), Layout::new(zk.settings().root()));
+    zk.clone().run(async move {
+        let client = zk.client().await?;
+        // A server may lag behind the others.
+        let folder = layout.records();
+        zk.ask(&folder, client.sync(&folder)).await?;
+        records(&zk, &layout, &client).await
+    })
 }
 
 impl Store for ZkStore {
@@ -166,6 +183,39 @@ async fn client(zk: &Zk, lease: Option<&Lease>) -> Result<Client, ZkError> {
     }
 }
 
+/// All records, as this session sees them.
+async fn records(zk: &Zk, layout: &Layout, client: &Client) -> Result<Records, ZkError> {
+    let folder = layout.records();
+    let names = zk.ask(&folder, client.list_children(&folder)).await?;
+    let mut records = Records::new();
+    let (mut names, mut count, mut size) = (names.as_slice(), 16, 0);
+    while !names.is_empty() {
+        let (now, later) = names.split_at(count.min(names.len()));
+        names = later;
+        let mut multi = client.new_multi_reader();
+        for name in now {
+            let path = format!("{folder}/{name}");
+            multi.add_get_data(&path).map_err(|error| ZkError::new(&error, &path))?;
+        }
+        let answers = zk.ask(&folder, multi.commit()).await?;
+        for (name, answer) in now.iter().zip(answers) {
+            match answer {
+                MultiReadResult::Data { data, .. } => {
+                    size += data.len();
+                    records.insert(layout::key(name), Bytes::from(data));
+                }
+                // Somebody is cleaning up by hand.
+                MultiReadResult::Error { err: Error::NoNode } => {}
+                MultiReadResult::Error { err } => return Err(ZkError::new(&err, &format!("{folder}/{name}"))),
+                _ => return Err(ZkError::Unavailable("an answer that isn't one".into())),
+            }
+        }
+        // As many as are READ_SIZE together, going by those read so far.
+        count = (READ_SIZE * records.len().max(1) / size.max(1)).clamp(1, MAX_READ);
+    }
+    Ok(records)
+}
+
 impl Writer {
     async fn make(&self, client: &Client) -> Result<(), ZkError> {
         self.zk.make(client, self.zk.settings().root()).await?;
@@ -215,39 +265,6 @@ impl Writer {
             _ => None,
         });
         version.ok_or_else(|| ZkError::Unavailable("an answer that isn't one".into()))
-    }
-
-    /// All records. The claim came before, on the same session: what the one before us wrote is seen.
-    async fn read(&self, client: &Client) -> Result<Records, ZkError> {
-        let folder = self.layout.records();
-        let names = self.zk.ask(&folder, client.list_children(&folder)).await?;
-        let mut records = Records::new();
-        let (mut names, mut count, mut size) = (names.as_slice(), 16, 0);
-        while !names.is_empty() {
-            let (now, later) = names.split_at(count.min(names.len()));
-            names = later;
-            let mut multi = client.new_multi_reader();
-            for name in now {
-                let path = format!("{folder}/{name}");
-                multi.add_get_data(&path).map_err(|error| ZkError::new(&error, &path))?;
-            }
-            let answers = self.zk.ask(&folder, multi.commit()).await?;
-            for (name, answer) in now.iter().zip(answers) {
-                match answer {
-                    MultiReadResult::Data { data, .. } => {
-                        size += data.len();
-                        records.insert(layout::key(name), Bytes::from(data));
-                    }
-                    // Somebody is cleaning up by hand.
-                    MultiReadResult::Error { err: Error::NoNode } => {}
-                    MultiReadResult::Error { err } => return Err(ZkError::new(&err, &format!("{folder}/{name}"))),
-                    _ => return Err(ZkError::Unavailable("an answer that isn't one".into())),
-                }
-            }
-            // As many as are READ_SIZE together, going by those read so far.
-            count = (READ_SIZE * records.len().max(1) / size.max(1)).clamp(1, MAX_READ);
-        }
-        Ok(records)
     }
 
     async fn apply(&mut self, batch: &Persist) -> Result<(), StoreFailure> {
