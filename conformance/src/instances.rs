@@ -136,6 +136,7 @@ pub struct Instances {
     program: PathBuf,
     words: Vec<String>,
     seed: Option<u64>,
+    fresh: bool,
     life: u64,
     log: Arc<Mutex<Log>>,
     heard: watch::Sender<()>,
@@ -164,6 +165,7 @@ impl Instances {
             program: program.into(),
             words: vec![zookeepers, masters, roll, services.to_string(), most.to_string()],
             seed,
+            fresh: false,
             life: 0,
             log: Arc::default(),
             heard: watch::Sender::default(),
@@ -171,6 +173,13 @@ impl Instances {
             stoppers: (0..instances).map(|_| None).collect(),
             stops: Vec::new(),
         }
+    }
+
+    /// A framework that others have removed is made anew by them.
+    #[must_use]
+    pub const fn fresh(mut self) -> Self {
+        self.fresh = true;
+        self
     }
 
     /// Where they find ZooKeeper.
@@ -210,7 +219,8 @@ impl Instances {
         self.life += 1;
         let mut command = Command::new(&self.program);
         command.arg(who.to_string()).args(&self.words).arg(self.life.to_string());
-        command.args(self.seed.map(|seed| (seed + self.life).to_string()));
+        command.arg(self.seed.map_or_else(|| "-".to_owned(), |seed| (seed + self.life).to_string()));
+        command.args(self.fresh.then_some("fresh"));
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("the program");
         let (output, errors) = (child.stdout.take().expect("its output"), child.stderr.take().expect("its errors"));
@@ -305,10 +315,19 @@ impl Instances {
     /// No more orders.
     pub async fn quiet(&mut self) {
         self.seed = None;
+        self.tell("quiet\n").await;
+    }
+
+    /// The leader is to end with the whole framework.
+    pub async fn uninstall(&mut self) {
+        self.tell("uninstall\n").await;
+    }
+
+    async fn tell(&mut self, line: &str) {
         for child in self.children.iter_mut().flatten() {
             if let Some(input) = &mut child.stdin {
                 // It may be ending.
-                let _ = input.write_all(b"quiet\n").await;
+                let _ = input.write_all(line.as_bytes()).await;
             }
         }
     }

@@ -129,8 +129,26 @@ impl Real {
         self.cluster(["resume".into(), format!("{kind}{}", index + 1)]).await;
     }
 
+    /// Whether a node has ended that nobody has killed.
+    fn has_fallen(&self) -> bool {
+        let fallen = |file: PathBuf| {
+            let node = fs::read_to_string(file).ok()?;
+            let pid = node.lines().find_map(|line| line.trim().strip_prefix("\"pid\": ")?.strip_suffix(','))?;
+            let ended = fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "));
+            Some(ended && !node.contains("\"killed\": true"))
+        };
+        let nodes = fs::read_dir(self.run.join("nodes")).into_iter().flatten().flatten();
+        nodes
+            .map(|entry| entry.path())
+            .filter(|file| file.extension() == Some(OsStr::new("json")))
+            .any(|file| fallen(file) == Some(true))
+    }
+
     /// Starts every node again that has ended by itself, as masters do that lose their leadership, and names them.
     pub async fn mend(&self) -> Vec<String> {
+        if !self.has_fallen() {
+            return Vec::new();
+        }
         self.cluster(["mend"]).await.lines().map(str::to_owned).collect()
     }
 

@@ -1,4 +1,4 @@
-//! Chores of the project: `cargo xtask test`, `gen`, `fuzz`, `simulate`, `planted`, `bench`.
+//! Chores of the project: `cargo xtask test`, `gen`, `fuzz`, `simulate`, `planted`, `chaos`, `bench`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
 mod bench;
@@ -29,6 +29,8 @@ const USAGE: &str = "usage:
       the simulated world, optimized: the seeds of mesos-sim/seeds.txt, then new ones for N minutes (2 if not given)
   cargo xtask planted [--only NAME]
       proof that the simulated world finds bugs: those that mesos-core/src/planted.rs names, one after the other
+  cargo xtask chaos [--seed N] [--minutes M]
+      two instances of a scheduler at a real Mesos with ZooKeeper, all of which die in turn (5 minutes if not given)
   cargo xtask bench [FILE [records]]
       processor time from bytes to events against code written by hand, on events made up or in FILE";
 
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Some((command, rest)) if command == "fuzz" => fuzz::fuzz(rest),
         Some((command, rest)) if command == "simulate" => simulate::simulate(rest),
         Some((command, rest)) if command == "planted" => planted::planted(rest),
+        Some((command, rest)) if command == "chaos" => test::chaos(rest),
         Some((command, rest)) if command == "bench" => bench::bench(rest),
         Some((help, [])) if help == "--help" || help == "-h" => {
             println!("{USAGE}");

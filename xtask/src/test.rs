@@ -35,6 +35,28 @@ pub(crate) struct Step {
     pub(crate) run: fn() -> Outcome,
 }
 
+/// `cargo xtask chaos`. True if nothing was lost or doubled.
+pub(crate) fn chaos(args: &[String]) -> Result<bool, Box<dyn Error>> {
+    let (mut seed, mut minutes) = (None, 5.0);
+    let mut words = args.iter();
+    while let Some(word) = words.next() {
+        let value = words.next().ok_or_else(|| format!("{word} wants a number\n{}", crate::USAGE))?;
+        match word.as_str() {
+            "--seed" => seed = Some(value.parse()?),
+            "--minutes" => minutes = value.parse()?,
+            _ => return Err(format!("unknown argument {word}\n{}", crate::USAGE).into()),
+        }
+    }
+    match real::chaos(seed, minutes) {
+        Outcome::Passed => Ok(true),
+        Outcome::Failed(why) => {
+            println!("FAILED: {why}");
+            Ok(false)
+        }
+        Outcome::LeftOut(why) => Err(format!("{why}; `cargo xtask test --only real-setup` makes one").into()),
+    }
+}
+
 /// Runs the steps that were asked for. True when none failed.
 pub(crate) fn run(args: &[String]) -> Result<bool, Box<dyn Error>> {
     let mut skip_real = false;

@@ -1,10 +1,12 @@
 //! One of several instances of a scheduler: candidate, leader, candidate again.
 //!
-//!     instance NAME ZK MASTERS ROLL SERVICES MOST LIFE [SEED]
+//!     instance NAME ZK MASTERS ROLL SERVICES MOST LIFE SEED [fresh]
 //!
 //! ZK is `zk://...`, with records and election below; MASTERS are separated by commas; ROLL is the folder where tasks sign
-//! in. With a SEED things come and go while it leads, until a line of input says that it is enough. Each line of output is
-//! a time, a verb and what belongs to it. It ends at SIGTERM, in good order, and when its input does, at once.
+//! in. With a SEED (`-` is none) things come and go while it leads, until a line of input says `quiet`; the line
+//! `uninstall` ends it with the whole framework. If that is removed by others, the instance makes a new one if it is to be
+//! `fresh`, and otherwise ends. Each line of output is a time, a verb and what belongs to it. It ends at SIGTERM, in good
+//! order, and when its input does, at once.
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a program of the tests")]
 
 use std::fmt::Display;
@@ -13,7 +15,7 @@ use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use conformance::mesos_core::engine::{Config, Engine, Event};
+use conformance::mesos_core::engine::{Config, Engine, Event, OnRemoved};
 use conformance::mesos_core::scheduler::{self, CallKind, FatalReason, Framework, Outcome};
 use conformance::mesos_tokio::{Driver, Http};
 use conformance::{Orders, RollCall, SESSION, Slow, now};
@@ -61,7 +63,9 @@ impl Instance {
         let masters = self.words[2].split(',');
         let client = scheduler::Config::new(Framework::new("conformance"), masters).expect("masters");
         let seed = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64);
-        Engine::new(Config::new(client).protocol_events(true), first, records, seed).expect("good records")
+        let policy = if self.words.get(8).is_some() { OnRemoved::FreshId } else { OnRemoved::Stop };
+        let config = Config::new(client).protocol_events(true).on_removed(policy);
+        Engine::new(config, first, records, seed).expect("good records")
     }
 
     /// Leads until it can't any longer.
@@ -99,6 +103,10 @@ impl Instance {
                     driver.with(Engine::disconnect);
                 }
                 line = self.input.next_line() => match line {
+                    Ok(Some(line)) if line == "uninstall" => {
+                        leaving = true;
+                        driver.with(Engine::uninstall);
+                    }
                     Ok(Some(_)) => self.seed = None,
                     _ => return Next::Leave(ExitCode::SUCCESS),
                 },
@@ -159,7 +167,7 @@ fn told(event: Event) -> Option<Next> {
             say("event another instance has subscribed");
             return Some(Next::Campaign);
         }
-        Event::Fatal(_) | Event::StoreRefused(_) | Event::RecordQuarantined(_) | Event::FrameworkRemoved { .. } => {
+        Event::Fatal(_) | Event::StoreRefused(_) | Event::RecordQuarantined(_) => {
             say(format_args!("wrong {event:?}"));
         }
         event => say(format_args!("event {event:?}")),
@@ -170,11 +178,11 @@ fn told(event: Event) -> Option<Next> {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    assert!(words.len() >= 7, "instance NAME ZK MASTERS ROLL SERVICES MOST LIFE [SEED]");
+    assert!(words.len() >= 8, "instance NAME ZK MASTERS ROLL SERVICES MOST LIFE SEED [fresh]");
     let settings: Settings = words[1].parse().expect("zk://...");
     let zk = Zk::new(settings.session_timeout(SESSION)).expect("a thread");
     let election = Election::new(&zk, &words[0]);
-    let seed = words.get(7).map(|seed| seed.parse().expect("a number"));
+    let seed = (words[7] != "-").then(|| words[7].parse().expect("a number"));
     let input = BufReader::new(tokio::io::stdin()).lines();
     let terminate = signal(SignalKind::terminate()).expect("signals");
     let mut instance = Instance { words, seed, terms: 0, input, terminate };

@@ -5,6 +5,7 @@ mod crashes;
 mod ends;
 mod failures;
 mod services;
+mod takeover;
 
 use std::time::Duration;
 
@@ -42,6 +43,10 @@ fn agents(agents: usize) -> Options {
     Options { agents, ..Options::default() }
 }
 
+fn elected() -> Options {
+    Options { zookeepers: 1, ..Options::default() }
+}
+
 conformance::scenarios! {
     both {
         services::three_instances_run: Options::default();
@@ -64,5 +69,12 @@ conformance::scenarios! {
         crashes::master_killed_too: Options::default();
         crashes::agent_killed_too: Options::default();
     }
-    real {}
+    real {
+        takeover::leader_killed: crate::elected();
+        takeover::leader_stopped_for_longer_than_its_session: crate::elected();
+        takeover::handed_over_in_order: crate::elected();
+        takeover::removed_frameworks_are_not_made_anew: crate::elected();
+        takeover::removed_frameworks_are_made_anew_if_so_wanted: crate::elected();
+        takeover::uninstalled_by_its_leader: crate::elected();
+    }
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::Outcome;
-use super::steps::nextest;
+use super::steps::{BUILD, nextest};
 use crate::process::{available, cargo, run};
 use crate::root;
 
@@ -64,8 +64,9 @@ pub(super) fn setup() -> Outcome {
     run(tool("setup").args(["--zookeeper", "--tls"]), Duration::from_secs(600)).into()
 }
 
-/// The conformance suite on real clusters, a few at a time. Whatever a failed test left running is stopped.
-pub(super) fn conformance() -> Outcome {
+/// Does something with real clusters, which is told by a command's variables where to have them. Whatever it leaves
+/// running is stopped.
+fn with_clusters(work: impl FnOnce(&mut dyn FnMut() -> Command) -> Result<(), String>) -> Outcome {
     if let Some(why) = missing() {
         return Outcome::LeftOut(why);
     }
@@ -74,8 +75,36 @@ pub(super) fn conformance() -> Outcome {
     };
     let runs = root().join("target/real-mesos");
     stop_leftovers(&runs);
-    let mut command = cargo();
-    command.env("MESOS_CONFORMANCE_REAL", &home).env("MESOS_CONFORMANCE_RUN", &runs);
+    let result = work(&mut || {
+        let mut command = cargo();
+        command.env("MESOS_CONFORMANCE_REAL", &home).env("MESOS_CONFORMANCE_RUN", &runs);
+        command
+    });
+    stop_leftovers(&runs);
+    result.into()
+}
+
+/// Everything dies in turn, for so many minutes.
+pub(super) fn chaos(seed: Option<u64>, minutes: f64) -> Outcome {
+    with_clusters(|command| {
+        run(command().args(["build", "--package", "conformance", "--bins"]), BUILD)?;
+        let mut command = command();
+        command.args(["run", "--quiet", "--package", "conformance", "--bin", "chaos", "--"]);
+        command.args(["--minutes", &minutes.to_string()]);
+        if let Some(seed) = seed {
+            command.args(["--seed", &seed.to_string()]);
+        }
+        // It has to come to rest in the end, and that has a limit of its own.
+        run(&mut command, Duration::from_secs_f64(minutes.clamp(0.0, 10_000.0) * 60.0) + Duration::from_secs(600))
+    })
+}
+
+/// The conformance suite on real clusters, a few at a time.
+pub(super) fn conformance() -> Outcome {
+    with_clusters(|command| suite(&mut command()))
+}
+
+fn suite(command: &mut Command) -> Result<(), String> {
     if nextest() {
         // They are marked ignored, so that whoever has no real Mesos sees that they were left out.
         command.args(["nextest", "run", "-p", "conformance", "--no-fail-fast"]);
@@ -85,9 +114,7 @@ pub(super) fn conformance() -> Outcome {
         // Clusters share the machine: no more than two at a time, as with nextest.
         command.args(["--ignored", "--test-threads", "2", "real::"]);
     }
-    let result = run(&mut command, Duration::from_secs(25 * 60));
-    stop_leftovers(&runs);
-    result.into()
+    run(command, Duration::from_secs(25 * 60))
 }
 
 /// Stops the clusters recorded under this folder: only processes that `cluster` itself recorded are signalled.

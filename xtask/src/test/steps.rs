@@ -23,10 +23,11 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "protocol", what: "protocol_only on its embedded cluster", real: false, run: protocol },
     Step { name: "real-setup", what: "a real Mesos 1.11.0 is made", real: true, run: real::setup },
     Step { name: "real", what: "conformance on the real Mesos", real: true, run: real::conformance },
+    Step { name: "chaos", what: "two minutes in which all of a real cluster dies in turn", real: true, run: chaos },
 ];
 
 /// Time for a step that compiles the workspace, on two slow cores from nothing.
-const BUILD: Duration = Duration::from_secs(20 * 60);
+pub(super) const BUILD: Duration = Duration::from_secs(20 * 60);
 
 fn fmt() -> Outcome {
     run(cargo().args(["fmt", "--all", "--check"]), Duration::from_secs(120)).into()
@@ -104,6 +105,11 @@ fn whether(result: Result<bool, Box<dyn std::error::Error>>) -> Outcome {
         Ok(false) => Outcome::Failed("see above".to_owned()),
         Err(error) => Outcome::Failed(error.to_string()),
     }
+}
+
+/// With a new seed each time, which it prints.
+fn chaos() -> Outcome {
+    real::chaos(None, 2.0)
 }
 
 /// S228
