@@ -3,7 +3,6 @@
 //! `MESOS_CONFORMANCE_REAL` says where `real-mesos/setup` has put it, `MESOS_CONFORMANCE_RUN` under which folder each
 //! cluster gets a folder of its own (default: the temporary one).
 
-use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -11,8 +10,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use mesos_tokio::Http;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::TcpStream;
+use tokio::process::{ChildStdin, ChildStdout};
 
 use crate::{Options, http};
 
@@ -22,6 +22,33 @@ const WATCHDOG: &str = r#"cat; "$0" stop; rm -rf "${REAL_MESOS_RUN:?}""#;
 /// How long a node may take to say who leads.
 const PATIENCE: Duration = Duration::from_millis(300);
 
+/// How long `cluster` may take over a command.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// `cluster console`, which ends with its input.
+#[derive(Debug)]
+struct Console {
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Console {
+    async fn perform(&mut self, words: &str) -> Result<String, String> {
+        self.input.write_all(format!("{words}\n").as_bytes()).await.map_err(|error| error.to_string())?;
+        let mut said = String::new();
+        loop {
+            match self.output.next_line().await {
+                Ok(Some(line)) if line == "ok" => return Ok(said),
+                Ok(Some(line)) => match line.strip_prefix("failed: ") {
+                    Some(why) => return Err(why.to_owned()),
+                    None => said = said + &line + "\n",
+                },
+                end => panic!("the console has ended: {end:?}"),
+            }
+        }
+    }
+}
+
 /// A real cluster. Its nodes are named by their kind, `master`, `agent` or `zookeeper`, and an index from 0.
 #[derive(Debug)]
 pub struct Real {
@@ -30,6 +57,7 @@ pub struct Real {
     masters: Vec<String>,
     zookeepers: Vec<String>,
     tls: bool,
+    console: tokio::sync::Mutex<Option<Console>>,
     watchdog: Child,
     /// Keeps other clusters of this suite off the ports.
     _ports: TcpListener,
@@ -52,7 +80,8 @@ impl Real {
         let scheme = if options.tls { "https://" } else { "" };
         let masters = (port..).take(options.masters).map(|port| format!("{scheme}127.0.0.1:{port}")).collect();
         let zookeepers = (port + 200..).take(zookeepers(options)).map(|port| format!("127.0.0.1:{port}")).collect();
-        let real = Self { home, run, masters, zookeepers, tls: options.tls, watchdog, _ports: ports };
+        let real =
+            Self { home, run, masters, zookeepers, tls: options.tls, console: None.into(), watchdog, _ports: ports };
 
         let mut words: Vec<String> = ["start", "--wait", "100"].map(Into::into).into();
         let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
@@ -74,27 +103,39 @@ impl Real {
         if options.tls {
             words.push("--tls-only".into());
         }
-        real.cluster(words).await;
+        real.launch(words).await;
         real
     }
 
-    /// Runs `cluster` with these words, and hands back what it prints.
-    async fn cluster(&self, words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
-        self.try_cluster(words).await.unwrap_or_else(|error| panic!("{error}"))
+    /// Starts the cluster; from then on it is told what to do by a program that stays.
+    async fn launch(&self, words: Vec<String>) {
+        let mut command = self.command();
+        let output = tokio::time::timeout(LIMIT, command.args(words).stdin(Stdio::null()).output()).await;
+        let output = output.expect("no hang").expect("real-mesos/cluster runs");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{:?}: {}: {errors}", command.as_std(), output.status);
+        let mut console = self.command().arg("console").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let console = console.as_mut().expect("real-mesos/cluster runs");
+        let (input, output) = (console.stdin.take(), console.stdout.take());
+        let (input, output) = input.zip(output).expect("they are piped");
+        *self.console.lock().await = Some(Console { input, output: BufReader::new(output).lines() });
     }
 
-    async fn try_cluster(&self, words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<String, String> {
+    fn command(&self) -> tokio::process::Command {
         let mut command = tokio::process::Command::new(tool());
-        command.args(words).env("REAL_MESOS_HOME", &self.home).env("REAL_MESOS_RUN", &self.run);
-        // What it starts has no more to do with its output than this.
-        let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
-        let output = tokio::time::timeout(Duration::from_secs(120), output).await.expect("no hang");
-        let output = output.expect("real-mesos/cluster runs");
-        let errors = String::from_utf8_lossy(&output.stderr);
-        if !output.status.success() {
-            return Err(format!("{:?}: {}: {errors}", command.as_std(), output.status));
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        command.env("REAL_MESOS_HOME", &self.home).env("REAL_MESOS_RUN", &self.run);
+        command
+    }
+
+    /// Has `cluster` do this, and hands back what it prints.
+    async fn cluster(&self, words: &str) -> String {
+        self.try_cluster(words).await.unwrap_or_else(|error| panic!("cluster {words}: {error}"))
+    }
+
+    async fn try_cluster(&self, words: &str) -> Result<String, String> {
+        let mut console = self.console.lock().await;
+        let console = console.as_mut().expect("it has been started");
+        tokio::time::timeout(LIMIT, console.perform(words)).await.expect("no hang")
     }
 
     pub(crate) fn masters(&self) -> &[String] {
@@ -110,14 +151,14 @@ impl Real {
     }
 
     pub(crate) async fn leader(&self) -> usize {
-        let said = self.cluster(["wait"]).await;
+        let said = self.cluster("wait").await;
         let number = said.strip_prefix("cluster: master").and_then(|rest| rest.split(' ').next()?.parse().ok());
         number.map(|number: usize| number - 1).expect("`cluster wait` names the leader")
     }
 
     /// Sends a signal to a node; `false` if it isn't running.
     pub async fn kill(&self, kind: &str, index: usize, signal: u8) -> bool {
-        self.try_cluster(["kill".into(), format!("{kind}{}", index + 1), signal.to_string()]).await.is_ok()
+        self.try_cluster(&format!("kill {kind}{} {signal}", index + 1)).await.is_ok()
     }
 
     /// Starts a killed node again, or lets a stopped one go on.
@@ -126,41 +167,23 @@ impl Real {
     ///
     /// If there is no such node.
     pub async fn resume(&self, kind: &str, index: usize) {
-        self.cluster(["resume".into(), format!("{kind}{}", index + 1)]).await;
-    }
-
-    /// Whether a node has ended that nobody has killed.
-    fn has_fallen(&self) -> bool {
-        let fallen = |file: PathBuf| {
-            let node = fs::read_to_string(file).ok()?;
-            let pid = node.lines().find_map(|line| line.trim().strip_prefix("\"pid\": ")?.strip_suffix(','))?;
-            let ended = fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "));
-            Some(ended && !node.contains("\"killed\": true"))
-        };
-        let nodes = fs::read_dir(self.run.join("nodes")).into_iter().flatten().flatten();
-        nodes
-            .map(|entry| entry.path())
-            .filter(|file| file.extension() == Some(OsStr::new("json")))
-            .any(|file| fallen(file) == Some(true))
+        self.cluster(&format!("resume {kind}{}", index + 1)).await;
     }
 
     /// Starts every node again that has ended by itself, as masters do that lose their leadership, and names them.
     pub async fn mend(&self) -> Vec<String> {
-        if !self.has_fallen() {
-            return Vec::new();
-        }
-        self.cluster(["mend"]).await.lines().map(str::to_owned).collect()
+        self.cluster("mend").await.lines().map(str::to_owned).collect()
     }
 
     /// Whether a master leads and all agents are in, or soon will be.
     pub async fn is_whole(&self) -> bool {
-        self.try_cluster(["wait", "3"]).await.is_ok()
+        self.try_cluster("wait 3").await.is_ok()
     }
 
     /// Each task that agents have ever had, as their files say: framework, id, and states in order, with `!` after those
     /// whose acknowledgement has come.
     pub async fn ledger(&self) -> Vec<Vec<String>> {
-        self.cluster(["ledger"]).await.lines().map(|line| line.split(' ').map(str::to_owned).collect()).collect()
+        self.cluster("ledger").await.lines().map(|line| line.split(' ').map(str::to_owned).collect()).collect()
     }
 
     /// The addresses of the ZooKeeper servers.
@@ -207,7 +230,7 @@ impl Real {
     }
 
     pub(crate) async fn tasks(&self) -> Vec<(String, String)> {
-        let said = self.cluster(["tasks"]).await;
+        let said = self.cluster("tasks").await;
         let pair = |line: &str| line.split_once(' ').map(|(framework, task)| (framework.to_owned(), task.to_owned()));
         said.lines().filter_map(pair).collect()
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use conformance::{Cluster, Instances, LIMIT, Log, SESSION, Term, now};
 use mesos_zk::{Settings, Zk};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::Folders;
 
@@ -32,11 +32,18 @@ fn leader(instances: &Instances) -> usize {
     instances.log().lock().unwrap().leader().unwrap()
 }
 
-fn processes(folders: &Folders) -> BTreeMap<(String, u32), Vec<u32>> {
-    let present = folders.roll.present();
-    assert_eq!(present.len(), 4, "{present:?}");
-    assert!(present.values().all(|pids| pids.len() == 1), "{present:?}");
-    present
+/// The processes, once there are four.
+async fn processes(folders: &Folders) -> BTreeMap<(String, u32), Vec<u32>> {
+    let limit = Instant::now() + LIMIT;
+    loop {
+        let present = folders.roll.present();
+        assert!(present.values().all(|pids| pids.len() == 1), "{present:?}");
+        if present.len() == 4 {
+            return present;
+        }
+        assert!(Instant::now() < limit, "{present:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// The next term after this, once its leader has an acknowledgement through.
@@ -73,7 +80,7 @@ pub(crate) async fn leader_killed(cluster: &Cluster) {
     let folders = Folders::new();
     let mut instances = two(cluster, &folders).await;
     for _ in 0..3 {
-        let (leads, before) = (leader(&instances), processes(&folders));
+        let (leads, before) = (leader(&instances), processes(&folders).await);
         let at = now();
         instances.kill(leads).await;
         let (instance, pids) = before.first_key_value().unwrap();
@@ -83,7 +90,7 @@ pub(crate) async fn leader_killed(cluster: &Cluster) {
         assert!(term.acknowledged.unwrap() - at < (SESSION + MARGIN).as_secs_f64(), "{term:?}");
         instances.start(leads);
         instances.until("satisfaction", LIMIT, satisfied).await;
-        let mut after = processes(&folders);
+        let mut after = processes(&folders).await;
         assert_ne!(after.insert(instance.clone(), pids.clone()), Some(pids.clone()));
         assert_eq!(after, before, "nobody but the one that was killed has been replaced");
     }
@@ -95,7 +102,7 @@ pub(crate) async fn leader_stopped_for_longer_than_its_session(cluster: &Cluster
     let folders = Folders::new();
     let mut instances = two(cluster, &folders).await;
     for _ in 0..2 {
-        let (leads, before) = (leader(&instances), processes(&folders));
+        let (leads, before) = (leader(&instances), processes(&folders).await);
         let at = now();
         instances.stop(leads);
         let (instance, pids) = before.first_key_value().unwrap();
@@ -109,7 +116,7 @@ pub(crate) async fn leader_stopped_for_longer_than_its_session(cluster: &Cluster
         instances.until("the end of the former leader", LIMIT, over).await;
         instances.until("satisfaction", LIMIT, satisfied).await;
         sleep(Duration::from_secs(1)).await;
-        let mut after = processes(&folders);
+        let mut after = processes(&folders).await;
         after.insert(instance.clone(), pids.clone());
         assert_eq!(after, before, "nobody but the one that was killed has been replaced");
         assert_eq!(leader(&instances), term.who);
@@ -121,7 +128,7 @@ pub(crate) async fn leader_stopped_for_longer_than_its_session(cluster: &Cluster
 pub(crate) async fn handed_over_in_order(cluster: &Cluster) {
     let folders = Folders::new();
     let mut instances = two(cluster, &folders).await;
-    let before = processes(&folders);
+    let before = processes(&folders).await;
     for _ in 0..4 {
         let leads = leader(&instances);
         let at = now();
@@ -136,7 +143,7 @@ pub(crate) async fn handed_over_in_order(cluster: &Cluster) {
         instances.start(leads);
         instances.until("satisfaction", LIMIT, satisfied).await;
     }
-    assert_eq!(processes(&folders), before);
+    assert_eq!(processes(&folders).await, before);
     good(&instances);
 }
 
@@ -161,18 +168,18 @@ pub(crate) async fn removed_frameworks_are_made_anew_if_so_wanted(cluster: &Clus
     let folders = Folders::new();
     let instances = Instances::new(env!("CARGO_BIN_EXE_instance"), cluster, &folders.roll, 2, (1, 6), None);
     let mut instances = running(instances.fresh()).await;
-    let (leads, before) = (leader(&instances), processes(&folders));
+    let (leads, before) = (leader(&instances), processes(&folders).await);
     cluster.tear_down(&framework(&instances)).await;
     let anew = |log: &Log| (log.frameworks.len() == 2 && log.launched.len() == 8).then_some(());
     instances.until("another framework", LIMIT, anew).await;
     instances.until("satisfaction", LIMIT, satisfied).await;
-    let after = processes(&folders);
+    let after = processes(&folders).await;
     assert!(before.iter().all(|(instance, pids)| after[instance] != *pids));
     let at = now();
     instances.terminate(leads).await;
     instances.until("the next leader", LIMIT, |log| log.term_after(at).and_then(|term| term.subscribed)).await;
     instances.until("satisfaction", LIMIT, satisfied).await;
-    assert_eq!(processes(&folders), after);
+    assert_eq!(processes(&folders).await, after);
     assert_eq!(instances.log().lock().unwrap().frameworks.len(), 2);
 }
 

@@ -80,7 +80,7 @@ impl<'a> Faults<'a> {
             }
             if next <= Instant::now() {
                 self.one(instances).await;
-                next = Instant::now() + Duration::from_millis(200) + self.dice.millis(4000);
+                next = Instant::now() + Duration::from_millis(200) + self.dice.millis(4500);
             }
             if mend <= Instant::now() {
                 self.mend().await;

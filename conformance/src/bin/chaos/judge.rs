@@ -80,7 +80,8 @@ impl<'a> Judge<'a> {
             on_time("the cluster isn't whole");
             self.cluster.real().mend().await;
         }
-        let mut good = 0;
+        println!("the cluster is whole {:.1} s after all was healed", start.elapsed().as_secs_f64());
+        let (mut good, mut agreed) = (0, false);
         while good < 5 {
             sleep(Duration::from_millis(300)).await;
             if let Some(ended) = instances.ended() {
@@ -98,6 +99,9 @@ impl<'a> Judge<'a> {
                     self.stored().await.specs().filter(|spec| !spec.satisfied).collect::<Vec<_>>()
                 ));
                 continue;
+            }
+            if !std::mem::replace(&mut agreed, true) {
+                println!("all orders are fulfilled {:.1} s after all was healed", start.elapsed().as_secs_f64());
             }
             let difference = difference(&self.stored().await, self.cluster, &self.roll).await;
             assert!(good == 0 || difference.is_none(), "they agreed, and now: {difference:?}");
