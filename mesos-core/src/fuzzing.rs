@@ -3,10 +3,12 @@
 //!
 //! A broken law is a panic.
 
+mod engine;
 mod history;
 mod messages;
 pub(crate) mod texts;
 
+pub use engine::{engine, store};
 pub use history::scheduler_client;
 pub use messages::{calls, events, json_read, json_write};
 pub use texts::{places, records};
@@ -15,7 +17,7 @@ pub use texts::{places, records};
 pub type Law = fn(&[u8]);
 
 /// The laws, each with the name of its fuzz target and corpus.
-pub const LAWS: [(&str, Law); 7] = [
+pub const LAWS: [(&str, Law); 9] = [
     ("records", records),
     ("events", events),
     ("json_read", json_read),
@@ -23,6 +25,8 @@ pub const LAWS: [(&str, Law); 7] = [
     ("calls", calls),
     ("places", places),
     ("client", |bytes| drop(scheduler_client(bytes))),
+    ("engine", engine),
+    ("store", store),
 ];
 
 /// An event such as a master sends, or now and then any other that the schema can say.

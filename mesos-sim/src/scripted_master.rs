@@ -55,6 +55,7 @@ pub struct ScriptedMaster<M: Machine> {
     stream: Option<Stream>,
     heartbeat: Duration,
     calls: VecDeque<Open>,
+    sent: Vec<Call>,
     events: Vec<M::Event>,
     streams: u64,
     rested: bool,
@@ -120,6 +121,7 @@ impl<M: Machine> ScriptedMaster<M> {
             stream: None,
             heartbeat: Duration::MAX,
             calls: VecDeque::new(),
+            sent: Vec::new(),
             events: Vec::new(),
             streams: 0,
             rested: true,
@@ -154,6 +156,11 @@ impl<M: Machine> ScriptedMaster<M> {
     /// What the machine has told since this was last asked.
     pub fn events(&mut self) -> Vec<M::Event> {
         std::mem::take(&mut self.events)
+    }
+
+    /// Every call that has left the machine since this was last asked, whether it has an answer or not.
+    pub fn sent(&mut self) -> Vec<Call> {
+        std::mem::take(&mut self.sent)
     }
 
     /// What the machine has made durable.
@@ -398,6 +405,7 @@ impl<M: Machine> ScriptedMaster<M> {
                 let operations = call.accept.iter().flat_map(|accept| &accept.operations);
                 let tasks = operations.filter_map(|operation| operation.launch.as_ref()).flat_map(|l| &l.task_infos);
                 self.launched.extend(tasks.map(|task| (task.task_id.value.clone(), task.agent_id.value.clone())));
+                self.sent.push(call.clone());
                 let acknowledgement = lane == Lane::Acks;
                 self.calls.push_back(Open { id: (!acknowledgement).then_some(id), call });
                 if acknowledgement {

@@ -151,7 +151,7 @@ impl<M: Machine> ScriptedMaster<M> {
     }
 
     fn make_offer(&mut self, agent: usize, cpus: u8) -> v1::Offer {
-        let id = format!("o{}", self.offers_made);
+        let id = format!("offer-{}", self.offers_made);
         self.offers_made += 1;
         self.offered.push(id.clone());
         let role = self.roles.first().cloned().unwrap_or_else(|| "*".to_owned());

@@ -135,6 +135,11 @@ impl Plan {
         strikes
     }
 
+    /// Whether it is in this run.
+    pub(super) fn has(&self, fault: Fault) -> bool {
+        self.rates.contains_key(&fault)
+    }
+
     pub(super) fn count(&mut self, fault: Fault) {
         *self.counts.entry(fault).or_default() += 1;
     }

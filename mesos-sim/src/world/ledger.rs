@@ -64,8 +64,10 @@ pub(super) struct Ledger {
     /// A terminal event has been told.
     pub(super) terminal: bool,
     offers: BTreeMap<String, v1::Offer>,
-    /// Answered or taken back in this session.
+    /// Answered in this session.
     spent: BTreeSet<String>,
+    /// Taken back in this session.
+    rescinded: BTreeSet<String>,
     open: BTreeSet<(Duration, String)>,
     deliveries: BTreeMap<(String, Vec<u8>), Delivery>,
     asked: BTreeMap<String, Duration>,
@@ -142,6 +144,7 @@ impl Ledger {
         self.session = None;
         self.offers.clear();
         self.spent.clear();
+        self.rescinded.clear();
         self.open.clear();
         self.asked.clear();
         self.killed.clear();
@@ -160,7 +163,7 @@ impl Ledger {
         }
         if let Some(rescind) = &event.rescind {
             let id = &rescind.offer_id.value;
-            self.spent.insert(id.clone());
+            self.rescinded.insert(id.clone());
             self.open.retain(|(_, open)| open != id);
         }
         let Some(event::Update { status }) = &event.update else { return };
@@ -240,9 +243,17 @@ impl Ledger {
         }
         self.open.retain(|(_, open)| open != id);
         if !self.spent.insert(id.to_owned()) {
-            return fail("I1", format!("offer {id} is answered twice, or after its rescission"));
+            return fail("I1", format!("offer {id} is answered twice"));
         }
         Ok(())
+    }
+
+    /// A call with these offers was surely not taken: they still have no answer.
+    pub(super) fn returned(&mut self, now: Duration, offers: &[String]) {
+        for id in offers.iter().filter(|id| self.offers.contains_key(*id) && !self.rescinded.contains(*id)) {
+            self.spent.remove(id);
+            self.open.insert((now, id.clone()));
+        }
     }
 
     fn decline(&mut self, decline: &call::Decline) -> Check {
@@ -251,7 +262,7 @@ impl Ledger {
         if !(refuse > 0.0 && refuse <= 3600.0) {
             return fail("I21", format!("refuse_seconds {refuse}"));
         }
-        decline.offer_ids.iter().try_for_each(|id| match self.spent.contains(&id.value) {
+        decline.offer_ids.iter().try_for_each(|id| match self.rescinded.contains(&id.value) {
             // Taken back while the DECLINE waited: that is harmless, and common.
             true if self.offers.contains_key(&id.value) => Ok(()),
             _ => self.answer(&id.value),
@@ -263,7 +274,7 @@ impl Ledger {
         let mut places = BTreeSet::new();
         for id in &accept.offer_ids {
             // One that is taken back while the ACCEPT waits for the lane can't be called back.
-            if !self.spent.contains(&id.value) {
+            if !self.rescinded.contains(&id.value) {
                 self.answer(&id.value)?;
             }
             let Some(offer) = self.offers.get(&id.value) else {

@@ -29,6 +29,8 @@ pub(super) struct Exchange {
     pub(super) half_open: bool,
     /// The stream id that it names.
     pub(super) stream: Option<String>,
+    /// The offers that it answers.
+    pub(super) offers: Vec<String>,
     /// The head of its answer has arrived.
     pub(super) answered: bool,
     pub(super) sent: Duration,

@@ -238,7 +238,12 @@ impl Past {
             self.slots.remove(&slot);
             return Ok(());
         };
-        let old = self.slots.insert(slot.clone(), new.clone()).filter(|_| self.ticket > self.lenient);
+        let mut kept = new.clone();
+        if self.ticket <= self.lenient {
+            // Its moment may be one of the clock before it jumped.
+            kept.eligible_at = None;
+        }
+        let old = self.slots.insert(slot.clone(), kept).filter(|_| self.ticket > self.lenient);
         let Some(old) = old else { return Ok(()) };
         self.judge("I11");
         let ran = new.last_end.as_ref().and_then(|end| end.ran_for).unwrap_or_default();

@@ -218,6 +218,15 @@ impl World {
         });
         let (process, ticket) = (self.process, batch.ticket());
         let slow = self.plan.strikes(&mut self.rng, Fault::StoreSlow);
+        if slow && self.plan.has(Fault::RescindRace) && self.rng.chance(0.3) {
+            // What is being written is of offers that are taken back.
+            self.plan.count(Fault::RescindRace);
+            self.cluster.rescind_all();
+            self.drain_cluster()?;
+        } else if slow && self.plan.has(Fault::StreamCut) && self.rng.chance(0.3) {
+            self.plan.count(Fault::StreamCut);
+            self.cut_stream();
+        }
         let most = Duration::from_millis(if slow { 8000 } else { 5 });
         let (takes, answer) =
             (self.rng.time(Duration::from_micros(100), most), Duration::from_micros(self.rng.below(500)));
@@ -314,6 +323,7 @@ impl World {
             mute: false,
             half_open,
             stream: header("mesos-stream-id"),
+            offers: offers(&call),
             answered: false,
             sent: self.now,
             last: self.now,
@@ -505,6 +515,9 @@ impl World {
         match piece {
             Piece::Head(head) => {
                 exchange.answered = true;
+                if !matches!(head.status(), 200..300) {
+                    self.ledger.returned(self.now, &exchange.offers);
+                }
                 self.feed(Input::Head { id, head })
             }
             Piece::Body(data) => {
@@ -519,6 +532,9 @@ impl World {
                 self.feed(Input::End { id })
             }
             Piece::Broken(failure) => {
+                if failure.sent == Sent::No {
+                    self.ledger.returned(self.now, &exchange.offers);
+                }
                 if lane == Lane::Ordered && failure.sent == Sent::Maybe && !exchange.answered {
                     self.past.doubt(exchange.stream.clone());
                 }
@@ -607,6 +623,13 @@ impl World {
         self.note(|| format!("!! {what}"));
         self.drain()
     }
+}
+
+/// The offers that a call answers.
+fn offers(call: &proto::Call) -> Vec<String> {
+    let accepted = call.accept.iter().flat_map(|accept| &accept.offer_ids);
+    let declined = call.decline.iter().flat_map(|decline| &decline.offer_ids);
+    accepted.chain(declined).map(|id| id.value.clone()).collect()
 }
 
 /// A call in a line.

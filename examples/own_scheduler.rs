@@ -1,0 +1,209 @@
+//! How to test a scheduler of one's own: a small one, and what must hold of it whatever the master does, in any order.
+//!
+//! There is no network and no clock: `mesos_sim::ScriptedMaster` drives the scheduler in virtual time, and strategies
+//! for proptest make up the histories. `cargo test -p examples --test own_scheduler` runs it.
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mesos_core::scheduler::{Client, Config, Event, Framework};
+use mesos_core::{Input, Instant, Machine, Offers, Output, v1};
+use mesos_sim::ScriptedMaster;
+use mesos_sim::strategy::{Act, chunkings, histories};
+use proptest::prelude::*;
+use v1::offer::{Operation, operation};
+use v1::scheduler::{Call, Event as Record, call, event};
+
+/// The scheduler: keeps one task running.
+struct Keeper {
+    client: Client,
+    /// The task that may run, and how many there were.
+    task: Option<String>,
+    launched: u32,
+}
+
+impl Keeper {
+    fn new() -> Self {
+        let config = Config::new(Framework::new("keeper").roles(["web"]), ["10.0.0.1:5050"]).unwrap();
+        Self { client: Client::new(config, 1), task: None, launched: 0 }
+    }
+
+    fn react(&mut self, event: &Event) {
+        match event {
+            Event::Offers(offers) => self.offered(offers),
+            Event::Update(update) => {
+                let ended = matches!(
+                    update.state(),
+                    v1::TaskState::TaskFinished | v1::TaskState::TaskFailed | v1::TaskState::TaskKilled
+                );
+                if ended && self.task.as_deref() == Some(update.task_id()) {
+                    self.task = None;
+                }
+                // One without uuid needs none.
+                let _ = self.client.calls().acknowledge(update);
+            }
+            Event::Subscribed(_) => drop(self.client.calls().reconcile_all()),
+            _ => {}
+        }
+    }
+
+    fn offered(&mut self, offers: &Offers) {
+        let mut rest = Vec::new();
+        for offer in offers {
+            let cpus = offer.scalar("cpus");
+            if self.task.is_some() || cpus < 1.0 {
+                rest.push(offer.id().to_owned());
+                continue;
+            }
+            self.launched += 1;
+            let id = format!("keeper-{}", self.launched);
+            let task = v1::TaskInfo {
+                name: "keeper".into(),
+                task_id: id.as_str().into(),
+                agent_id: offer.agent_id().into(),
+                ..Default::default()
+            };
+            let launch = operation::Launch { task_infos: vec![task] };
+            let kind = Some(operation::Type::Launch.into());
+            let operation = Operation { r#type: kind, launch: Some(launch), ..Default::default() };
+            if self.client.calls().accept([offer.id()], [operation], None).is_ok() {
+                self.task = Some(id);
+            }
+        }
+        if !rest.is_empty() {
+            let _ = self.client.calls().decline(rest, None);
+        }
+    }
+}
+
+/// A driver sees the client through the scheduler.
+impl Machine for Keeper {
+    type Event = Event;
+
+    fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        self.client.handle_input(now, input);
+    }
+
+    fn poll_output(&mut self) -> Output<Event> {
+        let output = self.client.poll_output();
+        if let Output::Event(event) = &output {
+            self.react(event);
+        }
+        output
+    }
+}
+
+/// Scenarios are written call by call.
+#[test]
+fn one_task_is_kept() -> Result<(), Box<dyn std::error::Error>> {
+    let mut master = ScriptedMaster::new(Keeper::new());
+    master.subscribed("f-1")?;
+    master.expect(call::Type::Reconcile)?;
+    master.play(&Act::Offers(vec![4, 4]));
+    let accept = master.expect(call::Type::Accept)?.accept.unwrap_or_default();
+    assert_eq!(accept.offer_ids.len(), 1);
+    master.expect(call::Type::Decline)?;
+    // It fails, and is launched again; the update is acknowledged.
+    master.play(&Act::Status(0, v1::TaskState::TaskFailed, 1));
+    master.expect(call::Type::Acknowledge)?;
+    master.play(&Act::Offers(vec![4]));
+    master.expect(call::Type::Accept)?;
+    master.expect_none()?;
+    // What was there before is asked for in the next session.
+    master.cut();
+    master.sleep(Duration::from_secs(20));
+    master.subscribed("f-1")?;
+    master.expect(call::Type::Reconcile)?;
+    Ok(())
+}
+
+/// What is known of offers and statuses from outside.
+#[derive(Default)]
+struct Judge {
+    /// How often each offer of this session may still be answered.
+    offers: BTreeMap<String, u32>,
+    /// How often each status came, less how often it was acknowledged.
+    statuses: BTreeMap<(String, Vec<u8>), u32>,
+    tasks: BTreeMap<String, u32>,
+}
+
+impl Judge {
+    fn heard(&mut self, record: &Record) {
+        for offer in record.offers.iter().flat_map(|offers| &offers.offers) {
+            *self.offers.entry(offer.id.value.clone()).or_default() += 1;
+        }
+        if let Some((status, uuid)) = record.update.as_ref().and_then(|u| Some((&u.status, u.status.uuid.clone()?))) {
+            *self.statuses.entry((status.task_id.value.clone(), uuid.to_vec())).or_default() += 1;
+        }
+    }
+
+    fn sent(&mut self, call: &Call) -> Result<(), TestCaseError> {
+        let accepted = call.accept.iter().flat_map(|accept| &accept.offer_ids);
+        let declined = call.decline.iter().flat_map(|decline| &decline.offer_ids);
+        for offer in accepted.chain(declined) {
+            let left = self.offers.get_mut(&offer.value).filter(|left| **left > 0);
+            *left.ok_or_else(|| TestCaseError::fail(format!("{offer:?} is answered twice")))? -= 1;
+        }
+        if let Some(acknowledge) = &call.acknowledge {
+            let key = (acknowledge.task_id.value.clone(), acknowledge.uuid.to_vec());
+            let left = self.statuses.get_mut(&key).filter(|left| **left > 0);
+            *left.ok_or_else(|| TestCaseError::fail(format!("{key:?} is acknowledged too often")))? -= 1;
+        }
+        let operations = call.accept.iter().flat_map(|accept| &accept.operations);
+        for task in operations.filter_map(|o| o.launch.as_ref()).flat_map(|launch| &launch.task_infos) {
+            let times = self.tasks.entry(task.task_id.value.clone()).or_default();
+            *times += 1;
+            prop_assert_eq!(*times, 1, "{:?} is used twice", task.task_id);
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    /// Whatever happens: each offer is answered once, each status acknowledged as often as it came, no id used twice.
+    #[test]
+    fn offers_and_statuses_are_answered(history in histories(80)) {
+        let mut master = ScriptedMaster::new(Keeper::new());
+        let mut judge = Judge::default();
+        for act in &history {
+            // An event that makes no sense may name what was never offered.
+            if matches!(act, Act::Event(_)) {
+                continue;
+            }
+            let record = master.play(act);
+            record.iter().for_each(|record| judge.heard(record));
+            for call in master.sent() {
+                judge.sent(&call)?;
+            }
+            prop_assert!(master.is_at_rest());
+            if master.has_stream() {
+                let owed = judge.statuses.iter().find(|(_, owed)| **owed > 0);
+                prop_assert!(owed.is_none() || record.is_none(), "{owed:?} is not acknowledged");
+            }
+        }
+        master.accept_all();
+        for call in master.sent() {
+            judge.sent(&call)?;
+        }
+        if master.has_stream() {
+            let open = judge.offers.iter().find(|(_, left)| **left > 0);
+            prop_assert!(open.is_none(), "{open:?} has no answer");
+        }
+    }
+
+    /// No event, however it is cut, does any harm.
+    #[test]
+    fn nothing_does_any_harm(history in histories(60), sizes in chunkings()) {
+        let mut master = ScriptedMaster::new(Keeper::new());
+        for act in &history {
+            match act {
+                Act::Event(event) => drop(master.send_cut(event, &sizes)),
+                act => drop(master.play(act)),
+            }
+            prop_assert!(master.is_at_rest());
+        }
+        let heartbeat = Record { r#type: Some(event::Type::Heartbeat.into()), ..Default::default() };
+        let _ = master.send(&heartbeat);
+    }
+}
