@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mesos_core::scheduler::{Client, Config, Event, Framework};
-use mesos_core::{Input, Instant, Machine, Offers, Output, v1};
+use mesos_core::{Input, Instant, Machine, Offers, Output, ResourceValue, v1};
 use mesos_sim::ScriptedMaster;
 use mesos_sim::strategy::{Act, chunkings, histories};
 use proptest::prelude::*;
@@ -51,8 +51,12 @@ impl Keeper {
     fn offered(&mut self, offers: &Offers) {
         let mut rest = Vec::new();
         for offer in offers {
-            let cpus = offer.scalar("cpus");
-            if self.task.is_some() || cpus < 1.0 {
+            let cpus = offer.resources().filter(|resource| resource.name() == "cpus");
+            let cpus = cpus.filter_map(|resource| match resource.value() {
+                ResourceValue::Scalar(cpus) => Some(cpus),
+                _ => None,
+            });
+            if self.task.is_some() || cpus.sum::<f64>() < 1.0 {
                 rest.push(offer.id().to_owned());
                 continue;
             }

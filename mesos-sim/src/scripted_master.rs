@@ -59,13 +59,9 @@ pub struct ScriptedMaster<M: Machine> {
     events: Vec<M::Event>,
     streams: u64,
     rested: bool,
-    /// What the framework's last SUBSCRIBE named.
-    pub(crate) roles: Vec<String>,
-    /// Every task that was launched, and its agent.
-    pub(crate) launched: Vec<(String, String)>,
-    /// The offers that a history has made in this session, and how many in all.
-    pub(crate) offered: Vec<String>,
-    pub(crate) offers_made: u64,
+    /// What histories are made up of.
+    #[cfg(feature = "proptest")]
+    pub(crate) known: crate::strategy::Known,
 }
 
 #[derive(Debug)]
@@ -125,10 +121,8 @@ impl<M: Machine> ScriptedMaster<M> {
             events: Vec::new(),
             streams: 0,
             rested: true,
-            roles: Vec::new(),
-            launched: Vec::new(),
-            offered: Vec::new(),
-            offers_made: 0,
+            #[cfg(feature = "proptest")]
+            known: crate::strategy::Known::default(),
         };
         master.feed(Input::Wall(UnixTime::from_epoch(Duration::from_secs(BEGINNING))));
         master.feed(Input::Timeout);
@@ -185,8 +179,8 @@ impl<M: Machine> ScriptedMaster<M> {
     pub fn subscribed(&mut self, framework_id: &str) -> Result<call::Subscribe, Unexpected> {
         let (subscribe, id, codec) = self.subscribe()?;
         self.streams += 1;
-        self.roles.clone_from(&subscribe.framework_info.roles);
-        self.offered.clear();
+        #[cfg(feature = "proptest")]
+        self.known.subscribed(&subscribe);
         self.heartbeat = self.now + HEARTBEAT;
         let media_type = if codec == Codec::Json { "application/json" } else { "application/x-protobuf" };
         let head = Head::new(200).header("content-type", media_type.as_bytes());
@@ -402,9 +396,8 @@ impl<M: Machine> ScriptedMaster<M> {
             lane => {
                 // What can't be read is a call of no type, which nobody expects.
                 let call: Call = codec::decode(codec, request.body()).unwrap_or_default();
-                let operations = call.accept.iter().flat_map(|accept| &accept.operations);
-                let tasks = operations.filter_map(|operation| operation.launch.as_ref()).flat_map(|l| &l.task_infos);
-                self.launched.extend(tasks.map(|task| (task.task_id.value.clone(), task.agent_id.value.clone())));
+                #[cfg(feature = "proptest")]
+                self.known.sent(&call);
                 self.sent.push(call.clone());
                 let acknowledgement = lane == Lane::Acks;
                 self.calls.push_back(Open { id: (!acknowledgement).then_some(id), call });

@@ -9,10 +9,37 @@ use mesos_core::{Machine, fuzzing};
 use mesos_proto::v1;
 use proptest::prelude::*;
 use v1::TaskState;
-use v1::scheduler::{Event, event};
+use v1::scheduler::{Call, Event, call, event};
 
 use crate::ScriptedMaster;
 use crate::resources::Pool;
+
+/// What a history can be about.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// What the last SUBSCRIBE named.
+    roles: Vec<String>,
+    /// Every task that was launched, and its agent.
+    launched: Vec<(String, String)>,
+    /// The offers of this session.
+    offered: Vec<String>,
+    /// How many offers there were in all.
+    offers: u64,
+}
+
+impl Known {
+    pub(crate) fn subscribed(&mut self, subscribe: &call::Subscribe) {
+        self.roles.clone_from(&subscribe.framework_info.roles);
+        self.offered.clear();
+    }
+
+    pub(crate) fn sent(&mut self, call: &Call) {
+        let operations = call.accept.iter().flat_map(|accept| &accept.operations);
+        let launches = operations.filter_map(|operation| operation.launch.as_ref());
+        let tasks = launches.flat_map(|launch| &launch.task_infos);
+        self.launched.extend(tasks.map(|task| (task.task_id.value.clone(), task.agent_id.value.clone())));
+    }
+}
 
 /// Something that happens to a scheduler. Whatever there is no occasion for does nothing.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,7 +135,7 @@ impl<M: Machine> ScriptedMaster<M> {
                 let offers = cpus.iter().enumerate().map(|(agent, cpus)| self.make_offer(agent, *cpus)).collect();
                 Some(Event { offers: Some(event::Offers { offers }), ..of(event::Type::Offers) })
             }
-            Act::Rescind(which) => self.offered.get(*which % self.offered.len().max(1)).map(|id| {
+            Act::Rescind(which) => self.known.offered.get(*which % self.known.offered.len().max(1)).map(|id| {
                 let rescind = event::Rescind { offer_id: id.as_str().into() };
                 Event { rescind: Some(rescind), ..of(event::Type::Rescind) }
             }),
@@ -151,10 +178,10 @@ impl<M: Machine> ScriptedMaster<M> {
     }
 
     fn make_offer(&mut self, agent: usize, cpus: u8) -> v1::Offer {
-        let id = format!("offer-{}", self.offers_made);
-        self.offers_made += 1;
-        self.offered.push(id.clone());
-        let role = self.roles.first().cloned().unwrap_or_else(|| "*".to_owned());
+        let id = format!("offer-{}", self.known.offers);
+        self.known.offers += 1;
+        self.known.offered.push(id.clone());
+        let role = self.known.roles.first().cloned().unwrap_or_else(|| "*".to_owned());
         let allocation = v1::resource::AllocationInfo { role: Some(role) };
         let text = format!("cpus:{cpus};mem:{};ports:[31000-31099]", u32::from(cpus) * 256);
         let resources = Pool::parse(&text).unwrap_or_default().to_messages(allocation.role.as_deref(), true);
@@ -170,7 +197,7 @@ impl<M: Machine> ScriptedMaster<M> {
     }
 
     fn status(&self, which: usize, state: TaskState, uuid: Option<Bytes>) -> Option<Event> {
-        let (task, agent) = self.launched.get(which % self.launched.len().max(1))?;
+        let (task, agent) = self.known.launched.get(which % self.known.launched.len().max(1))?;
         let status = v1::TaskStatus {
             task_id: task.as_str().into(),
             state: state.into(),
