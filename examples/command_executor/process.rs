@@ -1,0 +1,178 @@
+//! Processes: each leads a group of its own, is signalled with it, and takes it along when it ends.
+
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{fmt, io};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+
+use crate::exit::Exit;
+
+/// A process that was started, and its group.
+#[derive(Clone, Debug)]
+pub(crate) struct Process {
+    group: Pid,
+    /// Whether somebody has waited for it: then its number may be another's.
+    gone: Arc<Mutex<bool>>,
+}
+
+impl Process {
+    /// Starts it; a thread of its own waits for its end, ends what is left of its group, and then says so.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be started.
+    pub(crate) fn start(command: &mut Command, ended: impl FnOnce(Exit) + Send + 'static) -> io::Result<Self> {
+        let mut child = command.process_group(0).spawn()?;
+        let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let group = group.ok_or_else(|| io::Error::other("a process without number"))?;
+        let process = Self { group, gone: Arc::default() };
+        let waiting = process.clone();
+        let (child_in, child_out) = std::sync::mpsc::sync_channel::<Child>(1);
+        let waiter = std::thread::Builder::new().name(format!("waits for {process}")).spawn(move || {
+            if let Ok(child) = child_out.recv() {
+                ended(waiting.wait(child));
+                waiting.reap_orphans();
+            }
+        });
+        match waiter {
+            Ok(_) => {
+                // The thread waits for nothing else.
+                let _ = child_in.send(child);
+                Ok(process)
+            }
+            Err(error) => {
+                process.signal(Signal::KILL);
+                let _ = child.wait();
+                Err(error)
+            }
+        }
+    }
+
+    /// Signals the whole group, unless it has ended.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*gone {
+            // A group without processes is no fault.
+            let _ = kill_process_group(self.group, signal);
+        }
+    }
+
+    fn wait(&self, mut child: Child) -> Exit {
+        // As long as nobody has taken its status the number is its own: the group can be killed safely.
+        let ended = || waitid(WaitId::Pid(self.group), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+        while matches!(ended(), Err(rustix::io::Errno::INTR)) {}
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = kill_process_group(self.group, Signal::KILL);
+        *gone = true;
+        child.wait().map_or(Exit::Unknown, Exit::from)
+    }
+
+    /// Takes the status of what the process has left behind, which is ours once its parents are gone.
+    fn reap_orphans(&self) {
+        loop {
+            match waitid(WaitId::Pgid(Some(self.group)), WaitIdOptions::EXITED) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// Makes this process the parent of those whose parents have ended, so that none of them stays behind as a zombie.
+pub(crate) fn adopt_orphans() {
+    #[cfg(target_os = "linux")]
+    // Where it is refused, init takes them.
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.group.as_raw_nonzero().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Stdio;
+    use std::sync::mpsc;
+    use std::time::{Duration, Instant};
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    fn start(script: &str) -> (Process, mpsc::Receiver<Exit>) {
+        let (ended, end) = mpsc::channel();
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]).stdin(Stdio::null());
+        let process = Process::start(&mut command, move |exit| ended.send(exit).unwrap()).unwrap();
+        (process, end)
+    }
+
+    /// What stands in a file, once it is there.
+    fn line(file: &std::path::Path) -> String {
+        let limit = Instant::now() + LIMIT;
+        loop {
+            match std::fs::read_to_string(file) {
+                Ok(text) if text.ends_with('\n') => return text.trim().to_owned(),
+                _ => assert!(Instant::now() < limit, "nothing is written"),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn lives(pid: &str) -> bool {
+        std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+    }
+
+    fn dies(pid: &str) {
+        let limit = Instant::now() + LIMIT;
+        while lives(pid) {
+            assert!(Instant::now() < limit, "{pid} lives");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn says_how_it_ended() {
+        for (script, exit) in [
+            ("exit 0", Exit::Status(0)),
+            ("exit 7", Exit::Status(7)),
+            ("kill -KILL $$", Exit::Signal { number: 9, core: false }),
+        ] {
+            assert_eq!(start(script).1.recv_timeout(LIMIT), Ok(exit), "{script}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_started_says_so() {
+        let ended = |exit| panic!("{exit:?}");
+        let error = Process::start(&mut Command::new("/no/such/program"), ended).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    // S199
+    #[test]
+    fn the_group_is_signalled() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("child");
+        let (process, end) = start(&format!("sleep 1000 & echo $! > {}; wait", file.display()));
+        let child = line(&file);
+        assert!(lives(&child));
+        process.signal(Signal::TERM);
+        assert_eq!(end.recv_timeout(LIMIT), Ok(Exit::Signal { number: 15, core: false }));
+        dies(&child);
+        process.signal(Signal::TERM);
+    }
+
+    #[test]
+    fn nothing_stays_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("child");
+        let (_process, end) = start(&format!("trap '' TERM; sleep 1000 & echo $! > {}", file.display()));
+        let child = line(&file);
+        assert_eq!(end.recv_timeout(LIMIT), Ok(Exit::Status(0)));
+        dies(&child);
+    }
+}
