@@ -118,8 +118,8 @@ impl Plan {
 }
 
 /// What a check's outcome is in a status: nothing where there was no result.
-pub(crate) fn check_status(check: &v1::CheckInfo, outcome: &Outcome) -> v1::CheckStatusInfo {
-    let mut status = nothing_known(check);
+pub(crate) fn check_status(check: &v1::CheckInfo, outcome: &Outcome) -> Option<v1::CheckStatusInfo> {
+    let mut status = nothing_known(check)?;
     match outcome {
         Outcome::Exited(code) => status.command = Some(v1::check_status_info::Command { exit_code: Some(*code) }),
         Outcome::Answered(code) => {
@@ -130,7 +130,7 @@ pub(crate) fn check_status(check: &v1::CheckInfo, outcome: &Outcome) -> v1::Chec
         }
         Outcome::Failed(_) => {}
     }
-    status
+    Some(status)
 }
 
 #[cfg(test)]
@@ -189,11 +189,13 @@ mod tests {
     #[test]
     fn results_in_a_status() {
         let check = CheckInfo::http(80, "/");
+        let status = |check: &CheckInfo, outcome| check_status(check, &outcome).unwrap();
         assert_eq!(check_status(&check, &Outcome::Failed("refused".into())), nothing_known(&check));
-        assert_eq!(check_status(&check, &Outcome::Answered(503)).http.unwrap().status_code, Some(503));
-        assert_eq!(check_status(&CheckInfo::tcp(1), &Outcome::Connected(false)).tcp.unwrap().succeeded, Some(false));
+        assert_eq!(status(&check, Outcome::Answered(503)).http.unwrap().status_code, Some(503));
+        assert_eq!(status(&CheckInfo::tcp(1), Outcome::Connected(false)).tcp.unwrap().succeeded, Some(false));
         let command = CheckInfo::command(CommandInfo::new("exit 3"));
-        assert_eq!(check_status(&command, &Outcome::Exited(3)).command.unwrap().exit_code, Some(3));
+        assert_eq!(status(&command, Outcome::Exited(3)).command.unwrap().exit_code, Some(3));
+        assert_eq!(check_status(&CheckInfo::default(), &Outcome::Exited(3)), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -161,7 +161,7 @@ impl Runner {
                     say(&format_args!("task {id}: check: {why}"));
                 }
                 let check = self.book.task(&id).and_then(|task| task.check.as_deref());
-                if let Some(status) = check.map(|check| check_status(check, &outcome)) {
+                if let Some(status) = check.and_then(|check| check_status(check, &outcome)) {
                     self.book.check(&id, status, now);
                 }
             }
@@ -169,17 +169,14 @@ impl Runner {
         }
     }
 
-    /// Ends all processes at once.
-    pub(crate) fn kill_all(&mut self) {
-        for (_, running) in std::mem::take(&mut self.running) {
-            running.process.signal(Signal::KILL);
-        }
-    }
 }
 
+/// Ends all processes at once.
 impl Drop for Runner {
     fn drop(&mut self) {
-        self.kill_all();
+        for running in self.running.values() {
+            running.process.signal(Signal::KILL);
+        }
     }
 }
 

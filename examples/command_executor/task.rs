@@ -73,7 +73,7 @@ impl Task {
         container: v1::ContainerStatus,
         actions: &mut Vec<Action>,
     ) -> Self {
-        let check = info.check.as_deref().map(nothing_known);
+        let check = info.check.as_deref().and_then(nothing_known);
         let task = Self {
             info,
             killing_state,
@@ -243,17 +243,17 @@ impl Task {
     }
 }
 
-/// The status of a check without a result: its kind, with nothing in it.
-pub(crate) fn nothing_known(check: &v1::CheckInfo) -> v1::CheckStatusInfo {
+/// The status of a check without a result: its kind, with nothing in it. None for a check that can't have any.
+pub(crate) fn nothing_known(check: &v1::CheckInfo) -> Option<v1::CheckStatusInfo> {
     use v1::check_info::Type;
     let mut status = v1::CheckStatusInfo { r#type: check.r#type, ..Default::default() };
     match check.r#type() {
         Type::Command => status.command = Some(v1::check_status_info::Command::default()),
         Type::Http => status.http = Some(v1::check_status_info::Http::default()),
         Type::Tcp => status.tcp = Some(v1::check_status_info::Tcp::default()),
-        Type::Unknown => {}
+        Type::Unknown => return None,
     }
-    status
+    Some(status)
 }
 
 #[cfg(test)]
@@ -476,7 +476,7 @@ mod tests {
     #[test]
     fn checks_tell_changes() {
         let check = v1::CheckInfo::command(v1::CommandInfo::new("true"));
-        let nothing = nothing_known(&check);
+        let nothing = nothing_known(&check).unwrap();
         let mut actions = Vec::new();
         let mut task = Task::launch(info().with_check(check), true, container(), &mut actions);
         task.started(Instant::now(), &mut actions);

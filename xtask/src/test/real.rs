@@ -10,6 +10,9 @@ use super::steps::{BUILD, nextest};
 use crate::process::{available, cargo, run};
 use crate::root;
 
+/// Ours, of the examples.
+const EXECUTOR: &str = "mesos-executor";
+
 fn tool(name: &str) -> Command {
     let mut command = Command::new(root().join("conformance/real-mesos").join(name));
     command.current_dir(root());
@@ -73,11 +76,16 @@ fn with_clusters(work: impl FnOnce(&mut dyn FnMut() -> Command) -> Result<(), St
     let Some(home) = home().filter(|_| complete()) else {
         return Outcome::LeftOut("there is no real Mesos: the step real-setup was left out or failed".to_owned());
     };
+    if let Err(why) = run(cargo().args(["build", "-p", "examples", "--bin", EXECUTOR]), BUILD) {
+        return Err(why).into();
+    }
     let runs = root().join("target/real-mesos");
     stop_leftovers(&runs);
     let result = work(&mut || {
         let mut command = cargo();
         command.env("MESOS_CONFORMANCE_REAL", &home).env("MESOS_CONFORMANCE_RUN", &runs);
+        // The agents' command executor is ours, and not the replacement in Python.
+        command.env("REAL_MESOS_EXECUTOR", root().join("target/debug").join(EXECUTOR));
         command
     });
     stop_leftovers(&runs);
