@@ -75,11 +75,6 @@ impl Book {
         self.tasks.get(id).map(|entry| entry.task.info())
     }
 
-    /// How many tasks there are that haven't ended.
-    pub(crate) fn live(&self) -> usize {
-        self.tasks.len()
-    }
-
     /// Whether the executor has done all it is there for.
     pub(crate) fn is_done(&self) -> bool {
         self.tasks.is_empty() && self.actions.is_empty() && (self.launched || self.leaving.is_some())
@@ -232,7 +227,7 @@ mod tests {
         bench.book.launch(info("a"), bench.now);
         assert_eq!(bench.done(), ["a STARTING", "b STARTING", "a RUNNING", "b RUNNING"]);
         assert_eq!(bench.exited("a", 1), ["a FAILED"]);
-        assert_eq!(bench.book.live(), 1);
+        assert_eq!(bench.book.tasks.len(), 1);
         assert!(!bench.book.is_done());
         assert_eq!(bench.exited("b", 0), ["b FINISHED"]);
         assert!(bench.book.is_done());
@@ -259,7 +254,7 @@ mod tests {
         // The end of those who are killed for it has no more to say.
         assert_eq!(bench.exited("c", 0), ["c KILLED"]);
         assert_eq!(bench.exited("d", 0), ["d KILLED"]);
-        assert_eq!(bench.book.live(), 1, "the other group isn't concerned");
+        assert_eq!(bench.book.tasks.len(), 1, "the other group isn't concerned");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! From a task's `CommandInfo` to what the operating system starts.
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::CommandExt as _;
@@ -22,6 +23,8 @@ pub(crate) struct Place {
 pub(crate) enum BadCommand {
     #[error("the task has no command")]
     None,
+    #[error("the task's data are no line for a shell")]
+    Data,
     #[error("Shell command is not specified")]
     NoLine,
     #[error("Executable path is not specified")]
@@ -54,12 +57,12 @@ impl Place {
     ///
     /// There is no command that could be run, or no folder to run it in.
     pub(crate) fn task(&self, task: &v1::TaskInfo, alone: bool) -> Result<(Self, Command), BadCommand> {
-        let info = task.command.as_deref().ok_or(BadCommand::None)?;
+        let info = what(task)?;
         if alone {
-            return Ok((self.clone(), self.command(info)?));
+            return Ok((self.clone(), self.command(&info)?));
         }
         let place = self.inner(&task.task_id.value);
-        let mut command = place.command(info)?;
+        let mut command = place.command(&info)?;
         let failed = |error| BadCommand::Sandbox { folder: place.sandbox.clone(), error };
         fs::create_dir_all(&place.sandbox).map_err(failed)?;
         let append = |name| File::options().create(true).append(true).open(place.sandbox.join(name)).map_err(failed);
@@ -101,6 +104,16 @@ impl Place {
         command.current_dir(&self.sandbox).stdin(Stdio::null());
         Ok(command)
     }
+}
+
+/// What a task runs. One that has an executor may have no command, says Mesos; its data are a line for the shell then.
+fn what(task: &v1::TaskInfo) -> Result<Cow<'_, v1::CommandInfo>, BadCommand> {
+    if let Some(info) = &task.command {
+        return Ok(Cow::Borrowed(info));
+    }
+    let data = task.data.as_ref().ok_or(BadCommand::None)?;
+    let line = std::str::from_utf8(data).map_err(|_| BadCommand::Data)?;
+    Ok(Cow::Owned(v1::CommandInfo::new(line)))
 }
 
 #[cfg(test)]
@@ -181,6 +194,16 @@ mod tests {
         assert_eq!(refused(CommandInfo::arguments(["a"])), "Executable path is not specified");
         let odd = CommandInfo::new("true").with_env([("A=B", "c")]);
         assert_eq!(refused(odd), "\"A=B\" is no name of an environment variable");
-        assert!(matches!(place.task(&TaskInfo::new("t", "t", "a"), true), Err(BadCommand::None)));
+        let task = TaskInfo::new("t", "t", "a");
+        assert!(matches!(place.task(&task, true), Err(BadCommand::None)));
+        let odd = TaskInfo { data: Some(b"\xff".as_slice().into()), ..task };
+        assert!(matches!(place.task(&odd, true), Err(BadCommand::Data)));
+    }
+
+    #[test]
+    fn data_for_want_of_a_command() {
+        let (_folder, place) = place();
+        let task = TaskInfo { data: Some("echo $((1 + 1))".into()), ..TaskInfo::new("t", "t", "a") };
+        assert_eq!(output(&mut place.task(&task, true).unwrap().1), "2\n");
     }
 }

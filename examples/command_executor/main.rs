@@ -8,6 +8,8 @@
 //! cargo build --release -p examples --bin mesos-executor
 //! ```
 //!
+//! A CUSTOM executor's task has its line for the shell in its `data`, since Mesos lets it have no command.
+//!
 //! What a task is to become is decided in `task.rs`, what tasks have to do with each other in `book.rs`; both know
 //! neither processes nor clocks. `runner.rs` does what they want done.
 

@@ -86,7 +86,11 @@ impl Drop for Ending {
 
 async fn finish(command: &mut std::process::Command) -> Result<Exit, String> {
     let (ended, end) = oneshot::channel();
-    let process = Process::start(command, move |exit| drop(ended.send(exit))).map_err(|error| error.to_string())?;
+    let told = move |exit| {
+        // Whoever waits no longer has dropped the rest.
+        let _ = ended.send(exit);
+    };
+    let process = Process::start(command, told).map_err(|error| error.to_string())?;
     let _ending = Ending(process);
     Ok(end.await.unwrap_or(Exit::Unknown))
 }

@@ -168,7 +168,6 @@ impl Runner {
             None => self.book.timeout(now),
         }
     }
-
 }
 
 /// Ends all processes at once.
