@@ -284,7 +284,7 @@ mod tests {
         assert!(!bench.book.is_done());
     }
 
-    // S200
+    // S197
     #[test]
     fn shutdown_leaves_time_for_last_words() {
         let mut bench = Bench::new();

@@ -155,7 +155,6 @@ mod tests {
         assert_eq!(output(&mut place.command(&info).unwrap()), format!("h i {sandbox} over {sandbox}\n"));
     }
 
-    // S188
     #[test]
     fn secrets_are_not_passed_on() {
         let folder = tempfile::tempdir().unwrap();

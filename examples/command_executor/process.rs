@@ -152,7 +152,6 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 
-    // S199
     #[test]
     fn the_group_is_signalled() {
         let folder = tempfile::tempdir().unwrap();

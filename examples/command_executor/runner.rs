@@ -279,7 +279,6 @@ mod tests {
         assert_eq!((bench.read("tasks/well/stdout"), bench.read("tasks/ill/stderr")), ("done\n".into(), "oh\n".into()));
     }
 
-    // S199
     #[tokio::test]
     async fn deaf_tasks_are_ended_by_force() {
         let mut bench = Bench::new();

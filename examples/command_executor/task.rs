@@ -369,7 +369,6 @@ mod tests {
         assert_eq!(bench.task.end(), Some(TaskFailed));
     }
 
-    // S199: TERM, then KILL after the grace
     #[test]
     fn is_killed_by_force_after_the_grace() {
         let mut bench = Bench::running(info());

@@ -63,12 +63,12 @@ async fn agent_killed(cluster: &Cluster, by: &str, prepare: impl Fn(&Scheduler, 
     }
 }
 
-/// Each task with its command executor.
+/// S195: each task with its command executor.
 pub(crate) async fn agent_killed_under_twenty_tasks(cluster: &Cluster) {
     agent_killed(cluster, "", |_, task| task).await;
 }
 
-/// S190: all tasks under one executor of the framework's own.
+/// S195: all tasks under one executor of the framework's own.
 pub(crate) async fn many_tasks_under_one(cluster: &Cluster) {
     let program = std::env::var("REAL_MESOS_EXECUTOR").expect("REAL_MESOS_EXECUTOR is the program of `examples`");
     agent_killed(cluster, " by Some(\"ours\")", |scheduler, mut task| {
