@@ -50,7 +50,7 @@ impl Keeper {
 
     fn offered(&mut self, offers: &Offers) {
         let mut rest = Vec::new();
-        for offer in offers {
+        for offer in offers.iter() {
             let cpus = offer.resources().filter(|resource| resource.name() == "cpus");
             let cpus = cpus.filter_map(|resource| match resource.value() {
                 ResourceValue::Scalar(cpus) => Some(cpus),
