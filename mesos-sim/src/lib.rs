@@ -34,3 +34,8 @@ pub use script::Script;
 #[cfg(feature = "world")]
 pub use scripted_master::{ScriptedMaster, Unexpected};
 pub use trouble::Trouble;
+
+/// The programs of the README, compiled and run.
+#[cfg(all(doctest, feature = "serve", feature = "world"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
