@@ -36,7 +36,7 @@ type Figures = [f64; 6];
 
 fn main() -> Result<()> {
     let arguments =
-        std::env::args().skip(1).map(|number| number.parse()).collect::<std::result::Result<Vec<_>, _>>()?;
+        std::env::args().skip(1).map(|number| number.parse::<usize>()).collect::<std::result::Result<Vec<_>, _>>()?;
     let sizes = match arguments[..] {
         [] => SIZES.to_vec(),
         [tasks] => vec![(tasks, tasks.div_ceil(100))],
