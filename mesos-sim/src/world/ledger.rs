@@ -248,11 +248,14 @@ impl Ledger {
         Ok(())
     }
 
-    /// A call with these offers was surely not taken: they still have no answer.
-    pub(super) fn returned(&mut self, now: Duration, offers: &[String]) {
+    /// A call with these offers was surely not taken: they can be answered again, and must be, unless the master has
+    /// refused it, for which it must have a reason that holds for the next one as well.
+    pub(super) fn returned(&mut self, now: Duration, offers: &[String], refused: bool) {
         for id in offers.iter().filter(|id| self.offers.contains_key(*id) && !self.rescinded.contains(*id)) {
             self.spent.remove(id);
-            self.open.insert((now, id.clone()));
+            if !refused {
+                self.open.insert((now, id.clone()));
+            }
         }
     }
 

@@ -516,7 +516,7 @@ impl World {
             Piece::Head(head) => {
                 exchange.answered = true;
                 if !matches!(head.status(), 200..300) {
-                    self.ledger.returned(self.now, &exchange.offers);
+                    self.ledger.returned(self.now, &exchange.offers, true);
                 }
                 self.feed(Input::Head { id, head })
             }
@@ -533,7 +533,7 @@ impl World {
             }
             Piece::Broken(failure) => {
                 if failure.sent == Sent::No {
-                    self.ledger.returned(self.now, &exchange.offers);
+                    self.ledger.returned(self.now, &exchange.offers, false);
                 }
                 if lane == Lane::Ordered && failure.sent == Sent::Maybe && !exchange.answered {
                     self.past.doubt(exchange.stream.clone());
