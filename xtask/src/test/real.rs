@@ -13,6 +13,9 @@ use crate::root;
 /// Ours, of the examples.
 const EXECUTOR: &str = "mesos-executor";
 
+/// Where Debian's package puts it.
+const ZOOKEEPER: &str = "/usr/share/java/zookeeper.jar";
+
 fn tool(name: &str) -> Command {
     let mut command = Command::new(root().join("conformance/real-mesos").join(name));
     command.current_dir(root());
@@ -44,7 +47,7 @@ fn complete() -> bool {
     let Some(home) = home() else { return false };
     let programs = ["bin/mesos-master", "bin/mesos-agent", "bin-tls/mesos-master", "libexec/mesos-executor"];
     programs.iter().all(|program| home.join(program).exists())
-        && Path::new("/usr/share/java/zookeeper.jar").exists()
+        && Path::new(ZOOKEEPER).exists()
         && available(Command::new("openssl").arg("version"))
 }
 
@@ -123,6 +126,22 @@ fn suite(command: &mut Command) -> Result<(), String> {
         command.args(["--ignored", "--test-threads", "2", "real::"]);
     }
     run(command, Duration::from_secs(25 * 60))
+}
+
+/// Store, election and detection on real ZooKeeper servers, which the tests start, kill and stop. They need no Mesos.
+pub(super) fn zookeeper() -> Outcome {
+    if !Path::new(ZOOKEEPER).exists() || !available(Command::new("java").arg("-version")) {
+        return Outcome::LeftOut("there is no ZooKeeper: the step real-setup was left out or failed".to_owned());
+    }
+    let mut command = cargo();
+    if nextest() {
+        command.args(["nextest", "run", "-p", "conformance", "--test", "zookeeper", "--no-fail-fast"]);
+        command.args(["--run-ignored", "all"]);
+    } else {
+        command.args(["test", "-p", "conformance", "--test", "zookeeper", "--no-fail-fast", "--"]);
+        command.args(["--ignored", "--test-threads", "2"]);
+    }
+    run(&mut command, Duration::from_secs(20 * 60)).into()
 }
 
 /// Stops the clusters recorded under this folder: only processes that `cluster` itself recorded are signalled.

@@ -24,6 +24,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "real-setup", what: "a real Mesos 1.11.0 is made", real: true, run: real::setup },
     Step { name: "real", what: "conformance on the real Mesos", real: true, run: real::conformance },
     Step { name: "chaos", what: "two minutes in which all of a real cluster dies in turn", real: true, run: chaos },
+    Step { name: "zookeeper", what: "mesos-zk on real ZooKeeper servers", real: true, run: real::zookeeper },
 ];
 
 /// Time for a step that compiles the workspace, on two slow cores from nothing.
@@ -45,6 +46,7 @@ fn features() -> Outcome {
         &["-p", "mesos-core", "--no-default-features"],
         &["-p", "mesos-core", "--all-features"],
         &["-p", "mesos-tokio", "--no-default-features"],
+        &["-p", "mesos-zk", "--all-features"],
         &["-p", "mesos-sim", "--no-default-features"],
         &["-p", "mesos-sim", "--all-features"],
     ];
