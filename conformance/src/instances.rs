@@ -134,6 +134,9 @@ impl Log {
 /// The instances of one scheduler.
 pub struct Instances {
     program: PathBuf,
+    zookeeper: String,
+    /// As a list, and as they register.
+    masters: [String; 2],
     words: Vec<String>,
     seed: Option<u64>,
     fresh: bool,
@@ -148,7 +151,8 @@ pub struct Instances {
 
 impl Instances {
     /// So many instances of this program (`bin/instance.rs`), none of which runs so far. With a seed they give orders to
-    /// themselves, for so many services of so many instances each at most.
+    /// themselves, for so many services of so many instances each at most. Those of even numbers have a list of masters,
+    /// the others find them through ZooKeeper.
     #[must_use]
     pub fn new(
         program: impl Into<PathBuf>,
@@ -158,12 +162,13 @@ impl Instances {
         (services, most): (u32, u32),
         seed: Option<u64>,
     ) -> Self {
-        let zookeepers = format!("zk://{}/chaos", cluster.real().zookeepers().join(","));
-        let masters = cluster.masters().join(",");
+        let servers = cluster.real().zookeepers().join(",");
         let roll = roll.folder().display().to_string();
         Self {
             program: program.into(),
-            words: vec![zookeepers, masters, roll, services.to_string(), most.to_string()],
+            zookeeper: format!("zk://{servers}/chaos"),
+            masters: [cluster.masters().join(","), format!("zk://{servers}/mesos")],
+            words: vec![roll, services.to_string(), most.to_string()],
             seed,
             fresh: false,
             life: 0,
@@ -185,7 +190,7 @@ impl Instances {
     /// Where they find ZooKeeper.
     #[must_use]
     pub fn zookeeper(&self) -> &str {
-        &self.words[0]
+        &self.zookeeper
     }
 
     /// How many there are.
@@ -218,7 +223,10 @@ impl Instances {
     pub fn start(&mut self, who: usize) {
         self.life += 1;
         let mut command = Command::new(&self.program);
-        command.arg(who.to_string()).args(&self.words).arg(self.life.to_string());
+        command
+            .args([&who.to_string(), &self.zookeeper, &self.masters[who % 2]])
+            .args(&self.words)
+            .arg(self.life.to_string());
         command.arg(self.seed.map_or_else(|| "-".to_owned(), |seed| (seed + self.life).to_string()));
         command.args(self.fresh.then_some("fresh"));
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);

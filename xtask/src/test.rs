@@ -47,6 +47,9 @@ pub(crate) fn chaos(args: &[String]) -> Result<bool, Box<dyn Error>> {
             _ => return Err(format!("unknown argument {word}\n{}", crate::USAGE).into()),
         }
     }
+    if !(minutes > 0.0 && minutes < 10_000.0) {
+        return Err("--minutes wants more than none, and less than a week".into());
+    }
     match real::chaos(seed, minutes) {
         Outcome::Passed => Ok(true),
         Outcome::Failed(why) => {

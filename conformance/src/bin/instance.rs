@@ -2,7 +2,7 @@
 //!
 //!     instance NAME ZK MASTERS ROLL SERVICES MOST LIFE SEED [fresh]
 //!
-//! ZK is `zk://...`, with records and election below; MASTERS are separated by commas; ROLL is the folder where tasks sign
+//! ZK is `zk://...`, with records and election below; MASTERS are separated by commas, or `zk://...` too; ROLL is the folder where tasks sign
 //! in. With a SEED (`-` is none) things come and go while it leads, until a line of input says `quiet`; the line
 //! `uninstall` ends it with the whole framework. If that is removed by others, the instance makes a new one if it is to be
 //! `fresh`, and otherwise ends. Each line of output is a time, a verb and what belongs to it. It ends at SIGTERM, in good
@@ -19,7 +19,7 @@ use conformance::mesos_core::engine::{Config, Engine, Event, OnRemoved};
 use conformance::mesos_core::scheduler::{self, CallKind, FatalReason, Framework, Outcome};
 use conformance::mesos_tokio::{Driver, Http};
 use conformance::{Orders, RollCall, SESSION, Slow, now};
-use mesos_zk::{Election, Lease, Records, Settings, Zk, ZkStore};
+use mesos_zk::{Election, Lease, MasterDetector, Records, Settings, Zk, ZkStore};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -31,6 +31,8 @@ fn say(what: impl Display) {
 struct Instance {
     words: Vec<String>,
     seed: Option<u64>,
+    /// Where the masters are found, if they aren't listed.
+    detection: Option<Zk>,
     terms: u32,
     input: Lines<BufReader<Stdin>>,
     terminate: Signal,
@@ -60,8 +62,12 @@ impl Instance {
 
     fn engine(&self, orders: &Orders, records: Records) -> Engine {
         let first: Vec<_> = if records.is_empty() { orders.first().collect() } else { Vec::new() };
-        let masters = self.words[2].split(',');
-        let client = scheduler::Config::new(Framework::new("conformance"), masters).expect("masters");
+        let framework = Framework::new("conformance");
+        let client = match &self.detection {
+            Some(_) => scheduler::Config::detected(framework),
+            None => scheduler::Config::new(framework, self.words[2].split(',')),
+        };
+        let client = client.expect("masters");
         let seed = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64);
         let policy = if self.words.get(8).is_some() { OnRemoved::FreshId } else { OnRemoved::Stop };
         let config = Config::new(client).protocol_events(true).on_removed(policy);
@@ -85,6 +91,10 @@ impl Instance {
         let mut orders =
             Orders::new(&RollCall::new(&self.words[3]), number(4), number(5), life, self.seed.unwrap_or(0));
         let driver = Driver::new(self.engine(&orders, records), Http::default());
+        let driver = match &self.detection {
+            Some(zk) => driver.detector(MasterDetector::new(zk)),
+            None => driver,
+        };
         let mut driver = match self.seed {
             Some(seed) => driver.store(Slow::new(store, seed)),
             None => driver.store(store),
@@ -179,13 +189,17 @@ fn told(event: Event) -> Option<Next> {
 async fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     assert!(words.len() >= 8, "instance NAME ZK MASTERS ROLL SERVICES MOST LIFE SEED [fresh]");
-    let settings: Settings = words[1].parse().expect("zk://...");
-    let zk = Zk::new(settings.session_timeout(SESSION)).expect("a thread");
+    let zk = |text: &str| {
+        let settings: Settings = text.parse().expect("zk://...");
+        Zk::new(settings.session_timeout(SESSION)).expect("a thread")
+    };
+    let detection = words[2].starts_with("zk://").then(|| zk(&words[2]));
+    let zk = zk(&words[1]);
     let election = Election::new(&zk, &words[0]);
     let seed = (words[7] != "-").then(|| words[7].parse().expect("a number"));
     let input = BufReader::new(tokio::io::stdin()).lines();
     let terminate = signal(SignalKind::terminate()).expect("signals");
-    let mut instance = Instance { words, seed, terms: 0, input, terminate };
+    let mut instance = Instance { words, seed, detection, terms: 0, input, terminate };
     loop {
         say("candidate");
         let Some(lease) = instance.unless_asked(election.campaign()).await else { return ExitCode::SUCCESS };
