@@ -138,7 +138,7 @@ impl Role {
     }
 
     fn lost(&self, now: Instant) -> bool {
-        !planted!(ReviveOnce) && self.last_revive.is_some_and(|at| at + self.silence() <= now)
+        self.last_revive.is_some_and(|at| at + self.silence() <= now)
     }
 
     /// What is to be said now; `None` also while it has to wait.

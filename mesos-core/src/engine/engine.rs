@@ -485,9 +485,7 @@ impl Engine {
             return;
         }
         self.subscribed = false;
-        if !planted!(OldSession) {
-            self.cancel_all();
-        }
+        self.cancel_all();
         self.reconciler.end();
         self.acks.clear();
         self.acks_under_way = 0;
