@@ -27,6 +27,11 @@ pub struct Options {
     /// How long a restarted agent waits for its executors; in the end it kills those that haven't come. Real ones only.
     /// Default: 2 s.
     pub executor_patience: &'static str,
+    /// The program that runs commands on agents, and on real ones task groups too. Default: simulated agents run them
+    /// themselves; real ones have what the environment variable `REAL_MESOS_EXECUTOR` says, or `real-mesos` brings.
+    pub executor: Option<&'static str>,
+    /// Whether agents give tokens to executors, and want them back. Default: no.
+    pub executor_tokens: bool,
 }
 
 impl Default for Options {
@@ -40,6 +45,8 @@ impl Default for Options {
             tls: false,
             zookeepers: 0,
             executor_patience: "2secs",
+            executor: None,
+            executor_tokens: false,
         }
     }
 }

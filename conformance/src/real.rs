@@ -100,8 +100,14 @@ impl Real {
         for (principal, secret) in options.credentials {
             option("credential", format!("{principal}:{secret}"));
         }
+        if let Some(program) = options.executor {
+            words.extend(["--executor".into(), program.into()]);
+        }
         if options.tls {
             words.push("--tls-only".into());
+        }
+        if options.executor_tokens {
+            words.push("--executor-tokens".into());
         }
         real.launch(words).await;
         real

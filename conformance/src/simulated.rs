@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mesos_sim::serve::Served;
-use mesos_sim::{AgentOptions, Cluster};
+use mesos_sim::{AgentOptions, Cluster, ExecutorOptions};
 
 use crate::Options;
 
@@ -30,6 +30,11 @@ impl Simulated {
             .election(Duration::from_millis(500))
             .reregistration(Duration::from_millis(50))
             .launch_delay(Duration::from_millis(200));
+        let mut executors = ExecutorOptions::default().tokens(options.executor_tokens);
+        if let Some(program) = options.executor {
+            executors = executors.command_executor(program);
+        }
+        made = made.executors(executors);
         for (principal, secret) in options.credentials {
             made = made.credential(*principal, *secret);
         }

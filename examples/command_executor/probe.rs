@@ -112,10 +112,9 @@ async fn run(place: &Place, info: &v1::CommandInfo) -> Outcome {
 async fn curl(place: &Place, url: &str) -> Outcome {
     let arguments = ["-s", "-S", "-L", "-k", "-w", "%{http_code}", "-o", "/dev/null", "-g", url];
     let mut command = match place.command(&v1::CommandInfo::exec("curl", arguments)) {
-        Ok(command) => command,
+        Ok(command) => tokio::process::Command::from(command),
         Err(error) => return Outcome::Failed(error.to_string()),
     };
-    let mut command = tokio::process::Command::from(std::mem::replace(&mut command, std::process::Command::new("")));
     command.stdout(Stdio::piped()).kill_on_drop(true);
     let output = match command.output().await {
         Ok(output) => output,

@@ -12,26 +12,13 @@ use mesos_zk::{MasterDetector, Settings, Zk};
 
 use crate::{Failed, Leave};
 
-/// The cluster, the framework, and how long to stay.
+/// The masters, and who comes to them.
 #[derive(Args, Clone, Debug)]
-pub struct ClusterOptions {
+pub struct MasterOptions {
     /// A Mesos master: host, host:port, http://host:port or https://host:port. Several, for a cluster with several
     /// masters, by commas or by repeating the option. Without any, a simulated cluster starts within this process
     #[arg(long, value_name = "MASTER", value_delimiter = ',')]
     master: Vec<String>,
-
-    /// Where ZooKeeper is: zk://[user:password@]host[:port][,host[:port]...]/path. Masters are found at that path, unless
-    /// some are given
-    #[arg(long, value_name = "ZK")]
-    zk: Option<Place>,
-
-    /// How long ZooKeeper waits for this process, when it is silent, before it takes it for dead, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
-    zk_timeout: Duration,
-
-    /// The framework's name
-    #[arg(long, default_value = "command-scheduler")]
-    name: String,
 
     /// As whom tasks run; agents that don't run as root know only their own user
     #[arg(long, default_value = "root")]
@@ -40,14 +27,6 @@ pub struct ClusterOptions {
     /// The role whose share of the cluster is wanted; several by commas or by repeating the option
     #[arg(long, value_name = "ROLE", value_delimiter = ',', default_value = "*")]
     role: Vec<String>,
-
-    /// The id of a framework to take over, from an earlier run that wasn't torn down
-    #[arg(long, value_name = "ID")]
-    framework_id: Option<String>,
-
-    /// How long the master keeps the tasks after this process has gone, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "604800", value_parser = seconds)]
-    failover_timeout: Duration,
 
     /// Whom to authenticate as (HTTP Basic); needs --secret-file
     #[arg(long, requires = "secret_file")]
@@ -65,6 +44,38 @@ pub struct ClusterOptions {
     #[arg(long, value_name = "NAME", requires = "ca")]
     server_name: Option<String>,
 
+    /// Write what the library does to stderr
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+/// The cluster, the framework, and how long to stay.
+#[derive(Args, Clone, Debug)]
+pub struct ClusterOptions {
+    #[command(flatten)]
+    master: MasterOptions,
+
+    /// Where ZooKeeper is: zk://[user:password@]host[:port][,host[:port]...]/path. Masters are found at that path, unless
+    /// some are given
+    #[arg(long, value_name = "ZK")]
+    zk: Option<Place>,
+
+    /// How long ZooKeeper waits for this process, when it is silent, before it takes it for dead, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    zk_timeout: Duration,
+
+    /// The framework's name
+    #[arg(long, default_value = "command-scheduler")]
+    name: String,
+
+    /// The id of a framework to take over, from an earlier run that wasn't torn down
+    #[arg(long, value_name = "ID")]
+    framework_id: Option<String>,
+
+    /// How long the master keeps the tasks after this process has gone, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "604800", value_parser = seconds)]
+    failover_timeout: Duration,
+
     /// After how many seconds to tear the framework down and exit; 0 means to stay until Ctrl-C
     #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
     duration: Duration,
@@ -72,10 +83,6 @@ pub struct ClusterOptions {
     /// Tear the framework down at Ctrl-C as well; otherwise it and its tasks stay for the failover timeout
     #[arg(long)]
     teardown_on_exit: bool,
-
-    /// Write what the library does to stderr
-    #[arg(long, short)]
-    verbose: bool,
 }
 
 /// The tasks to run.
@@ -106,14 +113,24 @@ pub struct TaskOptions {
     pub ports: u32,
 }
 
-fn amount(text: &str) -> Result<f64, String> {
+/// For clap: a quantity.
+///
+/// # Errors
+///
+/// It isn't one.
+pub fn amount(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(amount) if (0.0..1e9).contains(&amount) => Ok(amount),
         _ => Err("a number from 0 to 1e9 is wanted".into()),
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+/// For clap: a time in seconds.
+///
+/// # Errors
+///
+/// It isn't one.
+pub fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = amount(text)?;
     Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
 }
@@ -187,12 +204,10 @@ impl ClusterOptions {
     ///
     /// Files that cannot be read, and settings that cannot work.
     pub async fn prepare(&self) -> Result<Cluster, Failed> {
-        if self.verbose {
-            tracing_subscriber::fmt().with_max_level(tracing_level()).with_writer(std::io::stderr).init();
-        }
+        self.master.log();
         let zk = self.zk()?;
-        let detected = zk.is_some() && self.master.is_empty();
-        let embedded = if self.master.is_empty() && !detected {
+        let detected = zk.is_some() && self.master.masters().is_empty();
+        let embedded = if self.master.masters().is_empty() && !detected {
             let options = Options::default().allocation_interval(Duration::from_millis(200));
             Some(Served::start(options).await.map_err(|e| Failed::Usage(format!("embedded cluster: {e}")))?)
         } else {
@@ -200,15 +215,20 @@ impl ClusterOptions {
         };
         let masters = match &embedded {
             Some(served) => served.masters().iter().map(ToString::to_string).collect(),
-            None => self.master.clone(),
+            None => self.master.masters().to_vec(),
         };
+        let framework = Framework::new(&self.name).failover_timeout(self.failover_timeout);
+        let mut config = self.master.config(framework, (!detected).then_some(&masters))?;
+        if let Some(id) = &self.framework_id {
+            config = config.framework_id(id).map_err(|e| Failed::Usage(e.to_string()))?;
+        }
         Ok(Cluster {
-            config: self.config((!detected).then_some(&masters))?,
-            http: self.http()?,
+            config,
+            http: self.master.http()?,
             leave: Leave::new(self.duration, self.teardown_on_exit)?,
             zk,
             detected,
-            https: self.ca.is_some(),
+            https: self.master.ca.is_some(),
             name: self.name.clone(),
             embedded,
         })
@@ -219,29 +239,45 @@ impl ClusterOptions {
         let settings: Settings = text.parse().map_err(|error| Failed::Usage(format!("--zk: {error}")))?;
         Ok(Some(Zk::new(settings.session_timeout(self.zk_timeout))?))
     }
+}
 
-    /// For these masters, or for those that are detected.
-    fn config(&self, masters: Option<&Vec<String>>) -> Result<Config, Failed> {
-        let mut framework =
-            Framework::new(&self.name).user(&self.user).roles(&self.role).failover_timeout(self.failover_timeout);
-        framework = placed(framework, |name| std::env::var(name).ok());
-        let usage = |error: &dyn std::fmt::Display| Failed::Usage(error.to_string());
+impl MasterOptions {
+    /// Those given.
+    #[must_use]
+    pub fn masters(&self) -> &[String] {
+        &self.master
+    }
+
+    /// Starts to write what the library does, if that is wanted.
+    pub fn log(&self) {
+        if self.verbose {
+            tracing_subscriber::fmt().with_max_level(tracing_level()).with_writer(std::io::stderr).init();
+        }
+    }
+
+    /// The framework with its user, roles and credentials, at these masters, or at those that are detected.
+    ///
+    /// # Errors
+    ///
+    /// Files that cannot be read, and settings that cannot work.
+    pub fn config(&self, framework: Framework, masters: Option<&Vec<String>>) -> Result<Config, Failed> {
+        let framework = placed(framework.user(&self.user).roles(&self.role), |name| std::env::var(name).ok());
         let config = match masters {
             Some(masters) => Config::new(framework, masters),
             None => Config::detected(framework),
         };
-        let mut config = config.map_err(|e| usage(&e))?;
-        if let Some(id) = &self.framework_id {
-            config = config.framework_id(id).map_err(|e| usage(&e))?;
-        }
-        if let (Some(principal), Some(file)) = (&self.principal, &self.secret_file) {
-            let secret = read(file)?;
-            config = config.authorization(Authorization::basic(principal, secret.trim_ascii()));
-        }
-        Ok(config)
+        let config = config.map_err(|e| Failed::Usage(e.to_string()))?;
+        let (Some(principal), Some(file)) = (&self.principal, &self.secret_file) else { return Ok(config) };
+        let secret = read(file)?;
+        Ok(config.authorization(Authorization::basic(principal, secret.trim_ascii())))
     }
 
-    fn http(&self) -> Result<Http, Failed> {
+    /// How masters are reached.
+    ///
+    /// # Errors
+    ///
+    /// As [`config`](Self::config).
+    pub fn http(&self) -> Result<Http, Failed> {
         let mut http = Http::builder();
         if let Some(file) = &self.ca {
             http = http.roots(read(file)?);

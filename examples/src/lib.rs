@@ -5,7 +5,9 @@ mod leave;
 mod outcome;
 mod store;
 
-pub use cluster::{Cluster, ClusterOptions, TaskOptions};
+use mesos_tokio::mesos_core::v1::TaskState;
+
+pub use cluster::{Cluster, ClusterOptions, MasterOptions, TaskOptions, amount, seconds};
 pub use leave::{How, Leave};
 pub use outcome::Failed;
 pub use store::{Opened, StoreOptions};
@@ -19,7 +21,7 @@ pub fn seed() -> u64 {
 
 /// `TASK_RUNNING` and the like.
 #[must_use]
-pub fn short(state: mesos_tokio::mesos_core::v1::TaskState) -> &'static str {
+pub fn short(state: TaskState) -> &'static str {
     let name = state.as_str_name();
     name.strip_prefix("TASK_").unwrap_or(name)
 }

@@ -3,7 +3,6 @@
 
 mod acknowledgements;
 mod answers;
-mod executors;
 mod failures;
 mod load;
 mod offers;
@@ -80,16 +79,10 @@ conformance::scenarios! {
         failures::agent_stopped_unaware: Options::default();
         failures::agent_killed_without_checkpoints: Options::default();
         failures::killed_while_the_agent_is_away: Options::default();
-        executors::agent_killed_under_twenty_tasks: Options::default();
         load::sixty_tasks_at_once: crate::large();
         load::slow_consumer: Options::default();
     }
     real {
-        executors::many_tasks_under_one: Options::default();
-        executors::a_group_ends_together: Options::default();
-        executors::unhealthy: Options::default();
-        executors::checked: Options::default();
-        executors::takes_too_long: Options::default();
         sessions::speaks_tls: Options { tls: true, ..Options::default() };
     }
 }

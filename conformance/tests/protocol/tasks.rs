@@ -5,7 +5,7 @@ use std::time::Duration;
 use conformance::v1::TaskState::*;
 use conformance::v1::framework_info::capability::Type as Capability;
 use conformance::v1::offer::{Operation, operation};
-use conformance::v1::{Environment, ExecutorId, ExecutorInfo, FrameworkId, Offer, Resource, TaskGroupInfo, TaskInfo};
+use conformance::v1::{Environment, ExecutorId, ExecutorInfo, FrameworkId, Resource, TaskGroupInfo};
 use conformance::v1::{environment, executor_info};
 use conformance::{Cluster, PidFile, Scheduler, kill_policy, process_ends, task, without};
 
@@ -93,9 +93,11 @@ pub(crate) async fn is_not_killed_elsewhere(cluster: &Cluster) {
     );
 }
 
-/// Launches a task group; its executor is called `pod`.
-pub(crate) fn launch_group(scheduler: &mut Scheduler, offer: &Offer, tasks: Vec<TaskInfo>) {
-    let mut resources = task(offer, "", "").resources;
+/// A task group: one executor for all, by the name that we give it; its end is told, too.
+pub(crate) async fn runs_a_group(cluster: &Cluster) {
+    let mut scheduler = Scheduler::start(cluster).await;
+    let offer = scheduler.offer().await;
+    let mut resources = task(&offer, "", "").resources;
     resources.push(Resource { name: "disk".into(), ..resources[1].clone() });
     let executor = ExecutorInfo {
         executor_id: ExecutorId { value: "pod".into() },
@@ -104,6 +106,7 @@ pub(crate) fn launch_group(scheduler: &mut Scheduler, offer: &Offer, tasks: Vec<
         resources,
         ..Default::default()
     };
+    let tasks = vec![task(&offer, "a", "exit 0"), task(&offer, "b", "exit 0")];
     let group = operation::LaunchGroup { executor, task_group: TaskGroupInfo { tasks } };
     let launch = Operation {
         r#type: Some(operation::Type::LaunchGroup.into()),
@@ -111,13 +114,6 @@ pub(crate) fn launch_group(scheduler: &mut Scheduler, offer: &Offer, tasks: Vec<
         ..Default::default()
     };
     scheduler.call(|calls| calls.accept([&offer.id.value], [launch], None));
-}
-
-/// A task group: one executor for all, by the name that we give it; its end is told, too.
-pub(crate) async fn runs_a_group(cluster: &Cluster) {
-    let mut scheduler = Scheduler::start(cluster).await;
-    let offer = scheduler.offer().await;
-    launch_group(&mut scheduler, &offer, vec![task(&offer, "a", "exit 0"), task(&offer, "b", "exit 0")]);
     for id in ["a", "b"] {
         scheduler.state(id, TaskFinished).await;
         let states = ["STARTING EXECUTOR u1", "RUNNING EXECUTOR u2", "FINISHED EXECUTOR u3"];

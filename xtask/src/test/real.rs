@@ -118,10 +118,10 @@ pub(super) fn conformance() -> Outcome {
 fn suite(command: &mut Command) -> Result<(), String> {
     if nextest() {
         // They are marked ignored, so that whoever has no real Mesos sees that they were left out.
-        command.args(["nextest", "run", "-p", "conformance", "--no-fail-fast"]);
+        command.args(["nextest", "run", "-p", "conformance", "-p", "examples", "--no-fail-fast"]);
         command.args(["--run-ignored", "all", "-E", "test(real::)"]);
     } else {
-        command.args(["test", "-p", "conformance", "--no-fail-fast", "--tests", "--"]);
+        command.args(["test", "-p", "conformance", "-p", "examples", "--no-fail-fast", "--tests", "--"]);
         // Clusters share the machine: no more than two at a time, as with nextest.
         command.args(["--ignored", "--test-threads", "2", "real::"]);
     }

@@ -1,10 +1,39 @@
-//! The command executor as a process.
-#![allow(clippy::unwrap_used, reason = "tests")]
+//! The command executor as a process: on agents of the simulated cluster and on real ones.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod scenarios;
 
 use std::process::{Command, Output};
 
+use conformance::Options;
+
+const EXECUTOR: &str = env!("CARGO_BIN_EXE_mesos-executor");
+
+/// An agent whose command executor is ours.
+fn ours() -> Options {
+    Options { executor: Some(EXECUTOR), ..Options::default() }
+}
+
+conformance::scenarios! {
+    both {
+        scenarios::agent_killed_under_twenty_tasks: crate::ours();
+        scenarios::agent_killed_under_many_tasks_of_one: crate::ours();
+        scenarios::a_group_ends_together: crate::ours();
+        scenarios::unhealthy: crate::ours();
+        scenarios::checked: crate::ours();
+        scenarios::takes_too_long: crate::ours();
+        scenarios::killed_by_force: crate::ours();
+        scenarios::torn_down: crate::ours();
+        scenarios::has_its_sandbox: crate::ours();
+        scenarios::keeps_its_token: Options { executor_tokens: true, ..crate::ours() };
+    }
+    real {
+        scenarios::a_group_of_the_default_executor: crate::ours();
+    }
+}
+
 fn run(environment: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mesos-executor"));
+    let mut command = Command::new(EXECUTOR);
     command.env_clear().envs(environment.iter().copied()).arg("--launcher_dir=/somewhere");
     command.output().unwrap()
 }
@@ -18,7 +47,7 @@ fn said(output: &Output) -> String {
 fn a_bad_environment_is_told() {
     let output = run(&[
         ("MESOS_FRAMEWORK_ID", "f"),
-        ("MESOS_AGENT_ENDPOINT", "nowhere"),
+        ("MESOS_AGENT_ENDPOINT", "nowhere:near"),
         ("MESOS_CHECKPOINT", "perhaps"),
         ("MESOS_RECOVERY_TIMEOUT", "soon"),
         ("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", "5"),

@@ -1,15 +1,17 @@
-//! Executors: that nothing is lost between a task and its agent, and what else the command executor of `examples` does.
+//! What the executor does for its tasks, as a scheduler sees it.
 
 use std::time::Duration;
 
 use conformance::v1::TaskState::*;
+use conformance::v1::offer::{Operation, operation};
 use conformance::v1::task_status::Reason;
 use conformance::v1::{
-    CheckInfo, CommandInfo, ExecutorId, ExecutorInfo, FrameworkId, HealthCheck, KillPolicy, TaskInfo, TaskStatus,
+    CheckInfo, CommandInfo, ExecutorId, ExecutorInfo, FrameworkId, HealthCheck, Offer, Resource, TaskGroupInfo,
+    TaskInfo, TaskStatus, executor_info,
 };
-use conformance::{Cluster, Gate, Scheduler, task};
+use conformance::{Cluster, Gate, PidFile, Scheduler, kill_policy, process_ends, task};
 
-use crate::tasks::launch_group;
+use crate::EXECUTOR;
 
 const TASKS: usize = 20;
 
@@ -19,7 +21,7 @@ fn names(parity: usize) -> impl Iterator<Item = String> {
 
 /// Kills the agent under these tasks; those with even numbers end while it is away, one well, one badly, and so on. No
 /// task is lost, every state arrives, and none twice.
-async fn agent_killed(cluster: &Cluster, by: &str, prepare: impl Fn(&Scheduler, TaskInfo) -> TaskInfo) {
+async fn agent_killed(cluster: &Cluster, by: &str, prepare: impl Fn(&Scheduler, &Offer, TaskInfo) -> TaskInfo) {
     let mut scheduler = Scheduler::start(cluster).await;
     let gate = Gate::new();
     let offer = scheduler.offer().await;
@@ -29,7 +31,7 @@ async fn agent_killed(cluster: &Cluster, by: &str, prepare: impl Fn(&Scheduler, 
         _ => "sleep 1000".to_owned(),
     };
     let tasks = (0..TASKS).map(|number| task(&offer, &format!("t{number}"), &command(number)));
-    let tasks: Vec<_> = tasks.map(|task| prepare(&scheduler, task)).collect();
+    let tasks: Vec<_> = tasks.map(|task| prepare(&scheduler, &offer, task)).collect();
     scheduler.launch(&offer, tasks);
     for name in names(0).chain(names(1)) {
         scheduler.state(&name, TaskRunning).await;
@@ -65,42 +67,70 @@ async fn agent_killed(cluster: &Cluster, by: &str, prepare: impl Fn(&Scheduler, 
 
 /// S195: each task with its command executor.
 pub(crate) async fn agent_killed_under_twenty_tasks(cluster: &Cluster) {
-    agent_killed(cluster, "", |_, task| task).await;
+    agent_killed(cluster, "", |_, _, task| task).await;
 }
 
-/// S195: all tasks under one executor of the framework's own.
-pub(crate) async fn many_tasks_under_one(cluster: &Cluster) {
-    let program = std::env::var("REAL_MESOS_EXECUTOR").expect("REAL_MESOS_EXECUTOR is the program of `examples`");
-    agent_killed(cluster, " by Some(\"ours\")", |scheduler, mut task| {
-        let executor = ExecutorInfo {
-            executor_id: ExecutorId { value: "ours".into() },
-            framework_id: Some(FrameworkId { value: scheduler.id() }),
-            command: Some(Box::new(CommandInfo::exec(program.as_str(), [""; 0]))),
-            resources: task.resources.clone(),
-            ..Default::default()
-        };
+/// An executor of the framework's own, which is the same program.
+fn custom(scheduler: &Scheduler, offer: &Offer) -> ExecutorInfo {
+    let mut resources = task(offer, "", "").resources;
+    resources.push(Resource { name: "disk".into(), ..resources[1].clone() });
+    ExecutorInfo {
+        executor_id: ExecutorId { value: "ours".into() },
+        r#type: Some(executor_info::Type::Custom.into()),
+        framework_id: Some(FrameworkId { value: scheduler.id() }),
+        command: Some(Box::new(CommandInfo::exec(EXECUTOR, [""; 0]))),
+        resources,
+        ..Default::default()
+    }
+}
+
+/// S195: all tasks under one executor.
+pub(crate) async fn agent_killed_under_many_tasks_of_one(cluster: &Cluster) {
+    agent_killed(cluster, " by Some(\"ours\")", |scheduler, offer, mut task| {
         let line = task.command.take().and_then(|command| command.value).unwrap();
-        TaskInfo { data: Some(line.into()), ..task }.with_executor(executor)
+        TaskInfo { data: Some(line.into()), ..task }.with_executor(custom(scheduler, offer))
     })
     .await;
 }
 
-/// A group whose one task fails is killed.
-pub(crate) async fn a_group_ends_together(cluster: &Cluster) {
-    let mut scheduler = Scheduler::start(cluster).await;
+/// A group of which one task ends well, and one badly: the others are killed.
+async fn group_ends(mut scheduler: Scheduler, offer: Offer, executor: ExecutorInfo) {
     let gate = Gate::new();
-    let offer = scheduler.offer().await;
     let fails = format!("{}; exit 3", gate.passed());
     let tasks = [("ends", "exit 0"), ("fails", fails.as_str()), ("goes along", "sleep 1000")];
-    launch_group(&mut scheduler, &offer, tasks.map(|(id, command)| task(&offer, id, command)).into());
+    let tasks = tasks.map(|(id, command)| task(&offer, id, command)).into();
+    let group = operation::LaunchGroup { executor, task_group: TaskGroupInfo { tasks } };
+    let launch = Operation {
+        r#type: Some(operation::Type::LaunchGroup.into()),
+        launch_group: Some(Box::new(group)),
+        ..Default::default()
+    };
+    scheduler.call(|calls| calls.accept([&offer.id.value], [launch], None));
     scheduler.state("ends", TaskFinished).await;
     scheduler.state("goes along", TaskRunning).await;
     gate.open();
     scheduler.state("fails", TaskFailed).await;
     scheduler.state("goes along", TaskKilled).await;
     scheduler.until("the end of the executor", |seen| seen.losses().first().map(drop)).await;
+    assert_eq!(scheduler.seen.losses(), ["executor lost on a1 status 0"]);
     let states = |task: &str| scheduler.seen.task(task).into_iter().map(|line| line.split(' ').next().unwrap());
     assert!(states("goes along").eq(["STARTING", "RUNNING", "KILLING", "KILLED"]));
+}
+
+pub(crate) async fn a_group_ends_together(cluster: &Cluster) {
+    let mut scheduler = Scheduler::start(cluster).await;
+    let offer = scheduler.offer().await;
+    let executor = custom(&scheduler, &offer);
+    group_ends(scheduler, offer, executor).await;
+}
+
+/// In the place of `mesos-default-executor`.
+pub(crate) async fn a_group_of_the_default_executor(cluster: &Cluster) {
+    let mut scheduler = Scheduler::start(cluster).await;
+    let offer = scheduler.offer().await;
+    let executor =
+        ExecutorInfo { r#type: Some(executor_info::Type::Default.into()), command: None, ..custom(&scheduler, &offer) };
+    group_ends(scheduler, offer, executor).await;
 }
 
 fn statuses(scheduler: &Scheduler) -> Vec<TaskStatus> {
@@ -147,8 +177,7 @@ pub(crate) async fn checked(cluster: &Cluster) {
     scheduler.lines("t", 3).await;
     drop(listener);
     scheduler.lines("t", 4).await;
-    let policy = KillPolicy { grace_period: Some(Duration::from_secs(1).into()) };
-    scheduler.call(|calls| calls.kill("t", None, Some(policy)));
+    scheduler.call(|calls| calls.kill("t", None, None));
     scheduler.state("t", TaskKilled).await;
     let seen = statuses(&scheduler);
     let seen: Vec<_> = seen.iter().map(|s| (s.state(), s.check_status.unwrap().tcp.unwrap().succeeded)).collect();
@@ -168,4 +197,52 @@ pub(crate) async fn takes_too_long(cluster: &Cluster) {
     let end = statuses(&scheduler).pop().unwrap();
     assert_eq!(end.reason(), Reason::MaxCompletionTimeReached);
     assert!(end.message().starts_with("Command terminated with signal "), "{end:?}");
+}
+
+/// A task that doesn't hear TERM, and what it has started, are gone after the grace.
+pub(crate) async fn killed_by_force(cluster: &Cluster) {
+    let mut scheduler = Scheduler::start(cluster).await;
+    let pid = PidFile::new();
+    let child = format!("(trap '' TERM; exec sh -c '{}; while :; do sleep 0.1; done')&", pid.written());
+    scheduler.run("t", &format!("trap '' TERM; {child} while :; do sleep 0.1; done")).await;
+    let child = pid.read().await;
+    let began = tokio::time::Instant::now();
+    scheduler.call(|calls| calls.kill("t", None, Some(kill_policy(Duration::from_millis(700)))));
+    scheduler.state("t", TaskKilled).await;
+    assert!(began.elapsed() >= Duration::from_millis(700), "{:?}", began.elapsed());
+    process_ends(child).await;
+    let end = statuses(&scheduler).pop().unwrap();
+    assert_eq!(end.message(), "Command terminated with signal Killed");
+}
+
+/// S197: SHUTDOWN ends the tasks within the grace, deaf ones too.
+pub(crate) async fn torn_down(cluster: &Cluster) {
+    let mut scheduler = Scheduler::start(cluster).await;
+    let (deaf, polite) = (PidFile::new(), PidFile::new());
+    scheduler.run("deaf", &format!("trap '' TERM; {}; while :; do sleep 0.1; done", deaf.written())).await;
+    scheduler.run("polite", &format!("{}; exec sleep 1000", polite.written())).await;
+    let pids = [deaf.read().await, polite.read().await];
+    scheduler.with(|client| client.teardown());
+    assert_eq!(scheduler.end().await, "removed");
+    for pid in pids {
+        process_ends(pid).await;
+    }
+}
+
+/// A task's output is in files of its sandbox; what it has left behind ends with it.
+pub(crate) async fn has_its_sandbox(cluster: &Cluster) {
+    let mut scheduler = Scheduler::start(cluster).await;
+    let pid = PidFile::new();
+    let leaves = format!("sh -c '{}; : > ready; exec sleep 1000' &", pid.written());
+    let leaves = format!("{leaves} until test -e ready; do sleep 0.02; done");
+    scheduler.run("t", &format!("echo out; echo err >&2; {leaves}; grep -q out stdout && grep -q err stderr")).await;
+    scheduler.state("t", TaskFinished).await;
+    process_ends(pid.read().await).await;
+}
+
+/// The token that the agent wants is the executor's, and not the task's.
+pub(crate) async fn keeps_its_token(cluster: &Cluster) {
+    let mut scheduler = Scheduler::start(cluster).await;
+    scheduler.run("t", "test -z \"$MESOS_EXECUTOR_AUTHENTICATION_TOKEN\"").await;
+    scheduler.state("t", TaskFinished).await;
 }
