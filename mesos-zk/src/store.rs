@@ -381,7 +381,7 @@ impl Writer {
 }
 
 /// What stands where people look for the framework's id.
-async fn stored_id(zk: &Zk, client: &Client, layout: &Layout) -> Result<Option<String>, ZkError> {
+pub(crate) async fn stored_id(zk: &Zk, client: &Client, layout: &Layout) -> Result<Option<String>, ZkError> {
     let path = layout.framework_id();
     match zk.answer(client.get_data(&path)).await {
         Some(Ok((data, _))) => Ok(Some(String::from_utf8_lossy(&data).into_owned())),

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use conformance::ZooKeeper;
 use mesos_zk::mesos_core::{Key, Persist, Store as _, StoreFailure, StoreOp, Ticket};
-use mesos_zk::{Records, Zk, ZkError, ZkStore, stored_framework_id};
+use mesos_zk::{Original, Records, Zk, ZkError, ZkStore, read_original, stored_framework_id};
 use tokio::time::sleep;
+use zookeeper_client::{Acls, CreateMode};
 
 use crate::{LONG, TIMEOUT, settings, zk};
 
@@ -111,6 +112,32 @@ async fn permission_refused() {
     }
     let (_, records) = ZkStore::open(&owner).await.unwrap();
     assert_eq!(records.len(), 1);
+}
+
+// S170: what npm's mesos-framework has left, and that a store at the same path leaves it where it is.
+#[tokio::test]
+#[ignore = "needs ZooKeeper: cargo xtask test --only real-setup --only zookeeper"]
+async fn the_original_s_framework_is_found() {
+    let servers = ZooKeeper::start(1);
+    let zk = zk(&servers, "/dcos-service-web");
+    assert_eq!(read_original(&zk).await.unwrap(), Original::default());
+    let cluster = servers.url("").replace("zk://", "");
+    let client = zookeeper_client::Client::connect(&cluster).await.unwrap();
+    let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    client.mkdir("/dcos-service-web/tasks", &options).await.unwrap();
+    let task = "/dcos-service-web/tasks/web.0b3c4d5e-1f2a-4b6c-8d9e-0a1b2c3d4e5f.0";
+    client.create("/dcos-service-web/framework-id", b"f-7", &options).await.unwrap();
+    client
+        .create(task, br#"{"name":"/web","runtimeInfo":{"agentId":"a-1","state":"TASK_RUNNING"}}"#, &options)
+        .await
+        .unwrap();
+    let original = read_original(&zk).await.unwrap();
+    assert_eq!(original.framework_id.as_deref(), Some("f-7"));
+    assert_eq!(original.task_ids, ["web.0b3c4d5e-1f2a-4b6c-8d9e-0a1b2c3d4e5f.0"]);
+    let (mut store, records) = ZkStore::open(&zk).await.unwrap();
+    assert_eq!(text(&records), []);
+    store.apply(&batch(1, [put("framework", r#"{"stamp":{"format":1,"incarnation":1},"id":"f-7"}"#)])).await.unwrap();
+    assert_eq!(read_original(&zk).await.unwrap(), original);
 }
 
 // S167: as text, for people; and it goes with the record.
