@@ -24,6 +24,16 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
+/// The same, given up with `None` when that is so; whoever makes it so unparks this thread.
+pub(crate) fn block_on_unless<F: Future>(future: F, over: impl Fn() -> bool) -> Option<F::Output> {
+    let mut future = pin!(future);
+    block_on(std::future::poll_fn(
+        move |context| {
+            if over() { Poll::Ready(None) } else { future.as_mut().poll(context).map(Some) }
+        },
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::block_on;

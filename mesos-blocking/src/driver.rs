@@ -6,12 +6,13 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant as Clock};
 
-use mesos_core::{Effects, ExchangeId, Input, Instant, Machine, Persist, Pump, Request, Store, StoreFailure};
+use mesos_core::{Detector, Effects, ExchangeId, Input, Instant, Machine, Persist, Pump, Request, Store, StoreFailure};
 use mesos_driver::{StoreThread, wall_clock};
 
 use crate::Http;
 use crate::block_on::block_on;
 use crate::handle::{Closed, Command, Handle};
+use crate::leaders::Leaders;
 use crate::mailbox::{ANSWER_QUEUE, Mail, Mailbox, STREAM_QUEUE};
 use crate::net::Net;
 
@@ -40,6 +41,8 @@ pub struct Driver<M: Machine> {
     sender: SyncSender<Command<M>>,
     origin: Clock,
     ending: Ending,
+    /// None: the machine finds the leading master by itself. Dropped last, when the mailbox is closed.
+    leaders: Option<Leaders>,
 }
 
 /// No event has come in the time given.
@@ -101,6 +104,7 @@ impl<M: Machine> Driver<M> {
             sender,
             origin: Clock::now(),
             ending: Ending(mailbox),
+            leaders: None,
         }
     }
 
@@ -121,6 +125,14 @@ impl<M: Machine> Driver<M> {
     #[must_use]
     pub fn store<S: Store + 'static>(mut self, store: S) -> Self {
         self.world.store = Some(StoreThread::new(store));
+        self
+    }
+
+    /// Follows the leading master that this finds. It has a thread of its own, named `mesos-detector`, which the first
+    /// event asked for, or the first command, starts, and which ends with the driver.
+    #[must_use]
+    pub fn detector<D: Detector + 'static>(mut self, detector: D) -> Self {
+        self.leaders = Some(Leaders::new(detector, self.world.mailbox.clone()));
         self
     }
 
@@ -202,6 +214,9 @@ impl<M: Machine> Driver<M> {
 
     fn start(&mut self) {
         if !self.pump.is_started() {
+            if let Some(leaders) = &mut self.leaders {
+                leaders.start();
+            }
             self.expire();
         }
     }
@@ -266,6 +281,7 @@ impl<M: Machine> Driver<M> {
         match mail {
             // Whoever asks for events looks for commands as well.
             Mail::Bell => {}
+            Mail::Leader(leader) => self.pump.feed(now, Input::Leader(leader), &mut self.world),
             Mail::Stored((ticket, result)) => self.pump.stored(now, ticket, result, &mut self.world),
             Mail::Report(report) => {
                 if self.world.net.expects(&report) {

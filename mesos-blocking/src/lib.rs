@@ -52,6 +52,7 @@ mod connect;
 mod driver;
 mod exchange;
 mod handle;
+mod leaders;
 mod mailbox;
 mod net;
 #[cfg(feature = "tls")]

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use mesos_core::{Lane, Report, StoreFailure, Ticket};
+use mesos_core::{Endpoint, Lane, Report, StoreFailure, Ticket};
 
 use crate::exchange::Exchange;
 use crate::handle::Closed;
@@ -21,6 +21,8 @@ pub(crate) type Answer = (Ticket, Result<(), StoreFailure>);
 pub(crate) enum Mail {
     /// An answer of the store.
     Stored(Answer),
+    /// News of the detector.
+    Leader(Option<Endpoint>),
     /// Somebody has put something elsewhere, and [rung](Mailbox::ring).
     Bell,
     Report(Report),
@@ -44,6 +46,8 @@ struct Queues {
     stream: VecDeque<Report>,
     answers: VecDeque<Report>,
     stored: VecDeque<Answer>,
+    /// The last news counts.
+    leader: Option<Option<Endpoint>>,
     rung: bool,
     closed: Option<Closed>,
 }
@@ -53,6 +57,9 @@ impl Queues {
         // However many events are held: what the machine holds back until the store's answer isn't theirs to hold up.
         if let Some(answer) = self.stored.pop_front() {
             return Some(Mail::Stored(answer));
+        }
+        if let Some(leader) = self.leader.take() {
+            return Some(Mail::Leader(leader));
         }
         if std::mem::take(&mut self.rung) {
             return Some(Mail::Bell);
@@ -99,6 +106,12 @@ impl Mailbox {
     /// Leaves an answer of the store.
     pub(crate) fn stored(&self, answer: Answer) {
         self.lock().stored.push_back(answer);
+        self.arrived.notify_one();
+    }
+
+    /// Leaves news of the detector.
+    pub(crate) fn leader(&self, leader: Option<Endpoint>) {
+        self.lock().leader = Some(leader);
         self.arrived.notify_one();
     }
 

@@ -6,6 +6,8 @@ mod common;
 mod failures;
 #[path = "../../mesos-driver/tests/shared/lanes.rs"]
 mod lanes;
+#[path = "../../mesos-driver/tests/shared/leaders.rs"]
+mod leaders;
 #[path = "../../mesos-driver/tests/shared/store.rs"]
 mod store;
 #[path = "../../mesos-driver/tests/shared/streams.rs"]

@@ -30,6 +30,7 @@ pub enum Seen {
     Failed(u64, Failure),
     Persisted(u64),
     PersistFailed(u64, StoreFailure),
+    Leader(Option<Endpoint>),
     /// The silence timer ran out.
     Silent,
     Note(&'static str),
@@ -135,6 +136,7 @@ impl Machine for Puppet {
                 Seen::Persisted(ticket.number())
             }
             Input::PersistFailed { ticket, failure } => Seen::PersistFailed(ticket.number(), failure),
+            Input::Leader(leader) => Seen::Leader(leader),
             Input::Paused { .. } => {
                 self.paused += 1;
                 return;
