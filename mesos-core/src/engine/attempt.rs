@@ -212,6 +212,22 @@ impl Attempt {
         }
     }
 
+    /// The same attempt, in its slot again after it was given up.
+    pub(super) fn again(&self, slot: SlotId, now: Instant) -> Self {
+        let id = AttemptId { slot, generation: self.id.generation };
+        Self {
+            executor_id: self.executor_id.clone(),
+            resources: self.resources.clone(),
+            ports: self.ports.clone(),
+            prepared: self.prepared,
+            running: self.running,
+            told: self.told,
+            been_ready: self.been_ready,
+            last: self.last.clone(),
+            ..Self::new(id, self.task_id.clone(), self.revision, self.agent.clone(), now)
+        }
+    }
+
     /// Whether it counts as one of the instances that are there: in constraints, and in the share of its spec.
     pub(super) const fn counts(&self) -> bool {
         !matches!(self.state, State::Unreachable) || !self.inactive

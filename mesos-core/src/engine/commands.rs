@@ -447,7 +447,6 @@ impl Engine {
 
     /// Makes as many slots as are wanted (ENGINE 4.4).
     pub(super) fn fit(&mut self, id: SpecId) {
-        let now = self.now;
         let Some(spec) = self.book.specs.get(&id) else { return };
         let wanted = spec.spec.instance_count();
         let mut there = spec.slots.values().filter(|slot| slot.wanted).count() as u32;
@@ -482,7 +481,7 @@ impl Engine {
             let index = spec.free_index();
             let slot = Slot { generation: burnt, ..Slot::default() };
             spec.slots.insert(index, slot);
-            self.wait(SlotId { spec: id, index }, now, now);
+            self.fill(SlotId { spec: id, index });
         }
         // Slots that were recovered without anything.
         for index in

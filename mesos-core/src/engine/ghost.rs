@@ -6,12 +6,13 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use super::attempt::{Attempt, Since, SlotId, State};
+use super::attempt::{Attempt, KillReason, Since, SlotId, State};
 use super::book::Mark;
 use super::config::UnknownTasks;
 use super::engine::{After, Engine, Timer};
 use super::event::{Event, GhostReason};
 use super::reconcile::Subject;
+use super::spec::Duplicates;
 use super::table::Row;
 use super::writer::Effect;
 use super::{id, kills};
@@ -252,8 +253,35 @@ impl Engine {
         if let Some((prepared, _)) = prepared {
             self.cancel_of(prepared);
         }
-        self.adopt(slot_id, *was, row);
+        self.adopt(slot_id, &was, row);
         self.lay(task_id);
+        true
+    }
+
+    /// An empty strict slot gets back the task that was given up while nobody wanted its place: that may still run, so it
+    /// is to end before another one begins (I6). Whether there is one.
+    pub(super) fn take_back(&mut self, slot_id: SlotId) -> bool {
+        let Some(spec) = self.book.specs.get(&slot_id.spec) else { return false };
+        if spec.spec.policy.duplicates != Duplicates::Forbid {
+            return false;
+        }
+        let given_up = |was: &&Was| {
+            *was.spec == *spec.spec.name()
+                && was.attempt.id.slot.index == slot_id.index
+                && matches!(was.why, GhostReason::Abandoned | GhostReason::Unknown)
+        };
+        let Some(was) = self.ghosts.iter().filter_map(|(_, ghost)| ghost.was.as_ref()).find(given_up) else {
+            return false;
+        };
+        let mut attempt = was.attempt.again(slot_id, self.now);
+        let (id, task_id) = (attempt.id, attempt.task_id.clone());
+        attempt.state = State::Unreachable;
+        self.lay(&task_id);
+        self.book.place(attempt);
+        self.begin_kill(id, KillReason::Scale);
+        if let Some(attempt) = self.book.attempt_mut(id) {
+            attempt.unreachable_since_kill = true;
+        }
         true
     }
 

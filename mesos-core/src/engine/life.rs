@@ -222,12 +222,12 @@ impl Engine {
     }
 
     /// A slot without attempt wants one, if it is wanted and nothing holds it.
-    fn fill(&mut self, slot_id: SlotId) {
+    pub(super) fn fill(&mut self, slot_id: SlotId) {
         let now = self.now;
         let empty = self.book.slot(slot_id).is_some_and(|slot| {
             slot.wanted && !slot.blocked && slot.current.is_none() && slot.waiting.is_none() && slot.mark == Mark::None
         });
-        if empty {
+        if empty && !self.take_back(slot_id) {
             self.wait(slot_id, now, now);
         }
     }
@@ -520,12 +520,17 @@ impl Engine {
 
     /// Ends all attempts of a slot, as far as they can be reached.
     fn end_all(&mut self, slot_id: SlotId, why: KillReason) {
+        let lost = |attempt: &Attempt| match attempt.state {
+            State::Unreachable | State::Doubtful => true,
+            State::Killing(_) => attempt.unreachable_since_kill,
+            _ => false,
+        };
         let attempts: alloc::vec::Vec<_> =
-            self.book.slot(slot_id).into_iter().flat_map(|slot| slot.attempts()).map(|a| (a.id, a.state)).collect();
-        for (id, state) in attempts {
-            match state {
-                State::Unreachable | State::Doubtful => self.give_up(id, GhostReason::Abandoned),
-                _ => self.begin_kill(id, why),
+            self.book.slot(slot_id).into_iter().flat_map(|slot| slot.attempts()).map(|a| (a.id, lost(a))).collect();
+        for (id, lost) in attempts {
+            match lost {
+                true => self.give_up(id, GhostReason::Abandoned),
+                false => self.begin_kill(id, why),
             }
         }
     }

@@ -370,19 +370,11 @@ impl Engine {
     }
 
     /// A ghost takes its place in a slot again.
-    pub(super) fn adopt(&mut self, slot_id: SlotId, was: Attempt, row: Row) {
+    pub(super) fn adopt(&mut self, slot_id: SlotId, was: &Attempt, row: Row) {
         let now = self.now;
-        let id = AttemptId { slot: slot_id, generation: was.id.generation };
         self.cancel_wait(slot_id);
-        let mut attempt = Attempt::new(id, was.task_id, was.revision, was.agent, now);
-        attempt.executor_id = was.executor_id;
-        attempt.resources = was.resources;
-        attempt.ports = was.ports;
-        attempt.prepared = was.prepared;
-        attempt.running = was.running;
-        attempt.told = was.told;
-        attempt.been_ready = was.been_ready;
-        attempt.last = was.last;
+        let mut attempt = was.again(slot_id, now);
+        let id = attempt.id;
         attempt.state = State::Staged;
         attempt.staged = Some(Since::now(now));
         attempt.answered_in = self.session;

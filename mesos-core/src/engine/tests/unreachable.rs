@@ -256,6 +256,64 @@ fn a_strict_slot_that_is_removed_waits_for_nobody() {
     assert_eq!(s.told(|e| matches!(e, Event::SpecRemoved { .. })), 1);
 }
 
+// I6: while nobody wanted its place, a task was given up that couldn't be reached. When somebody does again, it still is
+// the only one (found by chaos: scaled down and up while an agent was away).
+#[test]
+fn a_strict_slot_that_is_wanted_again_waits_for_the_one_it_has_given_up() {
+    let strict = |instances| service("web", instances).duplicates(Duplicates::Forbid).scalable(true);
+    let lost = |s: &mut Script, task: &str| {
+        lose(s, task);
+        s.engine.scale("web", 0).unwrap();
+    };
+    let lost_while_it_is_killed = |s: &mut Script, task: &str| {
+        s.engine.scale("web", 0).unwrap();
+        s.tick();
+        assert_eq!(s.kills(), [task]);
+        lose(s, task);
+    };
+    let unknown_while_it_is_killed = |s: &mut Script, task: &str| {
+        s.engine.scale("web", 0).unwrap();
+        s.tick();
+        s.answer(task, TaskUnknown);
+    };
+    let removed = |s: &mut Script, task: &str| {
+        lose(s, task);
+        s.engine.remove("web").unwrap();
+        s.tick();
+        assert!(s.engine.spec("web").is_none());
+    };
+    let ways: [&dyn Fn(&mut Script, &str); 4] =
+        [&lost, &lost_while_it_is_killed, &unknown_while_it_is_killed, &removed];
+    for crashes in [false, true] {
+        for way in ways {
+            let mut s = Script::new([strict(1)]);
+            let task = s.running(1).remove(0);
+            way(&mut s, &task);
+            s.tick();
+            assert!(s.stored(["ghost", &task]).is_some());
+            if crashes {
+                s.crash();
+                s.resubscribe();
+            }
+            s.engine.apply(strict(1)).unwrap();
+            s.engine.scale("web", 1).unwrap();
+            s.tick();
+            assert_eq!(s.kills().last(), Some(&task));
+            // So a master answers a KILL of one that it can't reach.
+            s.master_says(&task, TaskUnreachable, Reason::Reconciliation);
+            assert!(s.launch("a2", BIG).is_empty(), "it may still run");
+            assert_eq!((s.spec("web").wanted, s.spec("web").satisfied), (1, false));
+            s.clear();
+            s.master_says(&task, TaskRunning, Reason::AgentReregistered);
+            assert_eq!(s.kills(), [&*task]);
+            assert!(s.launch("a2", BIG).is_empty());
+            s.update(&task, TaskKilled);
+            assert_eq!(s.launch("a2", BIG).len(), 1);
+            assert!(s.stored(["ghost", &task]).is_none());
+        }
+    }
+}
+
 // ENGINE 26
 #[test]
 fn unknown_twice() {
