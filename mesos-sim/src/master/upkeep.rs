@@ -65,6 +65,9 @@ impl Master {
 
     /// An operator plans to take an agent's machine down, or no longer does.
     pub(crate) fn schedule(&mut self, agent: &str, unavailability: Option<v1::Unavailability>) {
+        if unavailability.is_none() && !self.registry.maintenance.contains_key(agent) {
+            return;
+        }
         self.rescind(|offer| offer.agent == agent);
         self.rescind_inverse(|inverse| inverse.agent == agent);
         match unavailability {

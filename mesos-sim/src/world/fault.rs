@@ -91,6 +91,7 @@ faults! {
     Kill "kill" Timed "a user kills a task",
     Pause "pause" Timed "a user halts a rollout, or lets it go on",
     Retry "retry" Timed "a user retries what was given up, or lifts a back-off",
+    Leave "leave" Timed "a user lets the scheduler end in good order",
     DeclareDead "declare-dead" Timed "a user says that an unreachable task is dead",
 }
 

@@ -79,6 +79,8 @@ pub(super) struct Ledger {
     revived: BTreeMap<String, Duration>,
     /// Not to be launched before; see I11.
     pub(super) not_before: BTreeMap<(String, u32), Duration>,
+    /// The latest generation of each slot that the scheduler has decided to launch.
+    pub(super) intended: BTreeMap<(String, u32), u64>,
     /// When a call last had to wait for others: such come closer together than they were decided.
     pub(super) jammed_at: Option<Duration>,
     /// When offers last came.
@@ -88,8 +90,6 @@ pub(super) struct Ledger {
     pub(super) calls: BTreeMap<call::Type, u64>,
     /// How often each invariant had something to judge.
     pub(super) judged: BTreeMap<&'static str, u64>,
-    /// How often a status met an attempt in this state.
-    pub(super) cells: BTreeMap<(String, TaskState), u64>,
 }
 
 fn fail(invariant: &'static str, what: String) -> Check {
@@ -168,7 +168,6 @@ impl Ledger {
         }
         let Some(event::Update { status }) = &event.update else { return };
         let state = state.unwrap_or_else(|| "unknown".into());
-        *self.cells.entry((state.clone(), status.state())).or_default() += 1;
         let id = &status.task_id.value;
         if let Some(uuid) = &status.uuid {
             let delivery = self.deliveries.entry((id.clone(), uuid.to_vec())).or_default();
@@ -185,7 +184,9 @@ impl Ledger {
         task.ended |= unknown;
         let alone = disk.instances.values().filter(|kept| kept.slot == task.slot).count() == 1;
         let ours = state == "Running" || state == "Staged";
-        if first && ours && alone && !self.own && status.state() == TaskState::TaskFailed {
+        let generation = parse(id).map_or(0, |(_, _, generation, _)| generation);
+        let decided = self.intended.get(&task.slot).is_some_and(|latest| *latest > generation);
+        if first && ours && alone && !self.own && !decided && status.state() == TaskState::TaskFailed {
             self.not_before.insert(task.slot.clone(), now + Duration::from_millis(900));
         }
     }
@@ -218,7 +219,7 @@ impl Ledger {
             );
         }
         self.judge("I4");
-        if disk.framework.as_ref() != Some(&self.framework) {
+        if disk.framework.as_ref() != Some(&self.framework) && call.r#type() != call::Type::Teardown {
             return fail("I4", format!("{:?} leaves before the framework's id is durable", call.r#type()));
         }
         if !matches!(call.r#type(), call::Type::Reconcile | call::Type::Acknowledge) {
@@ -360,9 +361,19 @@ impl Ledger {
     }
 
     /// Whether calls leave when they are decided.
-    fn flows(&self, now: Duration) -> bool {
+    pub(super) fn flows(&self, now: Duration) -> bool {
         let long_ago = |at: Option<Duration>| at.is_none_or(|at| at + 2 * KILL < now);
         long_ago(self.jammed_at) && long_ago(self.commanded_at)
+    }
+
+    pub(super) fn is_killed(&self, task: &str) -> bool {
+        self.killed.contains_key(task)
+    }
+
+    /// Whether a question about a task has had no answer so far.
+    pub(super) fn is_unanswered(&self, task: &str) -> bool {
+        let heard = self.tasks.get(task).and_then(|task| task.heard);
+        self.asked.get(task).is_some_and(|asked| heard.is_none_or(|(_, at)| at < *asked))
     }
 
     /// A user's command may repeat KILLs and lift delays.
@@ -390,6 +401,12 @@ impl Ledger {
         }
         let kept = disk.instances.get(id).map(|kept| kept.record.state());
         let early = |state: instance::State| matches!(state, instance::State::Prepared | instance::State::Launching);
+        // Draining for good says so before the end: where that matters, the task keeps its place.
+        let told = |id: &String| parse(id).is_some_and(|(spec, ..)| spec == super::users::STRICT);
+        let early_word = delivery.state == TaskState::TaskGoneByOperator && told(id);
+        if early_word {
+            return Ok(());
+        }
         if is_terminal(delivery.state) && kept.is_some() || kept.is_some_and(early) {
             let state = delivery.state.as_str_name();
             return fail("I5", format!("{state} of {id} is acknowledged, while the store says {kept:?}"));

@@ -2,16 +2,24 @@
 //! virtual time and all chance from one seed, so that whatever goes wrong can be seen again.
 //!
 //! A run has two phases. In the first, things go wrong ([`Fault`]); after each step the invariants of safety are judged
-//! from outside. Then all is mended, and what the users wanted must come about.
+//! from outside. Then all is mended, one more call is lost, and what the users wanted must come about.
+//!
+//! Each judge has a file: `ledger` (calls, offers, acknowledgements, what really runs), `past` (what was, and forbids
+//! something for ever), `places` (who takes whose place, and who comes first). [`cells`] says which cells of the engine's
+//! state tables there are, and why some are never reached. Not simulated: two schedulers at a time (only the fence of the
+//! younger one), records that can't be read, groups of tasks and own executors.
 
+pub mod cells;
 mod disk;
 mod fault;
 mod ledger;
 mod net;
 mod operators;
 mod past;
+mod places;
 mod scheduler;
 mod setup;
+mod table;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,8 +118,8 @@ pub struct Report {
     pub faults: BTreeMap<Fault, u64>,
     /// How often each invariant had something to judge.
     pub judged: BTreeMap<&'static str, u64>,
-    /// How often a status met an attempt in a state, both by name.
-    pub cells: BTreeMap<(String, String), u64>,
+    /// How often each cell of the engine's tables was reached.
+    pub cells: cells::Cells,
     /// A digest of everything that the scheduler has put out.
     pub digest: u64,
     /// What happened, if it was to be written down.
@@ -129,7 +137,7 @@ pub fn run(seed: u64, settings: &Settings) -> Report {
     };
     let violation = world.run().err();
     let mut ledger = world.ledger;
-    for (invariant, count) in world.past.judged {
+    for (invariant, count) in world.past.judged.into_iter().chain(world.places.judged) {
         *ledger.judged.entry(invariant).or_default() += count;
     }
     Report {
@@ -138,7 +146,7 @@ pub fn run(seed: u64, settings: &Settings) -> Report {
         calls: ledger.calls.into_iter().map(|(kind, count)| (kind.as_str_name(), count)).collect(),
         faults: world.plan.counts,
         judged: ledger.judged,
-        cells: ledger.cells.into_iter().map(|((a, b), count)| ((a, b.as_str_name().to_owned()), count)).collect(),
+        cells: world.cells,
         digest: world.digest,
         trace: world.trace.unwrap_or_default(),
         violation,
@@ -204,6 +212,12 @@ struct World {
     room: Option<u32>,
     /// Their machines are down.
     down: BTreeSet<usize>,
+    cells: cells::Cells,
+    /// The tasks of each ACCEPT under way.
+    accepts: BTreeMap<u64, Vec<String>>,
+    places: places::Places,
+    /// Once all is well, one call is lost all the same: this many later; none is left when it has been.
+    one_more: Option<u64>,
     engine: Option<Engine>,
     process: u64,
     deadline: Option<Duration>,
@@ -295,6 +309,10 @@ impl World {
             gone: BTreeSet::new(),
             room,
             down: BTreeSet::new(),
+            cells: cells::Cells::new(),
+            accepts: BTreeMap::new(),
+            places: places::Places::default(),
+            one_more: None,
             engine: None,
             process: 0,
             deadline: None,
@@ -539,7 +557,28 @@ impl World {
             let specs: Vec<_> = engine.specs().collect();
             return violation("L1", format!("there are {there:?}, wanted are {wanted:?}: {specs:?}"));
         }
-        *self.ledger.judged.entry("L1").or_default() += 1;
+        let outdated = engine.specs().find(|spec| spec.outdated > 0);
+        if let Some(spec) = outdated {
+            return violation("L4", format!("a rollout has not ended: {spec:?}"));
+        }
+        use mesos_core::engine::{KillReason, State};
+        let ends = |task: &mesos_core::engine::Task| {
+            matches!(task.state, State::Killing(why) if why != KillReason::External) && task.spec != users::STRICT
+        };
+        if let Some(task) = engine.tasks().find(ends) {
+            return violation("L4", format!("{task} is still being killed"));
+        }
+        let lost = (0..self.cluster.agents.len()).find(|agent| self.cluster.is_draining(*agent));
+        if let Some(agent) = lost {
+            return violation("L3", format!("agent {agent} is still being drained"));
+        }
+        // A call that was lost when all was well, several processes, and avoided agents have done no harm.
+        let also =
+            [("L5", self.one_more.is_none()), ("L7", self.process > 1), ("L8", !self.places.avoiding.is_empty())];
+        let also = also.into_iter().filter(|(_, was)| *was).map(|(invariant, _)| invariant);
+        for invariant in ["L1", "L4"].into_iter().chain(also) {
+            *self.ledger.judged.entry(invariant).or_default() += 1;
+        }
         Ok(())
     }
 

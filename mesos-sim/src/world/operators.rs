@@ -101,6 +101,7 @@ impl World {
             | Fault::Kill
             | Fault::Pause
             | Fault::Retry
+            | Fault::Leave
             | Fault::DeclareDead => return self.command(fault),
             _ => {}
         }
@@ -181,6 +182,11 @@ impl World {
             return Ok(());
         }
         self.after(Duration::from_secs(60), Happening::Bury);
+        // What was said while no master led was said in vain.
+        self.cluster.forbid_user(None);
+        for agent in 0..self.cluster.agents.len() {
+            self.cluster.schedule_maintenance(agent, None);
+        }
         // Their tasks need what others could have.
         for framework in &self.ledger.former {
             self.cluster.teardown(framework);
@@ -259,6 +265,7 @@ impl World {
             }
         }
         self.after(Duration::from_secs(60), Happening::Bury);
+        self.one_more = Some(self.rng.below(30));
         self.mend_network();
         if self.engine.is_none() {
             self.after(Duration::from_millis(1), Happening::Start);

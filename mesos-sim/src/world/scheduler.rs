@@ -11,6 +11,7 @@ use mesos_proto::v1::scheduler as proto;
 
 use super::fault::Fault;
 use super::net::{Exchange, Piece};
+use super::places::{Moment, Places};
 use super::setup::Start;
 use super::users;
 use super::{BEGINNING, Happening, Step, World, violation};
@@ -36,6 +37,11 @@ impl Make {
             on_removed: if rng.chance(0.5) { OnRemoved::FreshId } else { OnRemoved::Stop },
             given: rng.chance(0.7),
         }
+    }
+
+    /// Whether a framework that was removed is made anew.
+    pub(super) fn is_remade(&self) -> bool {
+        self.on_removed == OnRemoved::FreshId
     }
 
     const fn wire(&self) -> Wire {
@@ -83,6 +89,7 @@ impl World {
         self.ledger.commanded(self.now);
         self.ledger.terminal = false;
         self.ledger.heard_as = None;
+        self.ledger.intended.clear();
         (self.writing, self.unsaved) = (false, false);
         let wall = self.wall();
         self.feed(Input::Wall(wall))?;
@@ -104,6 +111,7 @@ impl World {
 
     /// The process dies, with all its connections; a batch under way is durable or not.
     pub(super) fn crash(&mut self) {
+        self.befell("A18", |_| true);
         if self.engine.take().is_none() {
             return;
         }
@@ -183,7 +191,16 @@ impl World {
                     self.ledger.spent();
                 }
             }
-            Event::Fenced(_) | Event::StoreRefused(_) | Event::Stopped { .. } => self.ledger.terminal = true,
+            Event::Fenced(_) | Event::StoreRefused(_) | Event::Stopped { removed: false } => {
+                self.ledger.terminal = true
+            }
+            Event::Stopped { removed: true } => {
+                self.ledger.terminal = true;
+                self.wipe = true;
+                self.ledger.tasks.values_mut().for_each(|task| task.released = true);
+                self.ledger.spent();
+            }
+            Event::AgentAvoided { spec, .. } => drop(self.places.avoiding.insert(spec.clone())),
             Event::FrameworkRemoved { .. } => self.ledger.spent(),
             _ => {}
         }
@@ -203,6 +220,18 @@ impl World {
             self.saved_at = self.now;
         }
         (self.writing, self.unsaved) = (true, true);
+        for op in batch.ops() {
+            let segments: Vec<String> = op.key().segments().collect();
+            if let ["inst", spec, index, generation] =
+                segments.iter().map(String::as_str).collect::<Vec<_>>().as_slice()
+            {
+                let slot = ((*spec).to_owned(), index.parse().unwrap_or(u32::MAX));
+                let latest = self.ledger.intended.entry(slot).or_default();
+                *latest = (*latest).max(generation.parse().unwrap_or(0));
+            }
+        }
+        let (moment, places) = self.moment();
+        places.written(&batch, &moment)?;
         for op in batch.ops() {
             self.hash(op.key().as_str().as_bytes());
             if let mesos_core::StoreOp::Put { value, .. } = op {
@@ -253,7 +282,14 @@ impl World {
             return Ok(());
         }
         self.changed = true;
+        self.changes(batch);
+        let (moment, places) = self.moment();
+        places.durable(batch, &moment)?;
         self.disk.apply(batch).or_else(|why| violation("I4", why))?;
+        if self.disk.framework.is_none() {
+            // Its records go once the master has removed it: then nothing of it lives.
+            self.ledger.tasks.values_mut().for_each(|task| task.ended = true);
+        }
         let wall = self.wall();
         self.past.durable(batch, &self.disk, wall)
     }
@@ -294,6 +330,14 @@ impl World {
         };
         self.hash(request.body());
         self.note(|| format!("-> {}", brief(&call)));
+        self.sends(&call);
+        let prompt = self.ledger.flows(self.now);
+        for task in call.accept.iter().flat_map(|accept| &accept.operations).filter_map(|o| o.launch.as_ref()) {
+            for task in &task.task_infos {
+                let (moment, places) = self.moment();
+                places.launched(&task.task_id.value, &task.agent_id.value, prompt, &moment)?;
+            }
+        }
         self.ledger.leaves(self.now, &call, header("mesos-stream-id").as_deref(), &self.disk)?;
         self.past.need = (self.setup.is_none() && !self.users.constrained).then(users::need);
         self.past.leaves(&call, header("mesos-stream-id").as_deref())?;
@@ -333,7 +377,13 @@ impl World {
         self.exchanges.insert(number, exchange);
         self.by_engine.insert((self.process, request.id()), number);
         let broken = |kind, sent| Piece::Broken(Failure::new(kind, sent, "simulated"));
-        if self.plan.strikes(&mut self.rng, Fault::CutBefore) {
+        let one_more = self.one_more == Some(0);
+        self.one_more = self.one_more.and_then(|calls| calls.checked_sub(1));
+        if one_more {
+            self.note(|| "   ... which is lost, though all is well".into());
+            self.lose(number);
+            self.after(latency, Happening::Deliver(number, broken(FailureKind::Io, Sent::Maybe)));
+        } else if self.plan.strikes(&mut self.rng, Fault::CutBefore) {
             self.lose(number);
             self.after(latency, Happening::Deliver(number, broken(FailureKind::Connect, Sent::No)));
         } else if self.plan.strikes(&mut self.rng, Fault::CutWithin) {
@@ -355,6 +405,34 @@ impl World {
             self.after(latency, Happening::Arrive(number));
         }
         Ok(())
+    }
+
+    /// What the judge of places has to know.
+    fn moment(&mut self) -> (Moment<'_>, &mut Places) {
+        let wall = u64::try_from(self.wall().since_epoch().as_millis()).unwrap_or(u64::MAX);
+        let moment = Moment {
+            now: self.now,
+            wall,
+            disk: &self.disk,
+            users: &self.users,
+            tasks: &self.ledger.tasks,
+            agreed: self.config.given || self.process == 1,
+            prompt: !self.unsaved || self.saved_at + Duration::from_millis(100) > self.now,
+        };
+        (moment, &mut self.places)
+    }
+
+    /// An ACCEPT is answered, or lost.
+    fn accepted(&mut self, number: u64, row: &'static str, surely: bool) {
+        if let Some(tasks) = self.accepts.remove(&number) {
+            self.befell_tasks(row, &tasks);
+            // What surely never came to be is in nobody's way.
+            for task in tasks.iter().filter(|_| surely) {
+                if let Some(task) = self.ledger.tasks.get_mut(task) {
+                    task.released = true;
+                }
+            }
+        }
     }
 
     /// A request never gets to its master.
@@ -518,6 +596,15 @@ impl World {
                 if !matches!(head.status(), 200..300) {
                     self.ledger.returned(self.now, &exchange.offers, true);
                 }
+                let status = head.status();
+                let row = if status == 202 {
+                    "A4"
+                } else if status < 500 {
+                    "A5"
+                } else {
+                    "A6"
+                };
+                self.accepted(number, row, status != 202);
                 self.feed(Input::Head { id, head })
             }
             Piece::Body(data) => {
@@ -538,6 +625,8 @@ impl World {
                 if lane == Lane::Ordered && failure.sent == Sent::Maybe && !exchange.answered {
                     self.past.doubt(exchange.stream.clone());
                 }
+                let unsent = failure.sent == Sent::No;
+                self.accepted(number, if unsent { "A5" } else { "A6" }, unsent);
                 self.client_over(number, lane);
                 self.feed(Input::Failed { id, failure })
             }
@@ -547,6 +636,9 @@ impl World {
     /// The scheduler learns that a connection is over.
     fn client_over(&mut self, number: u64, lane: Lane) {
         if lane == Lane::Subscription {
+            if self.ledger.session.as_ref().is_some_and(|(open, _)| *open == number) {
+                self.befell("A16", |_| true);
+            }
             self.ledger.lost_stream(number);
         }
         let Some(exchange) = self.exchanges.get_mut(&number) else { return };
@@ -576,6 +668,8 @@ impl World {
             task.map(|task| format!("{:?}", task.state)).or_else(ghost)
         });
         self.note(|| format!("<- {}", brief_event(&event)));
+        self.meets(&event);
+        self.places.heard(self.now, &event);
         self.ledger.heard(self.now, number, &event, state, &self.disk);
         if event.subscribed.is_some() {
             self.past.lost();
@@ -617,10 +711,16 @@ impl World {
     pub(super) fn command(&mut self, fault: Fault) -> Step {
         // It acts at the present time.
         self.feed(Input::Timeout)?;
+        let places = self.places();
         let Some(engine) = self.engine.as_mut().filter(|_| !self.ledger.terminal) else { return Ok(()) };
         self.past.commanded();
-        let what = self.users.act(fault, engine, &mut self.ledger, &mut self.rng, &mut self.plan, self.now);
+        let before = places;
+        let (what, row, concerned) =
+            self.users.act(fault, engine, &mut self.ledger, &mut self.rng, &mut self.plan, self.now);
         self.note(|| format!("!! {what}"));
+        if let Some(row) = row {
+            self.commanded(row, before, &concerned);
+        }
         self.drain()
     }
 }

@@ -15,6 +15,9 @@ use crate::rng::Rng;
 /// As this user some tasks run; sometimes the master lets nobody do so.
 pub(super) const REFUSED: &str = "guest";
 
+/// Of this spec two tasks of a place must never run together.
+pub(super) const STRICT: &str = "s2";
+
 /// A spec as the user sees it.
 #[derive(Clone, Debug)]
 pub(super) struct Wish {
@@ -128,6 +131,8 @@ pub(super) struct Users {
     pub(super) strict: BTreeSet<String>,
     /// There are, or were, specs that don't fit everywhere.
     pub(super) constrained: bool,
+    /// Specs whose rollouts were halted.
+    paused: BTreeSet<String>,
     next: u32,
 }
 
@@ -146,7 +151,7 @@ impl Users {
         self.next += 1;
         let mut wish = Wish::draw(&name, rng, plan);
         // Whether duplicates are forbidden is settled with the name: tasks of its past live on.
-        wish.strict = name == "s2";
+        wish.strict = name == STRICT;
         if wish.strict {
             self.strict.insert(name.clone());
         }
@@ -168,7 +173,7 @@ impl Users {
         rng: &mut Rng,
         plan: &mut Plan,
         now: Duration,
-    ) -> String {
+    ) -> (String, Option<&'static str>, (String, Option<u32>)) {
         ledger.commanded(now);
         let names: Vec<String> = self.wishes.keys().cloned().collect();
         let name = match names.len() {
@@ -176,16 +181,26 @@ impl Users {
             some => names.get(rng.below(some as u64) as usize).cloned().unwrap_or_default(),
         };
         let index = rng.below(4) as u32;
+        let mut concerned = (name.clone(), None);
+        let mut row = None;
         let result = match fault {
             Fault::Apply => {
                 let name = if rng.chance(0.3) && names.len() < 5 { self.add(rng, plan) } else { name.clone() };
-                let Some(wish) = self.wishes.get_mut(&name) else { return String::new() };
+                let Some(wish) = self.wishes.get_mut(&name) else { return Default::default() };
+                concerned.0.clone_from(&name);
+                let instances = wish.instances;
                 match rng.below(5) {
                     0 => wish.instances = rng.below(6) as u32,
                     1 => wish.surge = rng.below(3) as u32,
                     2 => wish.loops = plan.strikes(rng, Fault::TaskLoops).then(|| rng.below(400)),
                     3 => wish.role = rng.pick(&["a", "b"]).unwrap_or_default().to_owned(),
-                    _ => wish.version += 1,
+                    _ => {
+                        wish.version += 1;
+                        row = Some("A9");
+                    }
+                }
+                if wish.instances > instances || !names.contains(&name) {
+                    row = Some("A11");
                 }
                 let spec = wish.spec();
                 self.shrunk(&name, ledger);
@@ -194,15 +209,21 @@ impl Users {
             Fault::Scale => {
                 let instances = rng.below(6) as u32;
                 if let Some(wish) = self.wishes.get_mut(&name) {
+                    row = (wish.instances < instances).then_some("A11");
                     wish.instances = instances;
                 }
                 self.shrunk(&name, ledger);
                 engine.scale(&name, instances)
             }
             Fault::Restart if rng.chance(0.5) => engine.restart(&name).map(drop),
-            Fault::Restart => engine.restart_instance(&name, index),
+            Fault::Restart => {
+                concerned.1 = Some(index);
+                row = Some("A8");
+                engine.restart_instance(&name, index)
+            }
             Fault::Remove => {
                 self.wishes.remove(&name);
+                row = Some("A10");
                 self.shrunk(&name, ledger);
                 engine.remove(&name)
             }
@@ -211,7 +232,10 @@ impl Users {
                 let task = tasks.get(rng.below(tasks.len() as u64) as usize).cloned().unwrap_or_default();
                 engine.kill(&task)
             }
-            Fault::Pause if rng.chance(0.5) => engine.pause(&name),
+            Fault::Pause if rng.chance(0.5) => {
+                self.paused.insert(name.clone());
+                engine.pause(&name)
+            }
             Fault::Pause => engine.resume(&name),
             Fault::Retry if rng.chance(0.5) => engine.retry(&name),
             Fault::Retry => engine.reset_delay(&name),
@@ -221,9 +245,27 @@ impl Users {
                 }
                 engine.declare_dead(&name, index)
             }
+            Fault::Leave => {
+                engine.disconnect();
+                Ok(())
+            }
             _ => Ok(()),
         };
-        format!("{} {name}: {result:?}", fault.name())
+        (format!("{} {name}: {result:?}", fault.name()), row, concerned)
+    }
+
+    pub(super) fn is_unique(&self, name: &str) -> bool {
+        self.wishes.get(name).is_some_and(|wish| wish.unique)
+    }
+
+    /// The specs that come before this one wherever it can be; `None` if that can't be said.
+    pub(super) fn before(&self, name: &str) -> Option<Vec<&String>> {
+        let mine = self.wishes.get(name)?;
+        let first = |wish: &&Wish| {
+            wish.priority < mine.priority && wish.role == mine.role && !wish.unique && !self.paused.contains(&wish.name)
+        };
+        let first: Vec<&String> = self.wishes.values().filter(first).map(|wish| &wish.name).collect();
+        (!first.is_empty()).then_some(first)
     }
 
     /// Slots that are no longer wanted: what runs there may live beside what comes later in the same place.

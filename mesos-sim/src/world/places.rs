@@ -1,0 +1,205 @@
+//! The invariants of places: who may take whose, where a new one opens, who comes first; by what was heard and by what
+//! the scheduler writes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use mesos_core::{Persist, StoreOp};
+use mesos_proto::store::{Instance, instance};
+use mesos_proto::v1::TaskState;
+use mesos_proto::v1::scheduler::Event;
+use mesos_proto::{json, store};
+
+use super::Violation;
+use super::disk::Disk;
+use super::ledger::{Launched, parse};
+use super::users::Users;
+
+type Check = Result<(), Violation>;
+
+/// What the judge of places remembers.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    /// Tasks whose end was heard of for good, and is durable.
+    buried: BTreeSet<String>,
+    /// When FAILURE of an agent came after its last offer.
+    failed: BTreeMap<String, Duration>,
+    /// Specs that have avoided an agent.
+    pub(super) avoiding: BTreeSet<String>,
+    /// How often each invariant had something to judge.
+    pub(super) judged: BTreeMap<&'static str, u64>,
+}
+
+/// What is known besides of the moment at which a batch leaves.
+pub(super) struct Moment<'a> {
+    pub(super) now: Duration,
+    /// What the scheduler's clock shows, in ms.
+    pub(super) wall: u64,
+    pub(super) disk: &'a Disk,
+    pub(super) users: &'a Users,
+    pub(super) tasks: &'a BTreeMap<String, Launched>,
+    /// Whether the users know what the scheduler was told: else it has what the store kept.
+    pub(super) agreed: bool,
+    /// Whether nothing had to wait for the store.
+    pub(super) prompt: bool,
+}
+
+fn fail(invariant: &'static str, what: String) -> Check {
+    Err(Violation { invariant, what })
+}
+
+impl Places {
+    fn judge(&mut self, invariant: &'static str) {
+        *self.judged.entry(invariant).or_default() += 1;
+    }
+
+    /// Something has reached the scheduler.
+    pub(super) fn heard(&mut self, now: Duration, event: &Event) {
+        if let Some(failure) = event.failure.as_ref().filter(|failure| failure.executor_id.is_none()) {
+            self.failed.extend(failure.agent_id.as_ref().map(|id| (id.value.clone(), now)));
+        }
+        for offer in event.offers.iter().flat_map(|offers| &offers.offers) {
+            self.failed.remove(&offer.agent_id.value);
+        }
+    }
+
+    /// A batch leaves the scheduler for its store.
+    pub(super) fn written(&mut self, batch: &Persist, at: &Moment<'_>) -> Check {
+        let mut fresh = Vec::new();
+        for op in batch.ops() {
+            let StoreOp::Put { key, value } = op else { continue };
+            let segments: Vec<String> = key.segments().collect();
+            match segments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+                ["inst", ..] if at.disk.task(key).is_none() => {
+                    if let Ok(record) = json::decode::<Instance>(value) {
+                        fresh.push(record);
+                    }
+                }
+                ["slot", spec, index] => self.opens(spec, index, batch, at)?,
+                _ => {}
+            }
+        }
+        if !at.agreed {
+            return Ok(());
+        }
+        for record in fresh.iter().filter(|record| record.state() == instance::State::Prepared) {
+            self.unique(record, batch, at)?;
+            if at.prompt {
+                self.first(record, batch, at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// I17: a new slot has the lowest index that is free.
+    fn opens(&mut self, spec: &str, index: &str, batch: &Persist, at: &Moment<'_>) -> Check {
+        let index: u32 = index.parse().unwrap_or(u32::MAX);
+        if at.disk.slots.contains_key(&(spec.to_owned(), index)) {
+            return Ok(());
+        }
+        self.judge("I17");
+        let there = |lower: u32| {
+            let written = |op: &StoreOp| {
+                let segments: Vec<String> = op.key().segments().collect();
+                segments == ["slot".to_owned(), spec.to_owned(), lower.to_string()]
+            };
+            at.disk.slots.contains_key(&(spec.to_owned(), lower)) || batch.ops().iter().any(written)
+        };
+        match (0..index).find(|lower| !there(*lower)).filter(|_| at.prompt) {
+            Some(lower) => fail("I17", format!("{spec} gets instance {index}, and {lower} is free")),
+            None => Ok(()),
+        }
+    }
+
+    /// I10: no two of a spec on a host if that must not be.
+    fn unique(&mut self, record: &Instance, batch: &Persist, at: &Moment<'_>) -> Check {
+        let Some((name, index, ..)) = parse(&record.task_id) else { return Ok(()) };
+        if !at.users.is_unique(&name) {
+            return Ok(());
+        }
+        self.judge("I10");
+        let touched = |kept: &str| batch.ops().iter().any(|op| at.disk.task(op.key()) == Some(kept));
+        let same = at.disk.instances.iter().find(|(id, kept)| {
+            kept.slot.0 == name
+                && kept.slot.1 != index
+                && kept.record.revision == record.revision
+                && kept.record.agent.hostname == record.agent.hostname
+                && !(kept.record.state() == instance::State::Unreachable && kept.record.inactive())
+                && !touched(id)
+        });
+        match same.filter(|_| at.prompt) {
+            Some((other, _)) => fail("I10", format!("{} goes where {other} is, and must not", record.task_id)),
+            None => Ok(()),
+        }
+    }
+
+    /// I16: nobody is passed over who comes first and could have had the same.
+    fn first(&mut self, record: &Instance, batch: &Persist, at: &Moment<'_>) -> Check {
+        let Some((name, ..)) = parse(&record.task_id) else { return Ok(()) };
+        let Some(others) = at.users.before(&name) else { return Ok(()) };
+        self.judge("I16");
+        let touched = |place: &(String, u32)| {
+            batch.ops().iter().any(|op| {
+                let segments: Vec<String> = op.key().segments().collect();
+                segments == ["slot".to_owned(), place.0.clone(), place.1.to_string()]
+            })
+        };
+        let waits = |slot: &store::Slot| slot.eligible_at.is_some_and(|since| since + 1000 < at.wall);
+        // Beside what nobody has news of, another one has to wait; and agents that fail a spec are avoided by it.
+        let free = |place: &(String, u32)| {
+            !self.avoiding.contains(&place.0) && !at.disk.instances.values().any(|kept| kept.slot == *place)
+        };
+        let passed = at
+            .disk
+            .slots
+            .iter()
+            .find(|(place, slot)| others.contains(&&place.0) && waits(slot) && !touched(place) && free(place));
+        match passed {
+            Some((place, _)) => fail("I16", format!("{} passes {place:?} over, which comes first", record.task_id)),
+            None => Ok(()),
+        }
+    }
+
+    /// I10: a task is launched.
+    pub(super) fn launched(&mut self, id: &str, agent: &str, prompt: bool, at: &Moment<'_>) -> Check {
+        self.judge("I10");
+        if let Some(since) = self.failed.get(agent).filter(|since| prompt && **since + Duration::from_secs(1) < at.now)
+        {
+            return fail("I10", format!("{id} is launched on {agent}, which has failed at {since:?}"));
+        }
+        Ok(())
+    }
+
+    /// I19: an end is for ever, once it is durable.
+    pub(super) fn durable(&mut self, batch: &Persist, at: &Moment<'_>) -> Check {
+        for op in batch.ops() {
+            let key = op.key();
+            if key.segments().next().as_deref() != Some("inst") {
+                continue;
+            }
+            match op {
+                StoreOp::Delete { .. } => {
+                    let Some(id) = at.disk.task(key) else { continue };
+                    let ended = |state: TaskState| {
+                        crate::agent::is_terminal(state)
+                            && !matches!(state, TaskState::TaskGoneByOperator | TaskState::TaskLost)
+                    };
+                    if at.tasks.get(id).is_some_and(|task| task.heard.is_some_and(|(state, _)| ended(state))) {
+                        self.buried.insert(id.to_owned());
+                    }
+                }
+                StoreOp::Put { value, .. } => {
+                    let Ok(record) = json::decode::<Instance>(value) else { continue };
+                    self.judge("I19");
+                    if self.buried.contains(&record.task_id) {
+                        return fail(
+                            "I19",
+                            format!("{} has ended, and is back as {:?}", record.task_id, record.state()),
+                        );
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
