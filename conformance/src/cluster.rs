@@ -1,7 +1,9 @@
 //! A cluster, simulated or real, as scenarios see it.
 
-use mesos_tokio::mesos_core::scheduler::{Config, Framework};
-use mesos_tokio::{Driver, Http};
+use mesos_tokio::Http;
+use mesos_tokio::mesos_core::scheduler::{Client, Config, Framework};
+
+use crate::driver::{By, Driver};
 
 use crate::real::Real;
 use crate::simulated::Simulated;
@@ -65,6 +67,7 @@ pub enum Side {
 #[derive(Debug)]
 pub struct Cluster {
     inner: Inner,
+    by: By,
 }
 
 #[derive(Debug)]
@@ -73,27 +76,29 @@ enum Inner {
     Real(Real),
 }
 
-/// Starts a cluster, plays a scenario on it, and ends it.
+/// Starts a cluster, plays a scenario on it, its schedulers by this driver, and ends it.
 ///
 /// # Panics
 ///
 /// If the scenario does, or the cluster doesn't start.
-pub fn run(side: Side, options: Options, scenario: impl AsyncFnOnce(&Cluster)) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+pub fn run(side: Side, by: By, options: Options, scenario: impl AsyncFnOnce(&Cluster)) {
+    // Some drivers block the scenario's thread; the simulated cluster has this one beside it.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.expect("a runtime");
     runtime.block_on(async {
-        let cluster = Cluster::start(side, options).await;
+        let cluster = Cluster::start(side, by, options).await;
         scenario(&cluster).await;
         cluster.stop().await;
     });
 }
 
 impl Cluster {
-    async fn start(side: Side, options: Options) -> Self {
+    async fn start(side: Side, by: By, options: Options) -> Self {
         let inner = match side {
             Side::Simulated => Inner::Simulated(Simulated::start(&options).await),
             Side::Real => Inner::Real(Real::start(&options).await),
         };
-        Self { inner }
+        Self { inner, by }
     }
 
     async fn stop(self) {
@@ -153,11 +158,16 @@ impl Cluster {
         Config::new(framework, self.masters()).expect("a good configuration")
     }
 
+    /// The driver that the scenario's schedulers run on.
+    pub(crate) const fn by(&self) -> By {
+        self.by
+    }
+
     /// A driver for a client of this configuration.
     #[must_use]
-    pub fn driver(&self, config: Config) -> Driver<mesos_tokio::mesos_core::scheduler::Client> {
+    pub(crate) fn driver(&self, config: Config) -> Driver<Client> {
         let seed = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64);
-        Driver::new(mesos_tokio::mesos_core::scheduler::Client::new(config, seed), self.http())
+        Driver::new(self.by, Client::new(config, seed), self.http())
     }
 
     /// Which master leads.

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use mesos_file::FileStore;
-use mesos_tokio::Driver;
 use mesos_tokio::mesos_core::engine::{Config, Engine, Event, State, Task, TaskSpec};
 use mesos_tokio::mesos_core::scheduler::Framework;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
+use crate::driver::{Driver, Late};
 use crate::{Cluster, LIMIT, RollCall};
 
 /// An engine with its store in a folder.
@@ -41,7 +41,7 @@ impl Keeper {
         let (store, records) = FileStore::open(store).expect("a store");
         let seed = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64);
         let engine = Engine::new(config, specs, records, seed).expect("good specs and records");
-        Self { driver: Driver::new(engine, cluster.http()).store(store), told: Vec::new() }
+        Self { driver: Driver::kept(cluster.by(), engine, cluster.http(), store), told: Vec::new() }
     }
 
     /// The engine, to look at.
@@ -56,10 +56,10 @@ impl Keeper {
     }
 
     /// Takes the next event in; `false` after the last one.
-    async fn step(&mut self) -> bool {
-        let Some(event) = self.driver.next_event().await else { return false };
+    async fn step(&mut self, until: Instant) -> Result<bool, Late> {
+        let Some(event) = self.driver.next_event(until).await? else { return Ok(false) };
         self.told.push((Instant::now(), event));
-        true
+        Ok(true)
     }
 
     /// Waits until this is so; it may be so already.
@@ -73,7 +73,7 @@ impl Keeper {
             if let Some(found) = pick(self) {
                 return found;
             }
-            match timeout_at(limit, self.step()).await {
+            match self.step(limit).await {
                 Ok(true) => {}
                 Ok(false) => panic!("the engine has ended, without {what}"),
                 Err(_) => panic!("{what} hasn't come within {LIMIT:?}"),
@@ -84,7 +84,7 @@ impl Keeper {
     /// Takes events in for this long.
     pub async fn stay(&mut self, time: Duration) {
         let end = Instant::now() + time;
-        while timeout_at(end, self.step()).await == Ok(true) {}
+        while matches!(self.step(end).await, Ok(true)) {}
     }
 
     /// Waits until every spec is satisfied.
@@ -121,7 +121,7 @@ impl Keeper {
     /// If it doesn't come within the [`LIMIT`].
     pub async fn end(&mut self) -> Event {
         let limit = Instant::now() + LIMIT;
-        while timeout_at(limit, self.step()).await.expect("an end") {}
+        while self.step(limit).await.expect("an end") {}
         self.told.last().expect("events").1.clone()
     }
 

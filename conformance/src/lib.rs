@@ -9,10 +9,12 @@
 
 mod cluster;
 mod dice;
+mod driver;
 pub mod http;
 mod instances;
 mod keeper;
 mod orders;
+mod own;
 mod processes;
 mod real;
 mod scheduler;
@@ -22,6 +24,7 @@ mod zookeeper;
 
 pub use cluster::{Cluster, Options, Side, run};
 pub use dice::Dice;
+pub use driver::By;
 pub use instances::{Instances, Log, SESSION, Term, now};
 pub use keeper::{Keeper, difference};
 pub use mesos_tokio;
@@ -35,29 +38,39 @@ pub use transcript::Seen;
 pub use zookeeper::ZooKeeper;
 
 /// Makes the tests of a table of scenarios: `module::function: options;`, each run on both sides, or under `real` on a
-/// real Mesos only.
+/// real Mesos only. On the simulated side every driver has to do, on the real one those that are crates.
 #[macro_export]
 macro_rules! scenarios {
     (both { $($module:ident :: $name:ident : $options:expr;)* } real { $($real_module:ident :: $real:ident : $real_options:expr;)* }) => {
         mod simulated {
-            use $crate::{Options, Side, run};
-            $(#[test]
-            fn $name() {
-                run(Side::Simulated, $options, super::$module::$name);
-            })*
+            $crate::scenarios!(@simulated Tokio { $($module :: $name: $options;)* });
+            mod blocking { $crate::scenarios!(@simulated Blocking { $($module :: $name: $options;)* }); }
+            mod threads { $crate::scenarios!(@simulated Threads { $($module :: $name: $options;)* }); }
+            mod mio { $crate::scenarios!(@simulated Mio { $($module :: $name: $options;)* }); }
+            mod smol { $crate::scenarios!(@simulated Smol { $($module :: $name: $options;)* }); }
         }
         mod real {
-            use $crate::{Options, Side, run};
-            $(#[test]
-            #[ignore = "needs a real Mesos: cargo xtask test --only real-setup --only real"]
-            fn $name() {
-                run(Side::Real, $options, super::$module::$name);
-            })*
-            $(#[test]
-            #[ignore = "needs a real Mesos: cargo xtask test --only real-setup --only real"]
-            fn $real() {
-                run(Side::Real, $real_options, super::$real_module::$real);
-            })*
+            $crate::scenarios!(@real Tokio { $($module :: $name: $options;)* $($real_module :: $real: $real_options;)* });
+            mod blocking {
+                $crate::scenarios!(@real Blocking {
+                    $($module :: $name: $options;)* $($real_module :: $real: $real_options;)*
+                });
+            }
         }
+    };
+    (@simulated $by:ident { $($module:ident :: $name:ident : $options:expr;)* }) => {
+        use $crate::{By, Options, Side, run};
+        $(#[test]
+        fn $name() {
+            run(Side::Simulated, By::$by, $options, crate::$module::$name);
+        })*
+    };
+    (@real $by:ident { $($module:ident :: $name:ident : $options:expr;)* }) => {
+        use $crate::{By, Options, Side, run};
+        $(#[test]
+        #[ignore = "needs a real Mesos: cargo xtask test --only real-setup --only real"]
+        fn $name() {
+            run(Side::Real, By::$by, $options, crate::$module::$name);
+        })*
     };
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use mesos_tokio::Driver;
 use mesos_tokio::mesos_core::scheduler::{CallError, CallId, Calls, Client, Config, Event, Framework, Outcome};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
+use crate::driver::{Driver, Late};
 use crate::{Cluster, Seen, v1};
 use v1::TaskState;
 use v1::offer::{Operation, operation};
@@ -57,15 +57,15 @@ impl Scheduler {
     }
 
     /// Takes the next event in; `false` after the last one.
-    async fn step(&mut self) -> bool {
-        let Some(event) = self.driver.next_event().await else { return false };
+    async fn step(&mut self, until: Instant) -> Result<bool, Late> {
+        let Some(event) = self.driver.next_event(until).await? else { return Ok(false) };
         self.seen.record(&event);
         if let Event::Update(update) = &event {
             if self.acknowledges && update.uuid().is_some() {
                 self.call(|calls| calls.acknowledge(update));
             }
         }
-        true
+        Ok(true)
     }
 
     /// Waits until this is there to see; it may be there already.
@@ -79,7 +79,7 @@ impl Scheduler {
             if let Some(found) = pick(&self.seen) {
                 return found;
             }
-            match timeout_at(limit, self.step()).await {
+            match self.step(limit).await {
                 Ok(true) => {}
                 Ok(false) => panic!("the client has ended, without {what}"),
                 Err(_) => panic!("{what} hasn't come within {LIMIT:?}"),
@@ -90,13 +90,14 @@ impl Scheduler {
     /// Takes events in for this long.
     pub async fn stay(&mut self, time: Duration) {
         let end = Instant::now() + time;
-        while timeout_at(end, self.step()).await == Ok(true) {}
+        while matches!(self.step(end).await, Ok(true)) {}
     }
 
     /// Waits for the last event, and hands back its line.
     pub async fn end(&mut self) -> String {
         self.until("an end", |seen| seen.end.as_ref().map(drop)).await;
-        assert!(!self.step().await, "nothing follows the end");
+        let more = self.step(Instant::now() + LIMIT).await;
+        assert!(matches!(more, Ok(false)), "nothing follows the end");
         self.seen.session().last().copied().unwrap_or_default().to_owned()
     }
 

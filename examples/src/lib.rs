@@ -1,13 +1,16 @@
 //! What the examples share: options, the embedded cluster, when to leave and with which exit code.
 
 mod cluster;
+mod hello;
+pub mod http1;
 mod leave;
 mod outcome;
 mod store;
 
-use mesos_tokio::mesos_core::v1::TaskState;
+use mesos_core::v1::TaskState;
 
 pub use cluster::{Cluster, ClusterOptions, MasterOptions, TaskOptions, amount, seconds};
+pub use hello::{hello, hello_is_over};
 pub use leave::{How, Leave};
 pub use outcome::Failed;
 pub use store::{Opened, StoreOptions};

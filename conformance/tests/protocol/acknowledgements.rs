@@ -1,6 +1,7 @@
 //! Acknowledgements, and what is sent again without them.
 
 use conformance::mesos_core::Update;
+use conformance::mesos_core::scheduler::Framework;
 use conformance::v1::TaskState::*;
 use conformance::{Cluster, Scheduler, task};
 
@@ -11,7 +12,7 @@ fn acknowledge(scheduler: &mut Scheduler, update: &Update) {
 
 /// A framework's successor: the same id, from another process as it were.
 async fn successor(cluster: &Cluster, scheduler: &Scheduler) -> Scheduler {
-    let config = cluster.config(conformance::mesos_core::scheduler::Framework::new("conformance"));
+    let config = cluster.config(Framework::new("conformance"));
     let mut successor = Scheduler::new(cluster, config.framework_id(scheduler.id()).unwrap());
     successor.acknowledges = scheduler.acknowledges;
     successor.until("SUBSCRIBED", |seen| seen.subscriptions.first().map(drop)).await;

@@ -1,11 +1,10 @@
 //! Many tasks, many updates, and a reader that takes its time.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use conformance::mesos_core::scheduler::{Event, Framework};
+use conformance::mesos_core::scheduler::Framework;
 use conformance::v1::TaskState::*;
-use conformance::{Cluster, LIMIT, Scheduler, task};
+use conformance::{Cluster, Scheduler, task};
 
 fn names() -> Vec<String> {
     (0..60).map(|number| format!("t{number}")).collect()
@@ -43,26 +42,13 @@ pub(crate) async fn slow_consumer(cluster: &Cluster) {
     let mut scheduler = Scheduler::start(cluster).await;
     scheduler.run("t", "sleep 1000").await;
     let config = cluster.config(Framework::new("conformance")).framework_id(scheduler.id()).unwrap();
-    let (handle, mut events) = cluster.driver(config).spawn();
-    while !matches!(events.next().await.unwrap(), Event::Subscribed(_)) {}
+    let mut slow = Scheduler::subscribed(cluster, config).await;
     for _ in 0..QUESTIONS {
-        let asked = std::iter::repeat_n(("t", None::<&str>), 20);
-        handle.command(move |client| client.calls().reconcile(asked)).await.unwrap().unwrap();
+        slow.call(|calls| calls.reconcile(std::iter::repeat_n(("t", None::<&str>), 20)));
     }
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let mut states = BTreeMap::new();
-    let mut answers = 0;
-    tokio::time::timeout(LIMIT, async {
-        while answers < QUESTIONS || states.values().sum::<usize>() < QUESTIONS * 20 {
-            match events.next().await.unwrap() {
-                Event::Update(update) => *states.entry(update.state()).or_default() += 1,
-                Event::CallDone { .. } => answers += 1,
-                Event::Offers(_) | Event::Heartbeat => {}
-                other => panic!("{other:?}"),
-            }
-        }
-    })
-    .await
-    .expect("all that was asked for");
-    assert_eq!(states, BTreeMap::from([(TaskRunning, QUESTIONS * 20)]));
+    slow.until("all that was asked for", |seen| (seen.updates.len() >= QUESTIONS * 20).then_some(())).await;
+    slow.settle().await;
+    assert!(slow.seen.updates.iter().all(|update| update.state() == TaskRunning));
+    assert_eq!((slow.seen.updates.len(), slow.seen.subscriptions.len()), (QUESTIONS * 20, 1));
 }

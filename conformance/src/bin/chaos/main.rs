@@ -13,7 +13,7 @@ mod judge;
 
 use std::time::Duration;
 
-use conformance::{Cluster, Dice, Instances, Options, RollCall, Side, run};
+use conformance::{By, Cluster, Dice, Instances, Options, RollCall, Side, run};
 use faults::Faults;
 use judge::Judge;
 
@@ -36,7 +36,7 @@ fn main() {
     println!("seed {seed}, {minutes} minutes");
     let options = Options { masters: 3, agents: 3, zookeepers: 3, executor_patience: "5secs", ..Options::default() };
     let time = Duration::from_secs_f64(minutes * 60.0);
-    run(Side::Real, options, async |cluster| chaos(cluster, seed, time).await);
+    run(Side::Real, By::Tokio, options, async |cluster| chaos(cluster, seed, time).await);
     println!("seed {seed}: nothing lost, nothing doubled");
 }
 
