@@ -4,11 +4,13 @@
 //! A broken law is a panic.
 
 mod engine;
+mod executor;
 mod history;
 mod messages;
 pub(crate) mod texts;
 
 pub use engine::{engine, store};
+pub use executor::executor_client;
 pub use history::scheduler_client;
 pub use messages::{calls, events, json_read, json_write};
 pub use texts::{places, records};
@@ -17,7 +19,7 @@ pub use texts::{places, records};
 pub type Law = fn(&[u8]);
 
 /// The laws, each with the name of its fuzz target and corpus.
-pub const LAWS: [(&str, Law); 9] = [
+pub const LAWS: [(&str, Law); 10] = [
     ("records", records),
     ("events", events),
     ("json_read", json_read),
@@ -27,6 +29,7 @@ pub const LAWS: [(&str, Law); 9] = [
     ("client", |bytes| drop(scheduler_client(bytes))),
     ("engine", engine),
     ("store", store),
+    ("executor", |bytes| drop(executor_client(bytes))),
 ];
 
 /// An event such as a master sends, or now and then any other that the schema can say.
@@ -100,9 +103,16 @@ mod tests {
             scheduler_client(&bytes);
         }
 
+        // S195, S196, S197: nothing is lost, nothing overtakes, the end comes in time.
+        #[test]
+        fn any_history_of_an_executor_keeps_the_invariants(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            executor_client(&bytes);
+        }
+
         #[test]
         fn the_same_history_gives_the_same_outputs(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             prop_assert_eq!(scheduler_client(&bytes), scheduler_client(&bytes));
+            prop_assert_eq!(executor_client(&bytes), executor_client(&bytes));
         }
     }
 
@@ -163,6 +173,50 @@ mod tests {
     #[test]
     fn a_history_that_never_ended() {
         scheduler_client(&[4, 0, 1, 12, 1, 6, 15, 3]);
+    }
+
+    #[test]
+    fn histories_of_an_executor_reach_every_kind_of_event() {
+        let mut rng = crate::rng::Rng::new(5);
+        let mut seen = BTreeSet::new();
+        let wanted = [
+            "Event(Subscribed",
+            "Event(Launch(",
+            "Event(LaunchGroup",
+            "Event(Kill",
+            "Event(Acknowledged",
+            "Event(Message(",
+            "Event(Heartbeat",
+            "Event(Shutdown { cause: Shutdown",
+            "Event(Shutdown { cause: NoCheckpoint",
+            "Event(Shutdown { cause: RecoveryTimeout",
+            "Event(Shutdown { cause: Fatal(Refused",
+            "Event(Shutdown { cause: Fatal(Unauthorized",
+            "Event(UpdateLost",
+            "Event(MessageLost",
+            "reason: Rejected",
+            "reason: Unacknowledged",
+            "reason: CallsFail",
+            "reason: CallStatus",
+            "reason: NoAnswer",
+            "reason: FirstEvent",
+            "reason: Error",
+            "Event(Malformed",
+            "Event(Unknown",
+            "Event(Fatal",
+            "Event(Stopped { cause: Asked",
+            "Err(QueueFull",
+            "Err(Killing",
+            "Err(TaskEnded",
+        ];
+        for _ in 0..3000 {
+            let bytes: Vec<u8> = (0..200).map(|_| rng.next() as u8).collect();
+            for line in executor_client(&bytes) {
+                seen.extend(wanted.into_iter().filter(|wanted| line.contains(wanted)));
+            }
+        }
+        let missing: Vec<_> = wanted.into_iter().filter(|wanted| !seen.contains(wanted)).collect();
+        assert!(missing.is_empty(), "never seen: {missing:?}");
     }
 
     // The generator is worth something only if it gets everywhere.

@@ -1,7 +1,7 @@
 //! The engine in a simulated world: seeds that once failed, and some that nobody has seen.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
-use mesos_sim::world::{Settings, run};
+use mesos_sim::world::{Settings, run, run_executors};
 
 fn passes(seed: u64) -> u64 {
     passes_with(seed, &Settings::default())
@@ -37,4 +37,22 @@ fn the_same_seed_gives_the_same_outputs() {
     for seed in [9, 42] {
         assert_eq!(passes(seed), passes(seed), "seed {seed}");
     }
+}
+
+// S195, S196, S197: executors with agents that die, lost answers, late acknowledgements; and each way to end.
+#[test]
+fn executors() {
+    let mut faults = std::collections::BTreeMap::<&str, u64>::new();
+    for seed in 0..20 {
+        let report = run_executors(seed);
+        if let Some(violation) = report.violation {
+            let trace = &report.trace[report.trace.len().saturating_sub(40)..];
+            panic!("seed {seed}, step {}: {violation}\n{}", report.steps, trace.join("\n"));
+        }
+        assert!(report.updates > 20, "seed {seed} has seen {} updates only", report.updates);
+        for (fault, count) in report.faults {
+            *faults.entry(fault).or_default() += count;
+        }
+    }
+    assert_eq!(faults.len(), 6, "{faults:?}");
 }

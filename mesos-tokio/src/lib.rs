@@ -1,8 +1,9 @@
 //! Drives the state machines of [`mesos_core`] on tokio and hyper.
 //!
 //! A [`Driver`] runs one machine: the [`Engine`](mesos_core::engine::Engine), which keeps declared tasks running, the
-//! bare protocol [`Client`](mesos_core::scheduler::Client), or one of your own. [`Http`] is how it reaches masters, TLS
-//! included, and may be shared by many. Nothing is printed; what happens is an event, or a `tracing` event.
+//! bare protocol [`Client`](mesos_core::scheduler::Client), an executor's [`Client`](mesos_core::executor::Client), or
+//! one of your own. [`Http`] is how it reaches masters and agents, TLS included, and may be shared by many. Nothing is
+//! printed; what happens is an event, or a `tracing` event.
 //!
 //! # Quick start
 //!
@@ -46,6 +47,12 @@
 //!
 //! With [`Driver::store`] the framework and its tasks outlive the process; with [`Driver::spawn`] the driver has a task
 //! of its own, and commands come from anywhere through a [`Handle`].
+//!
+//! # An executor
+//!
+//! ```no_run
+#![doc = include_str!("../examples/executor.rs")]
+//! ```
 
 mod connect;
 mod core_loop;

@@ -208,6 +208,18 @@ impl Client {
         session
     }
 
+    /// Whether this update has no end so far.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn keeps(&self, uuid: &[u8]) -> bool {
+        self.book.updates().any(|update| update.uuid == uuid)
+    }
+
+    /// The bytes of all messages that wait.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) const fn queued_bytes(&self) -> usize {
+        self.lane.bytes()
+    }
+
     /// The wall clock now, in seconds since 1970.
     fn unix_time(&self) -> Option<f64> {
         let (wall, at) = self.wall?;
@@ -245,7 +257,9 @@ impl Client {
             return;
         }
         info!(%cause, grace = ?self.grace, "shutting down");
-        let (deadline, grace) = (self.now + self.grace, self.grace);
+        // A tenth of it is left for the way here and for the process's own end: the agent's clock started earlier.
+        let grace = self.grace - self.grace / 10;
+        let deadline = self.now + grace;
         self.tell(Event::Shutdown { cause: cause.clone(), deadline, grace });
         self.shutdown = Some(Shutdown { cause, deadline });
         self.lane.progress(self.now);

@@ -197,7 +197,8 @@ impl Env {
         self.recovery_timeout
     }
 
-    /// The longest wait between two attempts to subscribe.
+    /// The longest wait between two attempts to subscribe, which is also how long a restarted agent waits. The client
+    /// takes half of it.
     #[must_use]
     pub const fn subscription_backoff_max(&self) -> Duration {
         self.subscription_backoff_max

@@ -42,8 +42,8 @@ pub enum Event {
     /// The agent lives. For curiosity only; the first comes after half an hour, and from agents before 1.8 none does.
     Heartbeat,
     /// All tasks are to end: a [`Kill`](Self::Kill) for each of them follows. Update each one's last state; when they
-    /// are acknowledged the client ends, and with the deadline at the latest, since then the agent destroys the
-    /// container.
+    /// are acknowledged the client ends, and with the deadline at the latest: nine tenths of the grace period, since
+    /// after it the agent destroys the container.
     Shutdown {
         /// Why.
         cause: Cause,

@@ -68,25 +68,27 @@ impl CallLane {
             return Err(CallError::TooLarge { size, limit: limits.bytes });
         }
         let waiting = self.waiting.iter().filter(|item| matches!(item, Item::Message(_))).count();
-        if waiting >= limits.calls || self.bytes + size > limits.bytes {
+        // One under way may have to wait again.
+        let flying = self.flying.as_ref().map_or(0, |flying| bytes_of(&flying.item));
+        if waiting >= limits.calls || self.bytes + flying + size > limits.bytes {
             return Err(CallError::QueueFull { waiting });
         }
         Ok(())
     }
 
     pub(super) fn push(&mut self, item: Item) {
-        self.bytes += size(&item);
+        self.bytes += bytes_of(&item);
         self.waiting.push_back(item);
     }
 
     fn push_front(&mut self, item: Item) {
-        self.bytes += size(&item);
+        self.bytes += bytes_of(&item);
         self.waiting.push_front(item);
     }
 
     fn pop(&mut self) -> Option<Item> {
         let item = self.waiting.pop_front()?;
-        self.bytes -= size(&item);
+        self.bytes -= bytes_of(&item);
         Some(item)
     }
 
@@ -155,7 +157,7 @@ impl CallLane {
     }
 }
 
-fn size(item: &Item) -> usize {
+fn bytes_of(item: &Item) -> usize {
     match item {
         Item::Message(data) => data.len(),
         Item::Update(_) | Item::Heartbeat => 0,

@@ -279,8 +279,9 @@ impl Client {
             self.close_stream();
             self.close_call();
             self.lost_since.get_or_insert(self.now);
-            // Never exponential: a restarted agent waits for two seconds.
-            let until = self.now + self.rng.below(self.config.backoff_max);
+            // Never exponential, and half of what is allowed: that is as long as a restarted agent waits, and an attempt
+            // that comes a moment too early must leave time for another one.
+            let until = self.now + self.rng.below(self.config.backoff_max / 2);
             self.state = State::Waiting { until };
             Some(until)
         };

@@ -69,9 +69,9 @@ fn value(field: &Field, choices: &mut Choices<'_>, depth: u8, out: &mut Vec<u8>)
 }
 
 /// Any event that the schema can say.
-pub(crate) fn any(choices: &mut Choices<'_>) -> Event {
+pub(crate) fn any<M: Described>(choices: &mut Choices<'_>) -> M {
     let mut bytes = Vec::new();
-    random(Event::descriptor(), choices, 4, &mut bytes);
+    random(M::descriptor(), choices, 4, &mut bytes);
     mesos_proto::decode(bytes).unwrap_or_default()
 }
 

@@ -319,8 +319,9 @@ impl Agent {
         self.out.push_back(ToCluster::Exited { framework: key.0.clone(), executor: id.clone(), status });
         let reason = match (&executor.doom, exit) {
             (_, Exit::NotStarted(_)) => Reason::ContainerLaunchFailed,
-            (Some((_, reason)), _) => *reason,
-            (None, _) => Reason::ExecutorTerminated,
+            // It was destroyed; otherwise it has ended by itself.
+            (Some((Duration::MAX, reason)), _) => *reason,
+            _ => Reason::ExecutorTerminated,
         };
         let state = match reason {
             Reason::ExecutorReregistrationTimeout => TaskState::TaskGone,

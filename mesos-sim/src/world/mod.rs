@@ -11,6 +11,7 @@
 
 pub mod cells;
 mod disk;
+mod executors;
 mod fault;
 mod ledger;
 mod net;
@@ -29,6 +30,7 @@ use mesos_core::engine::Engine;
 
 use crate::rng::Rng;
 use crate::{AgentOptions, Cluster, Exit, Options, Script, agent};
+pub use executors::{ExecutorReport, run_executors};
 pub use fault::Fault;
 pub use setup::{Living, Setup, Start, View};
 

@@ -25,7 +25,7 @@ fn shutdown_kills_every_live_task_and_ends_with_the_last_acknowledgement() {
     s.report("done", TaskFinished);
     s.take("done", TaskFinished);
     s.record(&shutdown());
-    assert_eq!(shutting_down(&mut s), (Cause::Shutdown, secs(5), ["z", "a"].map(String::from).to_vec()));
+    assert_eq!(shutting_down(&mut s), (Cause::Shutdown, millis(4500), ["z", "a"].map(String::from).to_vec()));
     s.report("z", TaskKilled);
     s.take("z", TaskKilled);
     s.quiet();
@@ -34,7 +34,7 @@ fn shutdown_kills_every_live_task_and_ends_with_the_last_acknowledgement() {
     assert_eq!(s.ended(), Event::Stopped { cause: Cause::Shutdown });
 }
 
-// S197: exit within the grace period, whatever the tasks do.
+// S197: exit within the grace period, whatever the tasks do, and before the agent, whose clock started earlier, ends it.
 #[test]
 fn the_grace_period_ends_everything() {
     let mut s = Script::running(checkpointing(), &["t", "u"]);
@@ -42,7 +42,7 @@ fn the_grace_period_ends_everything() {
     s.record(&shutdown());
     shutting_down(&mut s);
     s.update();
-    s.sleep(millis(4999));
+    s.sleep(millis(4499));
     s.quiet();
     s.sleep(millis(1));
     assert!(matches!(s.event(), Event::UpdateLost { status, reason: LostReason::Unacknowledged }
@@ -63,7 +63,7 @@ fn the_grace_period_of_the_executor_info() {
     s.event();
     s.launch("t");
     s.record(&shutdown());
-    assert_eq!(shutting_down(&mut s).1, secs(30));
+    assert_eq!(shutting_down(&mut s).1, secs(27));
 }
 
 // SHUTDOWN may be the first event, and then it is the last one.
@@ -72,7 +72,7 @@ fn shutdown_as_the_first_event() {
     let mut s = Script::new(checkpointing());
     s.open_stream();
     s.record(&shutdown());
-    assert_eq!(shutting_down(&mut s), (Cause::Shutdown, secs(5), Vec::new()));
+    assert_eq!(shutting_down(&mut s), (Cause::Shutdown, millis(4500), Vec::new()));
     assert_eq!(s.ended(), Event::Stopped { cause: Cause::Shutdown });
 
     // Too late after an agent's restart: the tasks are lost, but they still run here.
@@ -137,7 +137,7 @@ fn a_disconnection_without_checkpointing_is_the_end() {
     s.take("t", TaskRunning);
     s.cut();
     assert_eq!(s.disconnected().1, None);
-    assert_eq!(shutting_down(&mut s), (Cause::NoCheckpoint, secs(5), ["t".to_string()].to_vec()));
+    assert_eq!(shutting_down(&mut s), (Cause::NoCheckpoint, millis(4500), ["t".to_string()].to_vec()));
     s.report("t", TaskKilled);
     // Nobody is there: two attempts, and that is all.
     for _ in 0..2 {
@@ -167,7 +167,7 @@ fn the_recovery_timeout() {
         }
     };
     assert_eq!(end.saturating_duration_since(lost), secs(10));
-    assert_eq!(shutting_down(&mut s), (Cause::RecoveryTimeout, secs(5), ["t".to_string()].to_vec()));
+    assert_eq!(shutting_down(&mut s), (Cause::RecoveryTimeout, millis(4500), ["t".to_string()].to_vec()));
     s.sleep(secs(5));
     assert_eq!(s.ended(), Event::Stopped { cause: Cause::RecoveryTimeout });
 }

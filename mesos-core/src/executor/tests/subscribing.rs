@@ -82,7 +82,8 @@ fn an_update_that_came_too_late_for_subscribe() {
     s.take("t", TaskRunning);
 }
 
-// Each wait is drawn anew and is never longer than the environment's: a restarted agent waits for two seconds only.
+// Each wait is drawn anew, and two of them fit into the time for which a restarted agent waits: an attempt that comes
+// before the agent listens isn't the last one.
 #[test]
 fn attempts_never_back_off() {
     let mut s = Script::subscribed(checkpointing());
@@ -91,7 +92,7 @@ fn attempts_never_back_off() {
     for n in 0..200 {
         let (_, retry_at) = s.disconnected();
         let wait = retry_at.expect("another attempt").saturating_duration_since(s.now);
-        assert!(wait < secs(2), "{wait:?}");
+        assert!(wait < secs(1), "{wait:?}");
         waits.push(wait);
         s.sleep(wait);
         let (request, _) = s.subscribe();
@@ -102,7 +103,7 @@ fn attempts_never_back_off() {
             _ => s.answer(request.id(), 500, ""),
         }
     }
-    assert!(waits.iter().any(|w| *w < millis(200)) && waits.iter().any(|w| *w > millis(1800)));
+    assert!(waits.iter().any(|w| *w < millis(100)) && waits.iter().any(|w| *w > millis(900)));
 }
 
 #[test]
@@ -146,7 +147,7 @@ fn what_ends_an_attempt_or_a_subscription() {
     }
     for (act, expected) in cases {
         let mut s = Script::new(checkpointing());
-        s.subscribe();
+        let _ = s.subscribe();
         act(&mut s);
         let (reason, retry_at) = s.disconnected();
         assert!(reason.to_string().starts_with(expected), "{reason}, not {expected}");
