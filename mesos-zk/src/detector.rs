@@ -235,7 +235,7 @@ fn endpoint(label: &str, data: &[u8], scheme: Scheme) -> Option<Endpoint> {
     let at = |host: String, port: u16| {
         if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
     };
-    let place = match (port, if tls { hostname.clone().or(ip) } else { ip.or(hostname.clone()) }) {
+    let place = match (port, if tls { hostname.clone().or(ip) } else { ip.or_else(|| hostname.clone()) }) {
         (Some(port), Some(host)) => at(host, port),
         _ => match (hostname.filter(|_| tls), pid.rsplit_once(':')) {
             (Some(host), Some((_, port))) => at(host, port.parse().ok()?),

@@ -184,12 +184,10 @@ impl Lease {
 
     /// Gives leadership up, so that the next candidate leads at once. First the driver has to have ended. Returns when
     /// the servers have confirmed it, or don't answer.
-    pub fn release(self) -> impl Future<Output = ()> + Send + 'static {
-        async move {
-            let (done, wait) = oneshot::channel();
-            if self.inner.release.send(done).await.is_ok() {
-                let _ = wait.await;
-            }
+    pub async fn release(self) {
+        let (done, wait) = oneshot::channel();
+        if self.inner.release.send(done).await.is_ok() {
+            let _ = wait.await;
         }
     }
 

@@ -276,7 +276,10 @@ impl Writer {
                     self.pending = Some((ticket, answer));
                     return Err(ZkError::timeout().into());
                 }
-                Some(Ok(())) if ticket == batch.ticket() => return Ok(self.learn(batch)),
+                Some(Ok(())) if ticket == batch.ticket() => {
+                    self.learn(batch);
+                    return Ok(());
+                }
                 Some(_) => {}
             }
         }
@@ -291,7 +294,10 @@ impl Writer {
                     self.pending = Some((batch.ticket(), answer));
                     return Err(ZkError::timeout().into());
                 }
-                Some(Ok(())) => return Ok(self.learn(batch)),
+                Some(Ok(())) => {
+                    self.learn(batch);
+                    return Ok(());
+                }
                 Some(Err(error)) => judge(error, batch)?,
             }
         }
