@@ -282,8 +282,8 @@ fn a_strict_slot_that_is_wanted_again_waits_for_the_one_it_has_given_up() {
         s.tick();
         assert!(s.engine.spec("web").is_none());
     };
-    let ways: [&dyn Fn(&mut Script, &str); 4] =
-        [&lost, &lost_while_it_is_killed, &unknown_while_it_is_killed, &removed];
+    type Way = fn(&mut Script, &str);
+    let ways: [Way; 4] = [lost, lost_while_it_is_killed, unknown_while_it_is_killed, removed];
     for crashes in [false, true] {
         for way in ways {
             let mut s = Script::new([strict(1)]);
