@@ -403,6 +403,12 @@ impl Cluster {
         }
     }
 
+    /// Whether an agent's process runs.
+    #[cfg(feature = "serve")]
+    pub(crate) fn is_agent_up(&self, index: usize) -> bool {
+        self.agents.get(index).is_some_and(|agent| agent.up)
+    }
+
     /// Kills an agent's process. Tasks live on if their framework's info says `checkpoint`, else they are lost.
     pub fn kill_agent(&mut self, index: usize) {
         let now = self.now;

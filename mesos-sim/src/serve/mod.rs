@@ -58,6 +58,8 @@ enum Message {
     /// A task that was asked to end has had its grace.
     Overdue(Name, rustix::process::Pid),
     Control(Box<dyn FnOnce(&mut Cluster) + Send>),
+    /// An agent's port may be free now.
+    OpenAgent(usize),
     Restart(usize, oneshot::Sender<io::Result<()>>),
     Stop,
 }
@@ -241,6 +243,11 @@ impl Actor {
                 }
                 Some(Message::Overdue(name, pid)) => self.processes.overdue(&name, pid),
                 Some(Message::Control(act)) => act(&mut self.cluster),
+                Some(Message::OpenAgent(agent)) => {
+                    if self.agent_doors.get(agent).is_some_and(Option::is_none) && self.cluster.is_agent_up(agent) {
+                        self.open_agent(agent);
+                    }
+                }
                 Some(Message::Restart(master, reply)) => {
                     let result = self.restart(master).await;
                     let _ = reply.send(result);
@@ -262,14 +269,24 @@ impl Actor {
         Ok(())
     }
 
-    fn open_agent(&mut self, agent: usize) -> io::Result<()> {
-        if let Some((address, door)) = self.agents.get(agent).zip(self.agent_doors.get_mut(agent)) {
-            let listener = std::net::TcpListener::bind(address)?;
+    /// Opens an agent's port again: as soon as the listener before it is gone, which takes the runtime a moment.
+    fn open_agent(&mut self, agent: usize) {
+        let Some((address, door)) = self.agents.get(agent).zip(self.agent_doors.get_mut(agent)) else { return };
+        let listener = std::net::TcpListener::bind(address).and_then(|listener| {
             listener.set_nonblocking(true)?;
-            let listener = TcpListener::from_std(listener)?;
-            *door = Some(listener::open(Server::Agent(agent), listener, self.messages.clone()));
+            TcpListener::from_std(listener)
+        });
+        match listener {
+            Ok(listener) => *door = Some(listener::open(Server::Agent(agent), listener, self.messages.clone())),
+            Err(error) => {
+                tracing::debug!(agent, %error, "the agent's port isn't free so far");
+                let messages = self.messages.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    let _ = messages.send(Message::OpenAgent(agent));
+                });
+            }
         }
-        Ok(())
     }
 
     fn perform(&mut self) {
@@ -301,11 +318,7 @@ impl Actor {
                         *door = None;
                     }
                 }
-                Output::AgentUp { agent } => {
-                    if let Err(error) = self.open_agent(agent) {
-                        tracing::error!(agent, %error, "the agent can't listen on its port again");
-                    }
-                }
+                Output::AgentUp { agent } => self.open_agent(agent),
                 Output::MasterDown { master, aborted } => {
                     if let Some(why) = aborted {
                         tracing::error!(master, why, "a call has made the master abort, as it would a real one");
