@@ -146,7 +146,8 @@ async fn get(host: &str, port: u16, path: &str) -> Outcome {
 /// Where a `Location` leads.
 fn resolve(host: &str, port: u16, path: &str, location: &str) -> Option<(String, u16, String)> {
     let location = location.split('#').next()?;
-    let (authority, path) = if let Some(rest) = location.strip_prefix("http://").or(location.strip_prefix("//")) {
+    let (authority, path) = if let Some(rest) = location.strip_prefix("http://").or_else(|| location.strip_prefix("//"))
+    {
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at_checked(end)?;
         (Some(authority), if path.starts_with('/') { path.to_owned() } else { format!("/{path}") })
