@@ -1,10 +1,11 @@
 //! The same scenarios on a simulated cluster and on a real Mesos 1.11.0, so that neither the library nor the simulator
 //! can believe anything about Mesos that isn't so.
 //!
-//! A scenario is a function of a [`Cluster`]; the table in `tests/*/main.rs` names it once, and [`scenarios!`] makes two
+//! A scenario is a function of a [`Cluster`]; the table in `tests/*/main.rs` names it once, and [`scenarios!`] makes
 //! tests of it: `simulated::NAME`, and `real::NAME`, which is ignored unless asked for (`cargo xtask test --only
-//! real-setup --only real`). What a scenario's [`Scheduler`] sees is written down in words that are the same on both
-//! sides, ids masked, and compared with what the scenario says.
+//! real-setup --only real`), both on `mesos-tokio`; and the same for each other driver, as `simulated::blocking::NAME`.
+//! What a scenario's [`Scheduler`] sees is written down in words that are the same on both sides, ids masked, and
+//! compared with what the scenario says.
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests, and what only tests use")]
 
 mod cluster;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mesos_sim::serve::Served;
 use mesos_sim::{AgentOptions, Cluster, ExecutorOptions};
 
-use crate::Options;
+use crate::{LIMIT, Options};
 
 #[derive(Debug)]
 pub(crate) struct Simulated {
@@ -66,6 +66,11 @@ impl Simulated {
     }
 
     pub(crate) async fn restart_master(&self, master: usize) {
-        self.served.restart_master(master).await.expect("its port is free");
+        // What was killed may still be on its way out.
+        let limit = tokio::time::Instant::now() + LIMIT;
+        while let Err(error) = self.served.restart_master(master).await {
+            assert!(tokio::time::Instant::now() < limit, "its port: {error}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }

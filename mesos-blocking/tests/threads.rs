@@ -1,5 +1,5 @@
 //! Threads: commands from others, who waits for whom, what it costs to wait, and that all end.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::await_holding_lock, reason = "a test")]
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -7,12 +7,21 @@ mod common;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::channel;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{ACCEPTED, HANG, Log, Puppet, STREAM, Seen, answer, chunk, driver, flood, read_request, serve, write};
 use mesos_blocking::{Closed, Driver, Http, TimedOut};
 use mesos_core::{Lane, MemoryStore};
+
+/// One test at a time: what they count is the whole process's.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    threads_become(&[]);
+    alone
+}
 
 /// Streams a heartbeat to SUBSCRIBE and accepts all else.
 async fn master() -> common::Server {
@@ -58,11 +67,10 @@ fn threads_become(expected: &[&str]) {
     }
 }
 
-// All in one test: it counts the threads of the whole process.
 #[tokio::test]
 async fn threads_start_as_needed_and_all_end() {
+    let _alone = alone();
     let server = master().await;
-    assert_eq!(threads(), [""; 0]);
     let driver = busy(&server).await;
     threads_become(&["mesos-acks", "mesos-calls", "mesos-store", "mesos-stream"]);
     drop(driver);
@@ -111,6 +119,7 @@ fn used() -> Duration {
 // where a loop that looks around every 10 ms would use some milliseconds.
 #[tokio::test]
 async fn waiting_costs_nothing() {
+    let _alone = alone();
     let server = master().await;
     let mut driver = busy(&server).await;
     let all = || {
@@ -133,6 +142,7 @@ async fn waiting_costs_nothing() {
 // While events wait unread and while there are none.
 #[tokio::test]
 async fn commands_from_other_threads_run_at_once_and_in_order() {
+    let _alone = alone();
     let mut driver = driver();
     let handle = driver.handle();
     let other = thread::spawn(move || {
@@ -163,6 +173,7 @@ async fn commands_from_other_threads_run_at_once_and_in_order() {
 // From a signal handler's thread, say. What counts is that nothing is waited for: the stream is silent.
 #[tokio::test]
 async fn stopped_from_another_thread() {
+    let _alone = alone();
     let server = master().await;
     let mut waits = Vec::new();
     for _ in 0..5 {
@@ -184,6 +195,7 @@ async fn stopped_from_another_thread() {
 
 #[test]
 fn a_dropped_driver_tells_those_who_wait() {
+    let _alone = alone();
     let (handed, given) = channel();
     let driver = driver();
     let handle = driver.handle();
@@ -199,6 +211,7 @@ fn a_dropped_driver_tells_those_who_wait() {
 
 #[test]
 fn a_panicking_command_is_its_caller_s_and_the_driver_s() {
+    let _alone = alone();
     let mut driver = driver();
     let handle = driver.handle();
     let other = thread::spawn(move || (handle.command(|_| -> () { panic!("expected in the test's output") }), handle));
@@ -211,6 +224,7 @@ fn a_panicking_command_is_its_caller_s_and_the_driver_s() {
 
 #[tokio::test]
 async fn a_slow_reader_stops_the_server_and_nothing_else() {
+    let _alone = alone();
     let stuck = Log::new();
     let (flooding, server) = (flood(stuck.clone()).await, master().await);
     let mut driver = driver();
@@ -244,6 +258,7 @@ async fn a_slow_reader_stops_the_server_and_nothing_else() {
 // Bytes before clock: a caller who takes long finds nobody declared silent.
 #[tokio::test]
 async fn a_caller_who_takes_long_doesnt_take_it_for_silence() {
+    let _alone = alone();
     let server = serve(|_, mut stream| async move {
         read_request(&mut stream).await;
         write(&mut stream, STREAM).await;

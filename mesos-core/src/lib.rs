@@ -1,8 +1,8 @@
 //! Sans-IO state machines for Apache Mesos frameworks.
 //!
 //! Nothing in this crate opens a socket, reads a clock, starts a thread or draws a random number: bytes, time and
-//! answers are fed in, requests and events come out. Whoever wants to schedule tasks takes a driver (`mesos-tokio`)
-//! and never sees the loop below; whoever wants another runtime, a test without network, or a simulation writes it.
+//! answers are fed in, requests and events come out. Whoever wants to schedule tasks takes a driver
+//! (`mesos-tokio`, `mesos-blocking`) and never sees the loop below; whoever wants another runtime, a test without network, or a simulation writes it.
 //!
 //! There are three layers to stop at: [`recordio::Decoder`] (bytes to records); [`scheduler::Client`] and
 //! [`executor::Client`] (one subscription kept alive, its events, the calls; the life of an executor's is drawn in
@@ -30,6 +30,64 @@
 //! 9. A terminal event ([`Fatal`](scheduler::Event::Fatal), [`Stopped`](scheduler::Event::Stopped)) is the last event.
 //!    What was queued before it, aborts above all, still comes out; after it every output is `Timeout(None)`, whatever
 //!    is fed.
+//!
+//! # A driver of one's own
+//!
+//! Whoever embeds a machine provides four things:
+//!
+//! - **Exchanges**: performs a [`Request`] over HTTP/1.1 (it is complete but for `Content-Length`), tells what comes back
+//!   as [`Report`]s, closes the connection of one that is aborted. No redirects, retries, credentials or time limits but
+//!   the one for connecting: these are the machine's.
+//! - **A store**: applies a [`Persist`] and answers, at once or later. Without one, every batch is done.
+//! - **A clock**: one that never goes back, as an [`Instant`] since any origin, and what the wall clock shows.
+//! - **A seed**: 64 random bits for the machine's constructor.
+//!
+//! And then it waits: for a report, the store, a command or the next deadline, whichever comes first. [`Pump`] is what
+//! every driver does between two waits (the drain, events that nobody has taken so far, when to stop reading), for a
+//! driver to write its [`Effects`] and the waiting only:
+//!
+//! ```
+//! use core::time::Duration;
+//! use mesos_core::scheduler::{Client, Config, Event, Framework};
+//! use mesos_core::{Effects, ExchangeId, Head, Instant, Persist, Pump, Report, Request, StoreFailure, UnixTime};
+//!
+//! /// A network whose only master is going to be there soon.
+//! #[derive(Default)]
+//! struct World(Vec<Report>);
+//!
+//! impl Effects for World {
+//!     fn request(&mut self, request: Request) {
+//!         self.0.extend([Report::Head(request.id(), Head::new(503)), Report::End(request.id())]);
+//!     }
+//!     fn abort(&mut self, id: ExchangeId) {
+//!         self.0.retain(|report| report.id() != id);
+//!     }
+//!     fn persist(&mut self, _: Persist) -> Option<Result<(), StoreFailure>> {
+//!         Some(Ok(()))
+//!     }
+//! }
+//!
+//! let seed = 42;
+//! let client = Client::new(Config::new(Framework::new("demo"), ["10.0.0.1:5050"])?, seed);
+//! let (mut pump, mut world, mut now) = (Pump::new(client), World::default(), Instant::ORIGIN);
+//! let mut lost = 0;
+//! while lost < 3 {
+//!     // Bytes before clock.
+//!     for report in core::mem::take(&mut world.0) {
+//!         pump.report(now, report, &mut world);
+//!     }
+//!     pump.tick(now, UnixTime::from_epoch(now.since_origin()), &mut world);
+//!     while let Some(event) = pump.next_event() {
+//!         lost += usize::from(matches!(event, Event::Disconnected { .. }));
+//!     }
+//!     // Here a driver waits, and then it is later.
+//!     now = pump.deadline().map_or(now, |deadline| deadline.at.max(now)) + Duration::from_millis(1);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The repository has three such drivers as examples, each with sockets of its own, each a page: on std's threads, on an
+//! event loop made of mio, on smol.
 //!
 //! # A scheduler session's life
 //!

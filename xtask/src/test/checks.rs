@@ -70,20 +70,8 @@ pub(super) fn dependencies() -> Outcome {
         Ok(text) => text.lines().filter(|l| !l.starts_with('#') && !l.is_empty()).map(str::to_owned).collect(),
         Err(error) => return Outcome::Failed(format!("{}: {error}", list.display())),
     };
-    let tree = output(cargo().args([
-        "tree",
-        "-p",
-        "mesos-core",
-        "--all-features",
-        "-e",
-        "normal",
-        "--prefix",
-        "none",
-        "-f",
-        "{p}",
-    ]));
-    let found: BTreeSet<String> = match tree {
-        Ok(text) => text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect(),
+    let found = match tree("mesos-core") {
+        Ok(found) => found,
         Err(why) => return Outcome::Failed(why),
     };
     let added: Vec<_> = found.difference(&wanted).cloned().collect();
@@ -92,6 +80,30 @@ pub(super) fn dependencies() -> Outcome {
         return Outcome::Passed;
     }
     Outcome::Failed(format!("{}: not on it: {added:?}; on it, but not there: {gone:?}", list.display()))
+}
+
+/// The crates that one brings along, with all its features.
+fn tree(name: &str) -> Result<BTreeSet<String>, String> {
+    let words = ["tree", "-p", name, "--all-features", "-e", "normal", "--prefix", "none", "-f", "{p}"];
+    let text = output(cargo().args(words))?;
+    Ok(text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
+}
+
+/// Names, or beginnings of names, of async runtimes and what comes with them.
+const ASYNC: [&str; 8] = ["tokio", "async-", "smol", "hyper", "mio", "futures-executor", "futures-util", "polling"];
+
+/// mesos-blocking is for programs without an async runtime.
+pub(super) fn no_async() -> Outcome {
+    let found = match tree("mesos-blocking") {
+        Ok(found) => found,
+        Err(why) => return Outcome::Failed(why),
+    };
+    // Otherwise nothing has been looked at.
+    if !found.contains("ureq") {
+        return Outcome::Failed(format!("mesos-blocking without ureq: {found:?}"));
+    }
+    let faults: Vec<_> = found.iter().filter(|name| ASYNC.iter().any(|start| name.starts_with(start))).collect();
+    if faults.is_empty() { Outcome::Passed } else { Outcome::Failed(format!("mesos-blocking brings {faults:?}")) }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "fmt", what: "formatted by rustfmt", real: false, run: fmt },
     Step { name: "rules", what: "length of files, no `extern crate std`", real: false, run: checks::rules },
     Step { name: "deps", what: "mesos-core depends on what its list says", real: false, run: checks::dependencies },
+    Step { name: "no-async", what: "mesos-blocking brings no async runtime", real: false, run: checks::no_async },
     Step { name: "no-std", what: "mesos-proto and mesos-core need no std", real: false, run: no_std },
     Step { name: "clippy", what: "no warnings", real: false, run: clippy },
     Step { name: "features", what: "the feature sets that matter compile", real: false, run: features },
@@ -21,6 +22,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "planted", what: "the simulated world finds planted bugs", real: false, run: planted },
     Step { name: "embedded", what: "command_scheduler on its embedded cluster", real: false, run: embedded },
     Step { name: "protocol", what: "protocol_only on its embedded cluster", real: false, run: protocol },
+    Step { name: "own-runtimes", what: "drivers on threads, mio and smol", real: false, run: own_runtimes },
     Step { name: "real-setup", what: "a real Mesos 1.11.0 is made", real: true, run: real::setup },
     Step { name: "real", what: "conformance on the real Mesos", real: true, run: real::conformance },
     Step { name: "chaos", what: "two minutes in which all of a real cluster dies in turn", real: true, run: chaos },
@@ -47,6 +49,8 @@ fn features() -> Outcome {
         &["-p", "mesos-core", "--all-features"],
         &["-p", "mesos-tokio", "--no-default-features"],
         &["-p", "mesos-zk", "--all-features"],
+        &["-p", "mesos-blocking"],
+        &["-p", "mesos-blocking", "--features", "tls"],
         &["-p", "mesos-sim", "--no-default-features"],
         &["-p", "mesos-sim", "--all-features"],
     ];
@@ -117,20 +121,35 @@ fn chaos() -> Outcome {
 /// S228
 fn embedded() -> Outcome {
     // Three tasks, one of which fails and is started again.
-    example("command_scheduler", "9", &[(": RUNNING", 4), (": FAILED", 1), ("the framework is removed", 1)])
+    example(
+        "command_scheduler",
+        &["--duration", "9"],
+        &[(": RUNNING", 4), (": FAILED", 1), ("the framework is removed", 1)],
+    )
 }
 
 fn protocol() -> Outcome {
-    example("protocol_only", "4", &[(": RUNNING", 3), ("Teardown", 1)])
+    example("protocol_only", &["--duration", "4"], &[(": RUNNING", 3), ("Teardown", 1)])
 }
 
-/// Runs an example for so many seconds; its output has to have each of these texts so often at least.
-fn example(name: &str, duration: &str, wanted: &[(&str, usize)]) -> Outcome {
+/// The drivers of one's own, each on its embedded cluster.
+fn own_runtimes() -> Outcome {
+    for name in ["own_runtime_threads", "own_runtime_mio", "own_runtime_smol"] {
+        let outcome = example(name, &[], &[(": RUNNING", 3), ("the framework is removed", 1)]);
+        if !matches!(outcome, Outcome::Passed) {
+            return outcome;
+        }
+    }
+    Outcome::Passed
+}
+
+/// Runs an example with these words; its output has to have each of these texts so often at least.
+fn example(name: &str, words: &[&str], wanted: &[(&str, usize)]) -> Outcome {
     let file = crate::root().join("target").join(name).with_extension("out");
     let result = run(cargo().args(["build", "--example", name]), BUILD).and_then(|()| {
         let out = std::fs::File::create(&file).map_err(|e| format!("{}: {e}", file.display()))?;
         let mut command: Command = cargo();
-        command.args(["run", "--quiet", "--example", name, "--", "--duration", duration]).stdout(out);
+        command.args(["run", "--quiet", "--example", name, "--"]).args(words).stdout(out);
         let result = run(&mut command, Duration::from_secs(120));
         let text = std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
         print!("{text}");
