@@ -10,7 +10,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::{Cluster, RollCall};
 
@@ -144,6 +145,7 @@ pub struct Instances {
     log: Arc<Mutex<Log>>,
     heard: watch::Sender<()>,
     children: Vec<Option<Child>>,
+    readers: Vec<Option<JoinHandle<()>>>,
     stoppers: Vec<Option<std::process::Child>>,
     /// When instances were stopped, and when they went on.
     pub stops: Vec<(usize, f64, f64)>,
@@ -175,6 +177,7 @@ impl Instances {
             log: Arc::default(),
             heard: watch::Sender::default(),
             children: (0..instances).map(|_| None).collect(),
+            readers: (0..instances).map(|_| None).collect(),
             stoppers: (0..instances).map(|_| None).collect(),
             stops: Vec::new(),
         }
@@ -233,13 +236,13 @@ impl Instances {
         let mut child = command.spawn().expect("the program");
         let (output, errors) = (child.stdout.take().expect("its output"), child.stderr.take().expect("its errors"));
         let (log, heard) = (self.log(), self.heard.clone());
-        tokio::spawn(async move {
+        self.readers[who] = Some(tokio::spawn(async move {
             let mut output = BufReader::new(output).lines();
             while let Ok(Some(line)) = output.next_line().await {
                 log.lock().unwrap_or_else(PoisonError::into_inner).push(who, &line);
                 heard.send_replace(());
             }
-        });
+        }));
         let log = self.log();
         tokio::spawn(async move {
             let mut errors = BufReader::new(errors).lines();
@@ -256,14 +259,15 @@ impl Instances {
         assert!(status.success(), "{signal} {pid}");
     }
 
-    /// Waits until it has ended, however it does; its time at the head is over then.
-    async fn end(&mut self, who: usize) -> Option<i32> {
+    /// Waits until it has ended, however it does; its time at the head was over at that moment, if it hasn't said when.
+    async fn end(&mut self, who: usize, at: f64) -> Option<i32> {
         let mut child = self.children[who].take()?;
         let status =
             timeout(Duration::from_secs(10), child.wait()).await.expect("it ends").expect("it can be waited for");
         // What it said last is still to be read.
-        sleep(Duration::from_millis(20)).await;
-        let at = now();
+        if let Some(reader) = self.readers[who].take() {
+            reader.await.expect("no panic");
+        }
         for term in self.lock().terms.iter_mut().filter(|term| term.who == who) {
             term.over.get_or_insert(at);
         }
@@ -273,7 +277,8 @@ impl Instances {
     /// `kill -9`.
     pub async fn kill(&mut self, who: usize) {
         self.signal(who, "-KILL");
-        self.end(who).await;
+        // Not later: on a busy machine the next one may be elected before this one is waited for.
+        self.end(who, now()).await;
         self.go_on(who);
     }
 
@@ -285,7 +290,7 @@ impl Instances {
     pub async fn terminate(&mut self, who: usize) -> Duration {
         let start = tokio::time::Instant::now();
         self.signal(who, "-TERM");
-        assert_eq!(self.end(who).await, Some(0), "how {who} ended");
+        assert_eq!(self.end(who, f64::INFINITY).await, Some(0), "how {who} ended");
         start.elapsed()
     }
 
