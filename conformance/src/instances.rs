@@ -262,6 +262,8 @@ impl Instances {
     /// Waits until it has ended, however it does; its time at the head was over at that moment, if it hasn't said when.
     async fn end(&mut self, who: usize, at: f64) -> Option<i32> {
         let mut child = self.children[who].take()?;
+        // To be waited for closes it, and that asks for another kind of end.
+        let _input = child.stdin.take();
         let status =
             timeout(Duration::from_secs(10), child.wait()).await.expect("it ends").expect("it can be waited for");
         // What it said last is still to be read.
