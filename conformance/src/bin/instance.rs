@@ -12,7 +12,6 @@
 use std::fmt::Display;
 use std::future::Future;
 use std::pin::pin;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use conformance::mesos_core::engine::{Config, Engine, Event, OnRemoved};
@@ -41,7 +40,7 @@ struct Instance {
 /// What to do after a term.
 enum Next {
     Campaign,
-    Leave(ExitCode),
+    Leave(i32),
 }
 
 impl Instance {
@@ -118,7 +117,7 @@ impl Instance {
                         driver.with(Engine::uninstall);
                     }
                     Ok(Some(_)) => self.seed = None,
-                    _ => return Next::Leave(ExitCode::SUCCESS),
+                    _ => return Next::Leave(0),
                 },
                 () = sleep_until(next), if self.seed.is_some() && !leaving => {
                     next = Instant::now() + orders.pause();
@@ -140,9 +139,9 @@ impl Instance {
         say("over");
         lease.release().await;
         match ended {
-            _ if leaving => Next::Leave(ExitCode::SUCCESS),
+            _ if leaving => Next::Leave(0),
             Some(next) => next,
-            None => Next::Leave(ExitCode::FAILURE),
+            None => Next::Leave(1),
         }
     }
 }
@@ -186,7 +185,7 @@ fn told(event: Event) -> Option<Next> {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+async fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     assert!(words.len() >= 8, "instance NAME ZK MASTERS ROLL SERVICES MOST LIFE SEED [fresh]");
     let zk = |text: &str| {
@@ -202,12 +201,13 @@ async fn main() -> ExitCode {
     let mut instance = Instance { words, seed, detection, terms: 0, input, terminate };
     loop {
         say("candidate");
-        let Some(lease) = instance.unless_asked(election.campaign()).await else { return ExitCode::SUCCESS };
+        let Some(lease) = instance.unless_asked(election.campaign()).await else { std::process::exit(0) };
         let lease = lease.expect("ZooKeeper lets us in");
         say("elected");
         match instance.lead(lease).await {
             Next::Campaign => {}
-            Next::Leave(code) => return code,
+            // The runtime would wait for the next line of input.
+            Next::Leave(code) => std::process::exit(code),
         }
     }
 }
