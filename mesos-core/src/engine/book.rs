@@ -216,6 +216,11 @@ impl Slot {
         !self.wanted && self.current.is_none() && self.successor.is_none()
     }
 
+    /// Whether it waits for a place beside a task that is still there, as the surge counts it.
+    pub(super) fn is_second_waiting(&self) -> bool {
+        self.contribution.double && self.successor.is_none() && self.waiting.is_some()
+    }
+
     fn contribution(&self, revision: &Revision) -> Contribution {
         let replaced = |a: &Attempt| matches!(a.state, State::Killing(_));
         let double = |a: &Attempt| a.counts() && a.state != State::Killing(super::attempt::KillReason::Duplicate);

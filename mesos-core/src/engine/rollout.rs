@@ -1,7 +1,10 @@
 //! From one revision to the next: who may be ended, and who may get a successor first (ENGINE 4.1).
 
+use alloc::vec::Vec;
+
 use super::attempt::{AttemptId, KillReason, SlotId, SpecId, State};
 use super::engine::Engine;
+use crate::Instant;
 
 impl Engine {
     /// Does what the rollout of a spec allows now.
@@ -33,7 +36,26 @@ impl Engine {
                 return;
             }
         }
+        self.withdraw(id);
         while let Some(slot_id) = self.next_step(id) {
+            self.refresh_slot(slot_id);
+        }
+    }
+
+    /// Successors that wait are withdrawn as far as the surge no longer allows them: there may never be room for them,
+    /// and until they run nothing else would be done for their slots.
+    fn withdraw(&mut self, id: SpecId) {
+        let Some(spec) = self.book.specs.get(&id) else { return };
+        let many = spec.sums.doubles.saturating_sub(spec.spec.policy.budget().0);
+        if many == 0 {
+            return;
+        }
+        let waits = |(_, index): &(Instant, u32)| {
+            spec.slots.get(index)?.is_second_waiting().then_some(SlotId { spec: id, index: *index })
+        };
+        let waiting: Vec<SlotId> = spec.sums.waiting.iter().rev().filter_map(waits).take(many as usize).collect();
+        for slot_id in waiting {
+            self.cancel_wait(slot_id);
             self.refresh_slot(slot_id);
         }
     }

@@ -103,7 +103,11 @@ impl Places {
                 let segments: Vec<String> = op.key().segments().collect();
                 segments == ["slot".to_owned(), spec.to_owned(), lower.to_string()]
             };
-            at.disk.slots.contains_key(&(spec.to_owned(), lower)) || batch.ops().iter().any(written)
+            // One that has given up its task for lost may have to wait for that before there is anything to write.
+            let haunted = at.disk.ghosts.iter().filter_map(|task| parse(task));
+            at.disk.slots.contains_key(&(spec.to_owned(), lower))
+                || batch.ops().iter().any(written)
+                || haunted.into_iter().any(|(name, index, ..)| name == spec && index == lower)
         };
         match (0..index).find(|lower| !there(*lower)).filter(|_| at.prompt) {
             Some(lower) => fail("I17", format!("{spec} gets instance {index}, and {lower} is free")),

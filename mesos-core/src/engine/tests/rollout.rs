@@ -58,6 +58,21 @@ fn recreate_and_restart() {
     assert!(world.tasks.keys().all(|task| !before.contains_key(task)));
 }
 
+// ENGINE 4.1: where there is no room for a second one, a smaller surge lets the rollout go on (simulated: seed 7000104).
+#[test]
+fn less_surge_while_successors_wait() {
+    let (mut s, mut world) = settled(slow(2));
+    let next = || slow(2).env("NEW", "1");
+    apply(&mut s, next().max_surge(Amount::Count(2)));
+    assert_eq!(s.spec("web").waiting, 2);
+    world.rule = Some(|_, world| assert!(world.tasks.len() <= 2, "no second ones"));
+    apply(&mut s, next().max_surge(Amount::Count(0)));
+    world.respond(&mut s);
+    world.play(&mut s, secs(60));
+    world.assert_settled(&s, "web", 2);
+    assert_eq!(world.with("NEW", true), 2);
+}
+
 // ENGINE 37
 #[test]
 fn rolling_single() {
