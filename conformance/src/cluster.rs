@@ -73,7 +73,7 @@ pub struct Cluster {
 #[derive(Debug)]
 enum Inner {
     Simulated(Simulated),
-    Real(Real),
+    Real(Box<Real>),
 }
 
 /// Starts a cluster, plays a scenario on it, its schedulers by this driver, and ends it.
@@ -96,7 +96,7 @@ impl Cluster {
     async fn start(side: Side, by: By, options: Options) -> Self {
         let inner = match side {
             Side::Simulated => Inner::Simulated(Simulated::start(&options).await),
-            Side::Real => Inner::Real(Real::start(&options).await),
+            Side::Real => Inner::Real(Box::new(Real::start(&options).await)),
         };
         Self { inner, by }
     }
