@@ -130,7 +130,7 @@ fn search(simulate: &Path, bug: Option<&Bug>, seeds: u64) -> Result<Option<Found
 /// The seed and the invariant of a line such as `seed 1, step 25 at 0.038 s: I5: TASK_STARTING of ...`.
 fn violation(line: &str) -> Option<(u64, String)> {
     let (seed, rest) = line.strip_prefix("seed ")?.split_once(',')?;
-    let invariant = rest.splitn(3, ": ").nth(1)?;
+    let invariant = rest.split(": ").nth(1)?;
     Some((seed.parse().ok()?, invariant.to_owned()))
 }
 

@@ -157,7 +157,8 @@ impl Engine {
             let (taken, left): (Vec<_>, Vec<_>) =
                 hand.ids.iter().copied().enumerate().partition(|(index, _)| used.contains(index));
             let left = if planted!(OfferTwice) { [&*taken, &*left].concat() } else { left };
-            if !left.is_empty() && !(planted!(OfferForgotten) && hand.gated) {
+            let forgotten = planted!(OfferForgotten) && hand.gated;
+            if !left.is_empty() && !forgotten {
                 declined += left.len() as u32;
                 declines.entry(refuse).or_default().extend(left.iter().map(|(_, id)| *id));
             }
