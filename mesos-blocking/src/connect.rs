@@ -197,7 +197,7 @@ impl Socket {
 
     #[cfg(feature = "tls")]
     pub(crate) fn set_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
-        either!(self, stream => stream.set_read_timeout(limit).and(stream.set_write_timeout(limit)))
+        either!(self, stream => stream.set_read_timeout(limit).and_then(|()| stream.set_write_timeout(limit)))
     }
 
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {

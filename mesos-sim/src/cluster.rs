@@ -528,7 +528,7 @@ impl Cluster {
         if let Some(agent) = self.agents.get_mut(index) {
             agent.shut_down_all(self.now);
             agent.lose_executors();
-            agent.info.id = Some(v1::AgentId { value: id.clone() });
+            agent.info.id = Some(v1::AgentId { value: id });
             let (info, total) = (agent.info.clone(), agent.total.clone());
             let out = std::mem::take(&mut agent.out);
             *agent = Agent::new(info, total, &self.options);

@@ -216,9 +216,12 @@ impl Slot {
         !self.wanted && self.current.is_none() && self.successor.is_none()
     }
 
-    /// Whether it waits for a place beside a task that is still there, as the surge counts it.
-    pub(super) fn is_second_waiting(&self) -> bool {
-        self.contribution.double && self.successor.is_none() && self.waiting.is_some()
+    /// Whether it waits for a place beside a task that is to stay until then, as the surge counts it.
+    pub(super) fn is_second_waiting(&self, now: Instant) -> bool {
+        let stays = self.current.as_ref().is_some_and(|current| !matches!(current.state, State::Killing(_)));
+        // A delay after a fault is not a want of room, and must not be forgotten.
+        let eligible = self.waiting.is_some_and(|waiting| waiting.eligible_at <= now);
+        self.contribution.double && self.successor.is_none() && stays && eligible
     }
 
     fn contribution(&self, revision: &Revision) -> Contribution {

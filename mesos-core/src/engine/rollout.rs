@@ -51,7 +51,7 @@ impl Engine {
             return;
         }
         let waits = |(_, index): &(Instant, u32)| {
-            spec.slots.get(index)?.is_second_waiting().then_some(SlotId { spec: id, index: *index })
+            spec.slots.get(index)?.is_second_waiting(self.now).then_some(SlotId { spec: id, index: *index })
         };
         let waiting: Vec<SlotId> = spec.sums.waiting.iter().rev().filter_map(waits).take(many as usize).collect();
         for slot_id in waiting {

@@ -106,7 +106,7 @@ impl Master {
                 let asked = self.inverse.values().any(|other| other.framework == *framework && other.agent == *agent)
                     || self.inverse_filters.iter().any(|f| f.framework == *framework && f.agent == *agent);
                 if has && !asked {
-                    questions.push((framework.clone(), agent.clone(), unavailability.clone()));
+                    questions.push((framework.clone(), agent.clone(), *unavailability));
                 }
             }
         }

@@ -743,7 +743,7 @@ impl World {
         if let Some(uuid) = status.uuid.clone() {
             let acknowledge = call::Acknowledge {
                 agent_id: status.agent_id.clone().unwrap_or_default(),
-                task_id: status.task_id.clone(),
+                task_id: status.task_id,
                 uuid: uuid.clone(),
             };
             self.call(Call { acknowledge: Some(acknowledge), ..self.of(call::Type::Acknowledge) })?;
