@@ -78,7 +78,8 @@ impl World {
             return Err(Failure::new(FailureKind::Connect, Sent::No, "only plain TCP is known here"));
         };
         let mut addresses = (host.as_str(), *port).to_socket_addrs().map_err(failed(FailureKind::Resolve))?;
-        let address = addresses.next().ok_or(io::ErrorKind::NotFound.into()).map_err(failed(FailureKind::Resolve))?;
+        let address =
+            addresses.next().ok_or_else(|| io::ErrorKind::NotFound.into()).map_err(failed(FailureKind::Resolve))?;
         let mut socket = TcpStream::connect(address).map_err(failed(FailureKind::Connect))?;
         let token = Token(self.next);
         self.next += 1;

@@ -38,26 +38,39 @@ pub use scheduler::{LIMIT, Scheduler, kill_policy, offer_holds, task, without};
 pub use transcript::Seen;
 pub use zookeeper::ZooKeeper;
 
-/// Makes the tests of a table of scenarios: `module::function: options;`, each run on both sides, or under `real` on a
-/// real Mesos only. On the simulated side every driver has to do, on the real one those that are crates.
+/// Makes the tests of a table of scenarios: `module::function: options;`. Those of `both` run on both sides, on the
+/// simulated one by every driver and on the real one by those that are crates; those of `once` run on both sides, but
+/// what they do is no driver's business; those of `real` on a real Mesos only, once.
 #[macro_export]
+#[allow(clippy::crate_in_macro_def, reason = "the scenarios are those of the crate whose table it is")]
 macro_rules! scenarios {
-    (both { $($module:ident :: $name:ident : $options:expr;)* } real { $($real_module:ident :: $real:ident : $real_options:expr;)* }) => {
+    (
+        both { $($module:ident :: $name:ident : $options:expr;)* }
+        once { $($once_module:ident :: $once:ident : $once_options:expr;)* }
+        real { $($real_module:ident :: $real:ident : $real_options:expr;)* }
+    ) => {
         mod simulated {
-            $crate::scenarios!(@simulated Tokio { $($module :: $name: $options;)* });
-            mod blocking { $crate::scenarios!(@simulated Blocking { $($module :: $name: $options;)* }); }
-            mod threads { $crate::scenarios!(@simulated Threads { $($module :: $name: $options;)* }); }
-            mod mio { $crate::scenarios!(@simulated Mio { $($module :: $name: $options;)* }); }
-            mod smol { $crate::scenarios!(@simulated Smol { $($module :: $name: $options;)* }); }
+            $crate::scenarios!(@simulated Tokio {
+                $($module :: $name: $options;)* $($once_module :: $once: $once_options;)*
+            });
+            $crate::scenarios!(@drivers $($module :: $name: $options;)*);
         }
         mod real {
-            $crate::scenarios!(@real Tokio { $($module :: $name: $options;)* $($real_module :: $real: $real_options;)* });
-            mod blocking {
-                $crate::scenarios!(@real Blocking {
-                    $($module :: $name: $options;)* $($real_module :: $real: $real_options;)*
-                });
-            }
+            $crate::scenarios!(@real Tokio {
+                $($module :: $name: $options;)* $($once_module :: $once: $once_options;)* $($real_module :: $real: $real_options;)*
+            });
+            $crate::scenarios!(@real_drivers $($module :: $name: $options;)*);
         }
+    };
+    (@drivers) => {};
+    (@drivers $($module:ident :: $name:ident : $options:expr;)+) => {
+        mod blocking { $crate::scenarios!(@simulated Blocking { $($module :: $name: $options;)* }); }
+        mod threads { $crate::scenarios!(@simulated Threads { $($module :: $name: $options;)* }); }
+        mod mio { $crate::scenarios!(@simulated Mio { $($module :: $name: $options;)* }); }
+    };
+    (@real_drivers) => {};
+    (@real_drivers $($module:ident :: $name:ident : $options:expr;)+) => {
+        mod blocking { $crate::scenarios!(@real Blocking { $($module :: $name: $options;)* }); }
     };
     (@simulated $by:ident { $($module:ident :: $name:ident : $options:expr;)* }) => {
         use $crate::{By, Options, Side, run};

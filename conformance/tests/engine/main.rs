@@ -65,6 +65,8 @@ conformance::scenarios! {
         ends::uninstalled: Options::default();
         ends::torn_down: Options::default();
         ends::removed_and_made_anew: Options::default();
+    }
+    once {
         crashes::scheduler_killed: crate::agents(2);
         crashes::master_killed_too: Options::default();
         crashes::agent_killed_too: Options::default();
@@ -77,4 +79,14 @@ conformance::scenarios! {
         takeover::removed_frameworks_are_made_anew_if_so_wanted: crate::elected();
         takeover::uninstalled_by_its_leader: crate::elected();
     }
+}
+
+/// A fifth driver, the third that isn't a crate, has to show less.
+mod smol {
+    conformance::scenarios!(@simulated Smol {
+        services::three_instances_run: Options::default();
+        services::jobs_finish_once: Options::default();
+        failures::master_killed_and_back: Options::default();
+        ends::uninstalled: Options::default();
+    });
 }

@@ -23,7 +23,8 @@ fn task_of(executor: &ExecutorInfo, offer: &Offer, id: &str, script: &str) -> Ta
 }
 
 conformance::scenarios! {
-    both {
+    both {}
+    once {
         tasks::run_and_finish: Options::default();
         tasks::are_killed: Options::default();
         tasks::run_as_a_group: Options::default();

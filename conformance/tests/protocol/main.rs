@@ -82,7 +82,14 @@ conformance::scenarios! {
         load::sixty_tasks_at_once: crate::large();
         load::slow_consumer: Options::default();
     }
+    once {}
     real {
         sessions::speaks_tls: Options { tls: true, ..Options::default() };
+    }
+}
+
+mod blocking {
+    mod real {
+        conformance::scenarios!(@real Blocking { sessions::speaks_tls: Options { tls: true, ..Options::default() }; });
     }
 }

@@ -14,20 +14,9 @@ fn ours() -> Options {
     Options { executor: Some(EXECUTOR), ..Options::default() }
 }
 
-/// The scheduler is but a witness here: one driver for it is enough.
-macro_rules! on_both_sides {
-    (both { $($both:tt)* } real { $($real:tt)* }) => {
-        mod simulated {
-            conformance::scenarios!(@simulated Tokio { $($both)* });
-        }
-        mod real {
-            conformance::scenarios!(@real Tokio { $($both)* $($real)* });
-        }
-    };
-}
-
-on_both_sides! {
-    both {
+conformance::scenarios! {
+    both {}
+    once {
         scenarios::agent_killed_under_twenty_tasks: crate::ours();
         scenarios::agent_killed_under_many_tasks_of_one: crate::ours();
         scenarios::a_group_ends_together: crate::ours();

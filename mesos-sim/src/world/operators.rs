@@ -117,7 +117,7 @@ impl World {
         let grace = self.rng.chance(0.5).then(|| Duration::from_secs(self.rng.below(20)));
         self.note(|| format!("agent {agent} is drained{}", if for_good { " for good" } else { "" }));
         self.cluster.drain_agent(agent, grace, for_good);
-        if for_good && self.cluster.is_draining(agent) {
+        if for_good && (self.cluster.is_draining(agent) || self.cluster.is_gone(agent)) {
             self.gone.insert(agent);
         } else if !for_good {
             let wait = self.rng.time(Duration::from_secs(1), Duration::from_secs(1000));

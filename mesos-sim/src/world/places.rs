@@ -108,6 +108,8 @@ impl Places {
             at.disk.slots.contains_key(&(spec.to_owned(), lower))
                 || batch.ops().iter().any(written)
                 || haunted.into_iter().any(|(name, index, ..)| name == spec && index == lower)
+                // One that has taken its task back has nothing more to remember.
+                || at.disk.instances.values().any(|kept| kept.slot.0 == spec && kept.slot.1 == lower)
         };
         match (0..index).find(|lower| !there(*lower)).filter(|_| at.prompt) {
             Some(lower) => fail("I17", format!("{spec} gets instance {index}, and {lower} is free")),
