@@ -217,11 +217,9 @@ impl Slot {
     }
 
     /// Whether it waits for a place beside a task that is to stay until then, as the surge counts it.
-    pub(super) fn is_second_waiting(&self, now: Instant) -> bool {
+    pub(super) fn is_second_waiting(&self) -> bool {
         let stays = self.current.as_ref().is_some_and(|current| !matches!(current.state, State::Killing(_)));
-        // A delay after a fault is not a want of room, and must not be forgotten.
-        let eligible = self.waiting.is_some_and(|waiting| waiting.eligible_at <= now);
-        self.contribution.double && self.successor.is_none() && stays && eligible
+        self.contribution.double && self.successor.is_none() && self.waiting.is_some() && stays
     }
 
     fn contribution(&self, revision: &Revision) -> Contribution {

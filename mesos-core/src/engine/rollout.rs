@@ -3,15 +3,20 @@
 use alloc::vec::Vec;
 
 use super::attempt::{AttemptId, KillReason, SlotId, SpecId, State};
+use super::book::Slot;
 use super::engine::Engine;
 use crate::Instant;
 
 impl Engine {
     /// Does what the rollout of a spec allows now.
     pub(super) fn roll(&mut self, id: SpecId) {
-        if self.book.specs.get(&id).is_some_and(|spec| spec.paused) {
+        let Some(spec) = self.book.specs.get(&id) else { return };
+        if spec.paused {
+            // What took their place now would be of the old revision once more.
+            self.withdraw(id, 0, None);
             return;
         }
+        let (surge, _) = spec.spec.policy.budget();
         // What was to be the next revision, and is no longer, beside what is right again.
         while let Some(index) = self.book.specs.get(&id).and_then(|spec| spec.sums.strays.first().copied()) {
             let slot_id = SlotId { spec: id, index };
@@ -36,25 +41,26 @@ impl Engine {
                 return;
             }
         }
-        self.withdraw(id);
+        // A delay after a fault is not a want of room, and must not be forgotten.
+        self.withdraw(id, surge, Some(self.now));
         while let Some(slot_id) = self.next_step(id) {
             self.refresh_slot(slot_id);
         }
     }
 
-    /// Successors that wait are withdrawn as far as the surge no longer allows them: there may never be room for them,
-    /// and until they run nothing else would be done for their slots.
-    fn withdraw(&mut self, id: SpecId) {
+    /// Successors that wait, and might have begun by then (if it is given), are withdrawn as far as this surge doesn't allow them: there
+    /// may never be room for them, and until they run nothing else would be done for their slots.
+    fn withdraw(&mut self, id: SpecId, surge: u32, by: Option<Instant>) {
         let Some(spec) = self.book.specs.get(&id) else { return };
-        let many = spec.sums.doubles.saturating_sub(spec.spec.policy.budget().0);
+        let many = spec.sums.doubles.saturating_sub(surge) as usize;
         if many == 0 {
             return;
         }
-        let waits = |(_, index): &(Instant, u32)| {
-            spec.slots.get(index)?.is_second_waiting(self.now).then_some(SlotId { spec: id, index: *index })
-        };
-        let waiting: Vec<SlotId> = spec.sums.waiting.iter().rev().filter_map(waits).take(many as usize).collect();
-        for slot_id in waiting {
+        let waiting = spec.sums.waiting.iter().rev().filter(|(at, _)| by.is_none_or(|by| *at <= by));
+        let second = waiting.filter(|(_, index)| spec.slots.get(index).is_some_and(Slot::is_second_waiting));
+        let second: Vec<u32> = second.map(|(_, index)| *index).take(many).collect();
+        for index in second {
+            let slot_id = SlotId { spec: id, index };
             self.cancel_wait(slot_id);
             self.refresh_slot(slot_id);
         }

@@ -126,6 +126,28 @@ fn pause_and_resume() {
     assert_eq!(world.with("NEW", true), 8);
 }
 
+// ENGINE 4.3: paused, successors that wait for room are not launched in the revision that is there already (simulated: seed
+// 7000979).
+#[test]
+fn paused_while_successors_wait() {
+    let (mut s, mut world) = settled(slow(2));
+    apply(&mut s, slow(2).env("NEW", "1").max_surge(Amount::Count(2)));
+    assert_eq!(s.spec("web").waiting, 2);
+    s.engine.pause("web").unwrap();
+    s.tick();
+    assert_eq!(s.spec("web").waiting, 0);
+    world.rule = Some(|_, world| assert!(world.tasks.len() <= 2, "no second ones"));
+    world.respond(&mut s);
+    world.play(&mut s, secs(60));
+    assert_eq!((world.with("NEW", true), world.with("NEW", false)), (0, 2));
+    world.rule = None;
+    s.engine.resume("web").unwrap();
+    s.tick();
+    world.play(&mut s, secs(120));
+    world.assert_settled(&s, "web", 2);
+    assert_eq!(world.with("NEW", true), 2);
+}
+
 // ENGINE 39, L7
 #[test]
 fn rolling_superseded_and_crash() {
