@@ -273,7 +273,7 @@ impl Engine {
     pub(super) fn end_with_ghost(&mut self, id: AttemptId, class: EndClass, why: GhostReason) {
         let name = self.book.specs.get(&id.slot.spec).map(|spec| spec.spec.name().to_string());
         let Some((name, attempt)) = name.zip(self.book.attempt(id)) else { return };
-        let ghost = Ghost { asked: None, ..Ghost::of(attempt.clone(), &name, why, Since::now(self.now)) };
+        let ghost = Ghost::of(attempt.clone(), &name, why, Since::now(self.now));
         let task_id = attempt.task_id.clone();
         self.end(id, class);
         self.haunt(task_id, ghost);
@@ -340,7 +340,9 @@ impl Engine {
         let delay = self.delay_after(id.slot, &policy, class, stable);
         if let Some(delay) = delay.filter(|_| other.is_none() || self.may_have_successor(id.slot)) {
             self.go_on_in(id.slot, attempt.revision);
-            self.wait(id.slot, now, now + delay);
+            // What the failure of the other one has set is not shortened by the end of this one.
+            let set = self.book.slot(id.slot).and_then(|slot| slot.waiting).map_or(now, |waiting| waiting.eligible_at);
+            self.wait(id.slot, now, set.max(now + delay));
             if let Some(spec) = self.book.specs.get(&id.slot.spec) {
                 let spec = spec.spec.name().to_string();
                 self.tell(Some(id.slot), Event::InstanceWaiting { spec, index: id.slot.index, cause: class, delay });

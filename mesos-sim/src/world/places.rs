@@ -150,7 +150,9 @@ impl Places {
                 segments == ["slot".to_owned(), place.0.clone(), place.1.to_string()]
             })
         };
-        let waits = |slot: &store::Slot| slot.eligible_at.is_some_and(|since| since + 1000 < at.wall);
+        // After a fault it may be held back by a clock that has jumped since.
+        let waits =
+            |slot: &store::Slot| slot.faults == 0 && slot.eligible_at.is_some_and(|since| since + 1000 < at.wall);
         // Beside what nobody has news of, another one has to wait; and agents that fail a spec are avoided by it.
         let free = |place: &(String, u32)| {
             !self.avoiding.contains(&place.0) && !at.disk.instances.values().any(|kept| kept.slot == *place)
