@@ -583,8 +583,11 @@ impl Cluster {
         let (at, unix) = (self.now, self.unix());
         if let Some(agent) = self.agents.get_mut(index) {
             act(agent, &mut Moment { at, unix, rng: &mut self.rng });
-            let awaited = Later::Unreachable(agent.id.clone());
-            self.later.retain(|(_, what)| *what != awaited);
+            // One that is dead and cut off needs both to end.
+            if agent.connected() {
+                let awaited = Later::Unreachable(agent.id.clone());
+                self.later.retain(|(_, what)| *what != awaited);
+            }
             self.schedule(self.options.reregistration, Later::Register(index));
         }
         self.settle();
