@@ -209,7 +209,7 @@ mod tests {
             "Err(Killing",
             "Err(TaskEnded",
         ];
-        for _ in 0..3000 {
+        for _ in 0..6000 {
             let bytes: Vec<u8> = (0..200).map(|_| rng.next() as u8).collect();
             for line in executor_client(&bytes) {
                 seen.extend(wanted.into_iter().filter(|wanted| line.contains(wanted)));
@@ -224,7 +224,7 @@ mod tests {
     fn histories_reach_every_kind_of_event() {
         let mut rng = crate::rng::Rng::new(5);
         let mut seen = BTreeSet::new();
-        for _ in 0..3000 {
+        for _ in 0..6000 {
             let bytes: Vec<u8> = (0..200).map(|_| rng.next() as u8).collect();
             for line in scheduler_client(&bytes) {
                 let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric()).take(2).collect();

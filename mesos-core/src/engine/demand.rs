@@ -87,8 +87,8 @@ impl Role {
         self.silent = 0;
         self.last_revive = None;
         if core::mem::take(&mut self.suppressed) {
-            // SUPPRESS was lost, or the offer crossed it: what will be wanted has to ask for offers.
-            self.hidden_until = Some(now + Duration::from_secs(3600));
+            // SUPPRESS was lost, or the offer crossed it: what is wanted, now or later, has to ask for offers.
+            self.conceal(now);
         }
     }
 
@@ -256,6 +256,18 @@ mod tests {
         role.demand();
         assert_eq!(role.poll(at(10)), None);
         assert_eq!(role.poll(at(11)), Some(Change::Revive));
+    }
+
+    // The same, when something waits already that can't use the offer yet (simulated: no other offer ever came).
+    #[test]
+    fn an_offer_that_crosses_a_suppress_does_not_help_what_waits() {
+        let mut role = Role::default();
+        role.suppressed();
+        role.waiting.insert((at(2), SpecId(1)));
+        role.demand();
+        role.offered(at(1));
+        assert_eq!(role.poll(at(1)), None);
+        assert_eq!(role.poll(at(2)), Some(Change::Revive));
     }
 
     // ENGINE scenario 50

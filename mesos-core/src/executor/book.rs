@@ -1,7 +1,7 @@
 //! What must survive a lost subscription: the tasks, and the updates that the agent hasn't acknowledged.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -56,9 +56,10 @@ pub(super) const fn is_last(state: TaskState) -> bool {
 }
 
 impl Book {
-    /// Takes tasks in, all or none: false if one of them is there already.
+    /// Takes tasks in, all or none: false if one of them is there already, or twice among them.
     pub(super) fn launch(&mut self, tasks: &[v1::TaskInfo]) -> bool {
-        if tasks.iter().any(|task| self.tasks.contains_key(&task.task_id.value)) {
+        let mut ids = BTreeSet::new();
+        if tasks.iter().any(|task| self.tasks.contains_key(&task.task_id.value) || !ids.insert(&task.task_id.value)) {
             return false;
         }
         for info in tasks {
@@ -163,4 +164,18 @@ impl Book {
 /// The uuid as a status carries it.
 pub(super) fn bytes(uuid: Uuid) -> Bytes {
     Bytes::copy_from_slice(&uuid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_names_each_task_once() {
+        let mut book = Book::default();
+        let task = |id: &str| v1::TaskInfo { task_id: id.into(), ..Default::default() };
+        assert!(!book.launch(&[task("a"), task("a")]));
+        assert_eq!(book.count_live(), 0);
+        assert!(book.launch(&[task("a"), task("b")]));
+    }
 }
