@@ -541,8 +541,9 @@ impl Cluster {
 
     /// The master's access control lists let nobody run tasks as this user: they get TASK_ERROR.
     pub fn forbid_user(&mut self, user: Option<&str>) {
-        let user = user.map(str::to_owned);
-        self.with_master(|master| master.registry.forbidden = user);
+        // Also while there is no master: the lists are those of the next one.
+        let registry = self.master.as_mut().map_or(&mut self.registry, |master| &mut master.registry);
+        registry.forbidden = user.map(str::to_owned);
     }
 
     /// Something happens to a task on its agent; nothing if it can't happen in the state that the task is in.
