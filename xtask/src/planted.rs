@@ -93,7 +93,7 @@ pub(crate) fn planted(args: &[String]) -> Result<bool, Box<dyn Error>> {
 }
 
 /// Builds `simulate` with all bugs in it, apart from everything else.
-fn build() -> Result<PathBuf, String> {
+pub(crate) fn build() -> Result<PathBuf, String> {
     let target = root().join("target/planted");
     let mut command = cargo();
     command.args(["build", "--release", "-p", "mesos-sim", "--bin", "simulate", "--target-dir"]).arg(&target);
