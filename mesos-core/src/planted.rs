@@ -92,7 +92,7 @@ mod table {
         AskFlood "ask-flood" 100 "questions without answer are repeated every second",
         AnswerDoubles "answer-doubles" 100 "a second answer about a task that has ended launches another one",
         GoneIsLife "gone-is-life" 100 "TASK_GONE is not taken for the end of a task",
-        UnknownIsDeath "unknown-is-death" 200 "a first TASK_UNKNOWN is taken for the end of a task",
+        UnknownIsDeath "unknown-is-death" 400 "a first TASK_UNKNOWN is taken for the end of a task",
         UnreachableIsDeath "unreachable-is-death" 100 "TASK_UNREACHABLE is taken for the end of a task",
         StrictReplaced "strict-replaced" 100 "an unreachable task is replaced that must not have a double",
         BothStay "both-stay" 100 "a task that returns stays beside the one that took its place",
