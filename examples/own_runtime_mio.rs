@@ -1,6 +1,8 @@
 //! A driver of one's own: a hand-made event loop on mio, all on one thread. Runs a few commands.
 //!
-//!     own_runtime_mio [MASTER]         on this cluster, or on a simulated one in the process
+//! ```text
+//! own_runtime_mio [MASTER]         on this cluster, or on a simulated one in the process
+//! ```
 //!
 //! Beside the sockets it is the one of `own_runtime_threads`: the core is the same, and so is what it wants.
 

@@ -1,6 +1,8 @@
 //! A driver of one's own: std threads and std sockets, and nothing else. Runs a few commands.
 //!
-//!     own_runtime_threads [MASTER]         on this cluster, or on a simulated one in the process
+//! ```text
+//! own_runtime_threads [MASTER]         on this cluster, or on a simulated one in the process
+//! ```
 //!
 //! The core decides what is asked and when; what a driver adds are four small things. *Exchanges*: each request gets a
 //! thread with a connection of its own, which reports to one queue. A *store*: a closure. A *clock*: std's. A *seed*.

@@ -2,7 +2,8 @@
 
 use conformance::mesos_core::scheduler::Framework;
 use conformance::v1::TaskState::*;
-use conformance::{Cluster, PidFile, Scheduler, process_ends};
+use conformance::v1::{CommandInfo, ExecutorInfo};
+use conformance::{Cluster, Gate, PidFile, Scheduler, process_ends};
 
 use super::{executor, task_of};
 
@@ -44,13 +45,18 @@ pub(crate) async fn torn_down(cluster: &Cluster) {
 /// S197: all that the executor was started for is killed before it is there: SHUTDOWN is the first event.
 pub(crate) async fn shutdown_is_the_first_event(cluster: &Cluster) {
     let mut scheduler = Scheduler::start(cluster).await;
-    let executor = executor("e");
+    // The kill comes once its process is there, and before it subscribes: a real agent may not have started it otherwise.
+    let (started, gate) = (PidFile::new(), Gate::new());
+    let script = format!("{}; {}; exec {}", started.written(), gate.passed(), env!("CARGO_BIN_EXE_executor"));
+    let executor = ExecutorInfo { command: Some(Box::new(CommandInfo::new(script))), ..executor("e") };
     let offer = scheduler.offer().await;
     scheduler.launch(&offer, [task_of(&executor, &offer, "t", "exec sleep 1000")]);
+    started.read().await;
     scheduler.call(|calls| calls.kill("t", None, None));
     scheduler.state("t", TaskKilled).await;
     let seen = ["KILLED AGENT TASK_KILLED_DURING_LAUNCH u1 on a1: Killed before delivery to the executor"];
     assert_eq!(scheduler.seen.task("t"), seen);
+    gate.open();
     // It ends by itself, and well: it isn't killed.
     scheduler.until("the executor's end", |seen| seen.losses().first().map(drop)).await;
     assert_eq!(scheduler.seen.losses(), ["executor lost on a1 status 0"]);
