@@ -36,6 +36,7 @@ conformance::scenarios! {
         ends::without_checkpoints: Options::default();
         restarts::twenty_tasks_run_on: Options::default();
         restarts::launched_and_killed_around_a_restart: Options::default();
+        restarts::tasks_end_all_through_a_restart: Options::default();
     }
     real {}
 }

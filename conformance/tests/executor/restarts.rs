@@ -77,3 +77,31 @@ pub(crate) async fn launched_and_killed_around_a_restart(cluster: &Cluster) {
         assert_eq!(states(&scheduler, id), [(TaskRunning, Source::Executor), (end, Source::Executor)], "{id}");
     }
 }
+
+/// S195: ends that fall into every phase of an agent's restart: gone, deaf, recovering (when it answers updates with 503
+/// though it takes subscriptions), registering.
+pub(crate) async fn tasks_end_all_through_a_restart(cluster: &Cluster) {
+    let mut scheduler = Scheduler::start(cluster).await;
+    let executor = executor("e");
+    let gates: Vec<Gate> = (0..16).map(|_| Gate::new()).collect();
+    let offer = scheduler.offer().await;
+    let task = |(n, gate): (usize, &Gate)| task_of(&executor, &offer, &format!("t{n}"), &gate.passed());
+    scheduler.launch(&offer, gates.iter().enumerate().map(task).collect::<Vec<_>>());
+    for n in 0..gates.len() {
+        scheduler.state(&format!("t{n}"), TaskRunning).await;
+    }
+    cluster.kill_agent(0).await;
+    let opened = async {
+        for gate in &gates {
+            gate.open();
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    };
+    tokio::join!(cluster.restart_agent(0), opened);
+    for n in 0..gates.len() {
+        let id = format!("t{n}");
+        scheduler.state(&id, TaskFinished).await;
+        let both = [TaskRunning, TaskFinished].map(|state| (state, Source::Executor));
+        assert_eq!(states(&scheduler, &id), both, "{id}");
+    }
+}
