@@ -205,6 +205,62 @@ async fn tasks_are_real_processes() {
 }
 
 #[tokio::test]
+async fn health_checks_are_performed() {
+    let directory = tempfile::tempdir().unwrap();
+    let ill = directory.path().join("ill");
+    let answers = |status: &'static str| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                use std::io::{Read as _, Write as _};
+                let _ = stream.read(&mut [0; 1024]);
+                let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+            }
+        });
+        port
+    };
+    let command = v1::CommandInfo::new(format!("test \"$A$B\" = 12 && ! test -e {}", ill.display()));
+    let checks = [
+        ("command", true, v1::HealthCheck::command(command.with_env([("B", "2")]))),
+        ("tcp", true, v1::HealthCheck::tcp(answers("200 OK"))),
+        ("http", true, v1::HealthCheck::http(answers("302 Found"), "/health")),
+        ("refused", false, v1::HealthCheck::http(answers("500 Internal Server Error"), "/health")),
+        ("slow", false, v1::HealthCheck::command(v1::CommandInfo::new("sleep 1000"))),
+    ];
+    for (name, healthy, check) in checks {
+        let cluster = Served::start(options()).await.unwrap();
+        let master = cluster.masters()[0];
+        let mut stream = Stream::open(master, None).await;
+        let id = subscribed(&mut stream).await;
+        let offer = first_offer(&mut stream).await;
+        let mut call = launch(&offer, name, "exec sleep 1000");
+        let task = &mut call.accept.as_mut().unwrap().operations[0].launch.as_mut().unwrap().task_infos[0];
+        let command = task.command.take().unwrap();
+        task.command = Some(Box::new(command.with_env([("A", "1")])));
+        let check = v1::HealthCheck { timeout_seconds: Some(0.5), ..check };
+        let check = check.with_delay(Duration::ZERO).with_interval(Duration::from_millis(50));
+        task.health_check = Some(Box::new(check.with_grace_period(Duration::ZERO).with_consecutive_failures(2)));
+        act(master, &stream, &id, call).await;
+        let first = loop {
+            let status = follow(master, &mut stream, &id, TaskState::TaskRunning).await;
+            if let Some(healthy) = status.healthy {
+                break healthy;
+            }
+        };
+        assert_eq!(first, healthy, "{name}");
+        if name == "command" {
+            std::fs::write(&ill, "").unwrap();
+        }
+        if !healthy || name == "command" {
+            let killed = follow(master, &mut stream, &id, TaskState::TaskKilled).await;
+            assert_eq!(killed.healthy, Some(false), "{name}");
+        }
+        cluster.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_stream_has_the_headers_of_the_real_master_in_its_order() {
     let cluster = Served::start(options()).await.unwrap();
     let stream = Stream::open(cluster.masters()[0], None).await;

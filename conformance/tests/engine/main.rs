@@ -55,6 +55,7 @@ conformance::scenarios! {
         services::a_killed_task_is_replaced: Options::default();
         services::scaled_up_and_down_and_up: Options::default();
         services::a_changed_spec_rolls: Options::default();
+        services::a_rollout_heeds_health: Options::default();
         services::idle_is_quiet: Options::default();
         services::sixty_tasks_at_once: crate::agents(3);
         failures::agent_killed_and_back: Options::default();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use conformance::mesos_core::engine::{Amount, EndClass, Event, State, TaskSpec};
+use conformance::v1::{CommandInfo, HealthCheck};
 use conformance::{Cluster, Keeper};
 
 use crate::{Folders, spec};
@@ -151,6 +152,37 @@ pub(crate) async fn a_changed_spec_rolls(cluster: &Cluster) {
     let revision = web("2").role("*").revision();
     assert!(keeper.tasks("web").iter().all(|task| task.revision == revision && task.state == State::Running));
     assert_eq!(fewest, WANTED - 1, "one at a time, as allowed");
+}
+
+/// S233: a rollout goes by the health of what it has started. One of a bad revision comes as far as its first task.
+pub(crate) async fn a_rollout_heeds_health(cluster: &Cluster) {
+    let folders = Folders::new();
+    let web = |version: &str| {
+        let check = HealthCheck::command(CommandInfo::new("test \"$VERSION\" != bad"));
+        let check = check.with_delay(Duration::ZERO).with_interval(Duration::from_millis(200));
+        folders
+            .service("web", 3)
+            .env("VERSION", version)
+            // It is ill for as long as it runs.
+            .health_check(check.with_grace_period(Duration::ZERO).with_consecutive_failures(1000))
+            .max_surge(Amount::Count(0))
+            .max_unavailable(Amount::Count(1))
+    };
+    let mut keeper = Keeper::start(cluster, folders.store.path(), [web("1")]);
+    keeper.satisfied().await;
+    let first = ids(&keeper, "web");
+    keeper.command(|engine| engine.apply(web("bad"))).unwrap();
+    let ill = |event: &Event| matches!(event, Event::TaskUnhealthy(_));
+    keeper.until("an ill task", |keeper| (keeper.count(ill) > 0).then_some(())).await;
+    keeper.stay(Duration::from_secs(1)).await;
+    let kept = ids(&keeper, "web").iter().filter(|(index, id)| first.get(index) == Some(id)).count();
+    assert_eq!(kept, 2, "one was replaced, and no more");
+    keeper.command(|engine| engine.apply(web("2"))).unwrap();
+    keeper.satisfied().await;
+    keeper.agree(cluster, &folders.roll).await;
+    let last = ids(&keeper, "web");
+    assert!(last.iter().all(|(index, id)| first.get(index) != Some(id)), "{first:?}, then {last:?}");
+    assert!(keeper.tasks("web").iter().all(|task| task.healthy == Some(true)));
 }
 
 /// S106: who wants nothing is offered nothing, until there is something to want.

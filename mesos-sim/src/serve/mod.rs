@@ -1,6 +1,7 @@
 //! The cluster behind real HTTP on loopback, with tasks as local processes.
 
 mod embedded;
+mod health;
 mod listener;
 mod process;
 
@@ -16,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::rng::Rng;
-use crate::{Cluster, ExchangeId, Exit, Options, Output, Request, Response};
+use crate::{Cluster, ExchangeId, Exit, Options, Output, Request, Response, TaskName, Trouble};
 pub use embedded::Embedded;
 use listener::Piece;
 use process::{Name, Processes};
@@ -55,6 +56,13 @@ enum Message {
     },
     Closed(ExchangeId),
     Ended(Name, Exit),
+    /// A health check has come to a result.
+    Health {
+        name: TaskName,
+        healthy: bool,
+        /// It has failed too often.
+        kill: bool,
+    },
     /// A task that was asked to end has had its grace.
     Overdue(Name, rustix::process::Pid),
     Control(Box<dyn FnOnce(&mut Cluster) + Send>),
@@ -241,6 +249,8 @@ impl Actor {
                         Name::Executor(name) => self.cluster.executor_ended(&name, &exit),
                     }
                 }
+                Some(Message::Health { name, kill: true, .. }) => self.cluster.trouble(&name, Trouble::Unhealthy),
+                Some(Message::Health { name, healthy, .. }) => self.cluster.health(&name, healthy),
                 Some(Message::Overdue(name, pid)) => self.processes.overdue(&name, pid),
                 Some(Message::Control(act)) => act(&mut self.cluster),
                 Some(Message::OpenAgent(agent)) => {

@@ -13,8 +13,9 @@ use mesos_proto::v1;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
-use super::Message;
+use super::{Message, health};
 use crate::{ExecutorName, Exit, TaskName};
 
 /// Kills the groups that it was told of and not told off again, once its input ends: when the program dies, even by
@@ -40,6 +41,8 @@ pub(super) enum Name {
 pub(super) struct Processes {
     messages: mpsc::UnboundedSender<Message>,
     running: BTreeMap<Name, Pid>,
+    /// What performs the health checks of those that have one.
+    watches: BTreeMap<Name, AbortOnDrop>,
     sandboxes: TempDir,
     watchdog: Child,
     orders: Option<ChildStdin>,
@@ -57,7 +60,7 @@ impl Processes {
             .spawn()?;
         let orders = watchdog.stdin.take();
         let sandboxes = tempfile::Builder::new().prefix("mesos-sim-").tempdir()?;
-        Ok(Self { messages, running: BTreeMap::new(), sandboxes, watchdog, orders })
+        Ok(Self { messages, running: BTreeMap::new(), watches: BTreeMap::new(), sandboxes, watchdog, orders })
     }
 
     fn order(&mut self, order: char, pid: Pid) {
@@ -73,7 +76,13 @@ impl Processes {
         let command = info.command.as_deref().ok_or_else(|| io::Error::other("the task has no command"))?;
         let sandbox = sandbox(self.sandboxes(), &name.framework, &name.task);
         let environment = [("MESOS_TASK_ID".to_owned(), name.task.clone())];
-        self.spawn(Name::Task(name.clone()), command, sandbox, environment)
+        self.spawn(Name::Task(name.clone()), command, sandbox.clone(), environment)?;
+        if let Some(check) = &info.health_check {
+            let watch =
+                health::watch(name.clone(), check.as_ref().clone(), command.clone(), sandbox, self.messages.clone());
+            self.watches.insert(Name::Task(name.clone()), AbortOnDrop(tokio::spawn(watch)));
+        }
+        Ok(())
     }
 
     /// Starts an executor, in a sandbox as a task of its name would have it.
@@ -102,30 +111,9 @@ impl Processes {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> io::Result<()> {
         fs::create_dir_all(&sandbox)?;
-        let value = command.value();
-        let mut process = if command.shell() {
-            let mut process = tokio::process::Command::new("/bin/sh");
-            process.args(["-c", value]);
-            process
-        } else {
-            let mut process = tokio::process::Command::new(value);
-            // The first argument is the program's own name.
-            process.args(command.arguments.iter().skip(1));
-            process
-        };
-        process.env("MESOS_SANDBOX", &sandbox).envs(environment);
-        for variable in command.environment.iter().flat_map(|environment| &environment.variables) {
-            let legal = !variable.name.is_empty() && !variable.name.contains(['=', '\0']);
-            if let Some(value) = variable.value.as_ref().filter(|value| legal && !value.contains('\0')) {
-                process.env(&variable.name, value);
-            }
-        }
-        let mut child = process
-            .stdin(Stdio::null())
+        let mut child = prepared(command, &sandbox, environment)
             .stdout(File::create(sandbox.join("stdout"))?)
             .stderr(File::create(sandbox.join("stderr"))?)
-            .current_dir(&sandbox)
-            .process_group(0)
             .spawn()?;
         let pid = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let pid = pid.ok_or_else(|| io::Error::other("the process has no id"))?;
@@ -181,6 +169,7 @@ impl Processes {
 
     /// A process has ended; what it left behind in its group ends too.
     pub(super) fn forget(&mut self, name: &Name) {
+        self.watches.remove(name);
         if let Some(pid) = self.running.remove(name) {
             signal(pid, Signal::KILL);
             self.order('-', pid);
@@ -200,6 +189,7 @@ impl Processes {
     }
 
     fn kill_all(&mut self) {
+        self.watches.clear();
         for (_, pid) in std::mem::take(&mut self.running) {
             signal(pid, Signal::KILL);
         }
@@ -212,6 +202,42 @@ impl Drop for Processes {
         self.orders = None;
         let _ = self.watchdog.wait();
     }
+}
+
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A command as a process of a group of its own, in a sandbox, with what is in the environment beside the command's own.
+pub(super) fn prepared(
+    command: &v1::CommandInfo,
+    sandbox: &Path,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> tokio::process::Command {
+    let value = command.value();
+    let mut process = if command.shell() {
+        let mut process = tokio::process::Command::new("/bin/sh");
+        process.args(["-c", value]);
+        process
+    } else {
+        let mut process = tokio::process::Command::new(value);
+        // The first argument is the program's own name.
+        process.args(command.arguments.iter().skip(1));
+        process
+    };
+    process.env("MESOS_SANDBOX", sandbox).envs(environment);
+    for variable in command.environment.iter().flat_map(|environment| &environment.variables) {
+        let legal = !variable.name.is_empty() && !variable.name.contains(['=', '\0']);
+        if let Some(value) = variable.value.as_ref().filter(|value| legal && !value.contains('\0')) {
+            process.env(&variable.name, value);
+        }
+    }
+    process.stdin(Stdio::null()).current_dir(sandbox).process_group(0);
+    process
 }
 
 /// A task's sandbox.
@@ -243,6 +269,6 @@ fn with_descendants(root: Pid) -> Vec<Pid> {
 }
 
 /// A group that has ended already is no fault.
-fn signal(pid: Pid, signal: Signal) {
+pub(super) fn signal(pid: Pid, signal: Signal) {
     let _ = kill_process_group(pid, signal);
 }

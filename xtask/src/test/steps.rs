@@ -20,7 +20,12 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "docs", what: "documentation without warnings", real: false, run: docs },
     Step { name: "simulate", what: "600 known seeds of the simulated world", real: false, run: simulate },
     Step { name: "planted", what: "the simulated world finds planted bugs", real: false, run: planted },
-    Step { name: "embedded", what: "command_scheduler on its embedded cluster", real: false, run: embedded },
+    Step {
+        name: "embedded",
+        what: "command_scheduler and rolling_restart on their embedded clusters",
+        real: false,
+        run: embedded,
+    },
     Step { name: "protocol", what: "protocol_only on its embedded cluster", real: false, run: protocol },
     Step { name: "own-runtimes", what: "drivers on threads, mio and smol", real: false, run: own_runtimes },
     Step { name: "real-setup", what: "a real Mesos 1.11.0 is made", real: true, run: real::setup },
@@ -118,14 +123,14 @@ fn chaos() -> Outcome {
     real::chaos(None, 2.0)
 }
 
-/// S228
+/// S228, S233
 fn embedded() -> Outcome {
     // Three tasks, one of which fails and is started again.
-    example(
-        "command_scheduler",
-        &["--duration", "9"],
-        &[(": RUNNING", 4), (": FAILED", 1), ("the framework is removed", 1)],
-    )
+    let kept = [(": RUNNING", 4), (": FAILED", 1), ("the framework is removed", 1)];
+    match example("command_scheduler", &["--duration", "9"], &kept) {
+        Outcome::Passed => example("rolling_restart", &[], &[("ready", 8), ("3 of 4 were ready at any time", 1)]),
+        other => other,
+    }
 }
 
 fn protocol() -> Outcome {
