@@ -43,7 +43,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-// S186, S187: each bad variable is named
+// S186, S187, S200: each bad variable is named, and nothing is written to stdout
 #[test]
 fn a_bad_environment_is_told() {
     let output = run(&[
