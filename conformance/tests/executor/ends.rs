@@ -98,3 +98,29 @@ pub(crate) async fn without_checkpoints(cluster: &Cluster) {
     process_ends(executor).await;
     scheduler.state("t", TaskLost).await;
 }
+
+/// S198: an agent that doesn't take the token ends the executor at once, and not after its recovery timeout.
+pub(crate) async fn wrong_token(cluster: &Cluster) {
+    let mut scheduler = Scheduler::start(cluster).await;
+    let script = format!("MESOS_EXECUTOR_AUTHENTICATION_TOKEN=wrong exec {}", env!("CARGO_BIN_EXE_executor"));
+    let executor = ExecutorInfo { command: Some(Box::new(CommandInfo::new(script))), ..executor("e") };
+    let offer = scheduler.offer().await;
+    scheduler.launch(&offer, [task_of(&executor, &offer, "t", "exit 0")]);
+    scheduler.state("t", TaskFailed).await;
+    assert!(scheduler.seen.task("t")[0].starts_with("FAILED AGENT EXECUTOR_TERMINATED u1 on a1"));
+    assert_eq!(scheduler.seen.losses(), ["executor lost on a1 status 256"]);
+}
+
+/// S198: with tokens that are taken, tasks run as ever, over a restart of the agent too.
+pub(crate) async fn right_token(cluster: &Cluster) {
+    let mut scheduler = Scheduler::start(cluster).await;
+    let executor = executor("e");
+    let offer = scheduler.offer().await;
+    let gate = Gate::new();
+    scheduler.launch(&offer, [task_of(&executor, &offer, "t", &gate.passed())]);
+    scheduler.state("t", TaskRunning).await;
+    cluster.kill_agent(0).await;
+    cluster.restart_agent(0).await;
+    gate.open();
+    scheduler.state("t", TaskFinished).await;
+}

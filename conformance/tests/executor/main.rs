@@ -5,7 +5,7 @@ mod ends;
 mod restarts;
 mod tasks;
 
-use conformance::task;
+use conformance::{Options, task};
 use conformance::v1::{CommandInfo, DurationInfo, ExecutorInfo, Offer, TaskInfo};
 
 /// The executor, by this name, with what it is started with.
@@ -34,6 +34,8 @@ conformance::scenarios! {
         ends::shutdown_is_the_first_event: Options::default();
         ends::malformed_environment: Options::default();
         ends::without_checkpoints: Options::default();
+        ends::wrong_token: Options { executor_tokens: true, ..Options::default() };
+        ends::right_token: Options { executor_tokens: true, ..Options::default() };
         restarts::twenty_tasks_run_on: Options::default();
         restarts::launched_and_killed_around_a_restart: Options::default();
         restarts::tasks_end_all_through_a_restart: Options::default();
