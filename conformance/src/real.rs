@@ -267,6 +267,8 @@ impl Drop for Real {
         if std::thread::panicking() {
             self.print_logs();
         }
+        // It ends with its input, while the cluster is being stopped.
+        self.console.get_mut().take();
         self.watchdog.stdin = None;
         let _ = self.watchdog.wait();
     }
