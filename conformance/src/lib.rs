@@ -32,7 +32,7 @@ pub use mesos_tokio;
 pub use mesos_tokio::mesos_core;
 pub use mesos_tokio::mesos_core::v1;
 pub use orders::{Orders, Slow};
-pub use processes::{Gate, PidFile, RollCall, process_ends};
+pub use processes::{Gate, PidFile, RollCall, kill_process, process_ends};
 pub use real::Real;
 pub use scheduler::{LIMIT, Scheduler, kill_policy, offer_holds, task, without};
 pub use transcript::Seen;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -197,4 +198,14 @@ pub async fn process_ends(pid: u32) {
         }
     };
     tokio::time::timeout(LIMIT, ending).await.expect("the process ends");
+}
+
+/// Kills a process at once.
+///
+/// # Panics
+///
+/// If there is none of this id.
+pub fn kill_process(pid: u32) {
+    let killed = Command::new("/bin/sh").args(["-c", "kill -s KILL $0", &pid.to_string()]).status();
+    assert!(killed.is_ok_and(|status| status.success()), "{pid} can't be killed");
 }

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use mesos_proto::v1;
@@ -300,6 +301,46 @@ async fn stopping_the_cluster_ends_its_processes() {
     soon(cluster.stop()).await;
     soon(gone(&pid)).await;
     assert!(soon(stream.event()).await.is_none_or(|event| event.r#type() != event::Type::Unknown));
+}
+
+/// Starts a task that starts another, says so, and stays.
+#[tokio::test]
+#[ignore = "tasks_end_with_a_program_that_is_killed runs it as a process"]
+async fn holds_a_cluster() {
+    let cluster = Served::start(options()).await.unwrap();
+    let master = cluster.masters()[0];
+    let mut stream = Stream::open(master, None).await;
+    let id = subscribed(&mut stream).await;
+    let offer = first_offer(&mut stream).await;
+    // One of the two is in a session of its own, as an executor's tasks may be.
+    let command = "setsid sh -c 'echo $$ > $0; exec sleep 1000' \"$PIDS\" & echo $$ >> \"$PIDS.too\"; sleep 1000";
+    let pids = std::env::var("PIDS").unwrap();
+    act(master, &stream, &id, launch(&offer, "t", &format!("PIDS={pids}; {command}"))).await;
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn tasks_end_with_a_program_that_is_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    let pids = directory.path().join("pids");
+    let program = std::env::current_exe().unwrap();
+    let mut program = std::process::Command::new(program);
+    program.args(["--exact", "holds_a_cluster", "--ignored"]).env("PIDS", &pids);
+    let mut program = program.stdout(std::process::Stdio::null()).spawn().unwrap();
+    let read = |file: PathBuf| async move {
+        loop {
+            match std::fs::read_to_string(&file) {
+                Ok(pid) if pid.ends_with('\n') => break pid,
+                _ => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    };
+    let running = [soon(read(pids.clone())).await, soon(read(pids.with_extension("too"))).await];
+    program.kill().unwrap();
+    program.wait().unwrap();
+    for pid in running {
+        soon(gone(&pid)).await;
+    }
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ conformance::scenarios! {
         scenarios::takes_too_long: crate::ours();
         scenarios::killed_by_force: crate::ours();
         scenarios::torn_down: crate::ours();
+        scenarios::killed_with_its_task: crate::ours();
         scenarios::has_its_sandbox: crate::ours();
         scenarios::keeps_its_token: Options { executor_tokens: true, ..crate::ours() };
     }

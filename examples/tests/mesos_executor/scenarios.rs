@@ -9,7 +9,7 @@ use conformance::v1::{
     CheckInfo, CommandInfo, ExecutorId, ExecutorInfo, FrameworkId, HealthCheck, Offer, Resource, TaskGroupInfo,
     TaskInfo, TaskStatus, executor_info,
 };
-use conformance::{Cluster, Gate, PidFile, Scheduler, kill_policy, process_ends, task};
+use conformance::{Cluster, Gate, PidFile, Scheduler, kill_policy, kill_process, process_ends, task};
 
 use crate::EXECUTOR;
 
@@ -238,6 +238,18 @@ pub(crate) async fn has_its_sandbox(cluster: &Cluster) {
     scheduler.run("t", &format!("echo out; echo err >&2; {leaves}; grep -q out stdout && grep -q err stderr")).await;
     scheduler.state("t", TaskFinished).await;
     process_ends(pid.read().await).await;
+}
+
+/// S197: an executor that is killed takes its task with it, and what the task has started.
+pub(crate) async fn killed_with_its_task(cluster: &Cluster) {
+    let mut scheduler = Scheduler::start(cluster).await;
+    let (task, parent) = (PidFile::new(), PidFile::new());
+    let executor = parent.written().replace("$$", "$PPID");
+    scheduler.run("t", &format!("({executor}); {}; sleep 1000; exit 0", task.written())).await;
+    let (task, executor) = (task.read().await, parent.read().await);
+    kill_process(executor);
+    scheduler.state("t", TaskFailed).await;
+    process_ends(task).await;
 }
 
 /// The token that the agent wants is the executor's, and not the task's.

@@ -1,16 +1,18 @@
 //! Tasks and executors as local processes.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
 use std::time::Duration;
 
 use mesos_proto::v1;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -18,8 +20,8 @@ use tokio::task::JoinHandle;
 use super::{Message, health};
 use crate::{ExecutorName, Exit, TaskName};
 
-/// Kills the groups that it was told of and not told off again, once its input ends: when the program dies, even by
-/// SIGKILL, no task stays behind.
+/// Kills the groups that it was told of and not told off again, once its input ends, and all that lives in the sandboxes
+/// under the folder that is its argument: when the program dies, even by SIGKILL, no task stays behind.
 const WATCHDOG: &str = r#"all=
 while read -r op pid; do
   case $op in
@@ -27,7 +29,8 @@ while read -r op pid; do
     -) new=; for p in $all; do [ "$p" = "$pid" ] || new="$new $p"; done; all=$new ;;
   esac
 done
-for p in $all; do kill -KILL -- "-$p"; done
+for p in $all; do kill -s KILL -- "-$p"; done
+for p in $(cd /proc && grep -lsaF "MESOS_SANDBOX=$1/" [0-9]*/environ); do kill -s KILL "${p%/*}"; done
 "#;
 
 /// Whose process it is.
@@ -51,15 +54,16 @@ pub(super) struct Processes {
 impl Processes {
     pub(super) fn new(messages: mpsc::UnboundedSender<Message>) -> io::Result<Self> {
         use std::os::unix::process::CommandExt as _;
+        let sandboxes = tempfile::Builder::new().prefix("mesos-sim-").tempdir()?;
         let mut watchdog = std::process::Command::new("/bin/sh")
-            .args(["-c", WATCHDOG])
+            .args(["-c", WATCHDOG, "watchdog"])
+            .arg(sandboxes.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()?;
         let orders = watchdog.stdin.take();
-        let sandboxes = tempfile::Builder::new().prefix("mesos-sim-").tempdir()?;
         Ok(Self { messages, running: BTreeMap::new(), watches: BTreeMap::new(), sandboxes, watchdog, orders })
     }
 
@@ -138,12 +142,11 @@ impl Processes {
         self.sandboxes.path()
     }
 
-    /// Kills an executor, and what it has started: in its own group, and in the groups of its descendants.
+    /// Kills an executor, and what it has started.
     pub(super) fn kill_executor(&self, name: &ExecutorName) {
         if let Some(&pid) = self.running.get(&Name::Executor(name.clone())) {
-            for pid in with_descendants(pid) {
-                signal(pid, Signal::KILL);
-            }
+            signal(pid, Signal::KILL);
+            clear(&sandbox(self.sandboxes(), &name.framework, &name.executor));
         }
     }
 
@@ -167,12 +170,15 @@ impl Processes {
         }
     }
 
-    /// A process has ended; what it left behind in its group ends too.
+    /// A process has ended; what it left behind in its group ends too, and the tasks of an executor.
     pub(super) fn forget(&mut self, name: &Name) {
         self.watches.remove(name);
         if let Some(pid) = self.running.remove(name) {
             signal(pid, Signal::KILL);
             self.order('-', pid);
+        }
+        if let Name::Executor(name) = name {
+            clear(&sandbox(self.sandboxes(), &name.framework, &name.executor));
         }
     }
 
@@ -193,6 +199,7 @@ impl Processes {
         for (_, pid) in std::mem::take(&mut self.running) {
             signal(pid, Signal::KILL);
         }
+        clear(self.sandboxes());
     }
 }
 
@@ -247,25 +254,17 @@ pub(super) fn sandbox(root: &Path, framework: &str, task: &str) -> PathBuf {
     root.join(safe(framework)).join(safe(task))
 }
 
-/// A process and all that come from it, as far as the system tells.
-fn with_descendants(root: Pid) -> Vec<Pid> {
-    let mut parents = Vec::new();
+/// Kills what lives in a sandbox, or in one below: the processes whose environment says so. Those of an executor's tasks
+/// are in groups of their own, and nobody's children once it is gone.
+fn clear(folder: &Path) {
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
-        // `pid (name) state ppid ...`, and the name may hold anything.
-        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse::<i32>().ok());
-        if let Some(parent) = parent {
-            parents.push((pid, parent));
+        let Some(pid) = entry.file_name().to_str().and_then(|name| Pid::from_raw(name.parse().ok()?)) else { continue };
+        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+        let variables = environment.split(|byte| *byte == 0).filter_map(|entry| entry.strip_prefix(b"MESOS_SANDBOX="));
+        if variables.map(OsStr::from_bytes).any(|sandbox| Path::new(sandbox).starts_with(folder)) {
+            let _ = kill_process(pid, Signal::KILL);
         }
     }
-    let mut all = vec![root.as_raw_nonzero().get()];
-    let mut next = 0;
-    while let Some(&parent) = all.get(next) {
-        all.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
-        next += 1;
-    }
-    all.into_iter().filter_map(Pid::from_raw).collect()
 }
 
 /// A group that has ended already is no fault.
