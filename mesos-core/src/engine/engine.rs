@@ -77,8 +77,12 @@ pub struct Engine {
     /// Counts subscriptions.
     pub(super) session: u64,
     pub(super) subscribed: bool,
-    /// No call may leave before this batch is durable.
+    /// No call may leave before this batch is durable,
     pub(super) gate: u64,
+    /// and none of the engine's own before this one: it says that nobody else has taken over.
+    fence: u64,
+    /// Inverse offers that wait for it.
+    inverse: Vec<crate::v1::InverseOffer>,
     pub(super) acks: VecDeque<Effect>,
     pub(super) acks_under_way: usize,
     pub(super) outputs: VecDeque<Output<Event>>,
@@ -164,6 +168,8 @@ impl Engine {
             session: 0,
             subscribed: false,
             gate: 0,
+            fence: 0,
+            inverse: Vec::new(),
             acks: VecDeque::new(),
             acks_under_way: 0,
             outputs: VecDeque::new(),
@@ -213,7 +219,7 @@ impl Engine {
 
     /// Whether calls may leave: subscribed, and all durable that must be first.
     pub(super) fn may_call(&self) -> bool {
-        self.subscribed && self.writer.is_durable(self.gate) && !self.ended
+        self.subscribed && self.writer.is_durable(self.gate.max(self.fence)) && !self.ended
     }
 
     /// Demand has come up in a spec.
@@ -392,11 +398,7 @@ impl Engine {
                 self.on_disconnected();
                 self.tell(None, Event::Disconnected { reason, retry_at });
             }
-            E::InverseOffers(inverse) => {
-                if self.may_call() {
-                    self.answer_inverse(&inverse);
-                }
-            }
+            E::InverseOffers(inverse) => self.inverse.extend(inverse),
             // Like all that isn't acknowledged, it comes again.
             E::OperationUpdate(status) if self.may_call() => {
                 let _ = self.client.calls().acknowledge_operation_status(&status);
@@ -420,13 +422,14 @@ impl Engine {
     }
 
     /// Agents are to be taken away: fine where nothing of ours is; elsewhere the tasks have nowhere to go.
-    fn answer_inverse(&mut self, inverse: &[crate::v1::InverseOffer]) {
+    fn answer_inverse(&mut self) {
+        let inverse = core::mem::take(&mut self.inverse);
         let empty = |offer: &&crate::v1::InverseOffer| {
             offer.agent_id.as_ref().is_some_and(|agent| self.book.on_agent(&agent.value).next().is_none())
         };
-        let (yes, no): (Vec<_>, Vec<_>) = inverse.iter().partition(empty);
-        let ids = |offers: Vec<&crate::v1::InverseOffer>| -> Vec<String> {
-            offers.into_iter().map(|offer| offer.id.value.clone()).collect()
+        let (yes, no): (Vec<_>, Vec<_>) = inverse.into_iter().partition(|offer| empty(&offer));
+        let ids = |offers: Vec<crate::v1::InverseOffer>| -> Vec<String> {
+            offers.into_iter().map(|offer| offer.id.value).collect()
         };
         let filters = |secs| Some(crate::v1::Filters { refuse_seconds: Some(secs) });
         let event = Event::InverseOffersAnswered { accepted: yes.len() as u32, declined: no.len() as u32 };
@@ -456,6 +459,11 @@ impl Engine {
             }
             let batch = self.write_framework(&subscribed.framework_id.value);
             self.gate = if planted!(IdEarly) { 0 } else { batch };
+        } else if !planted!(Unfenced) {
+            // Another one may have taken over while this process stood still, and this subscription has taken it from
+            // that one: its tasks look like nobody's. A batch that the store takes now says that whoever comes after us
+            // has launched nothing yet; and once he subscribes, ours ends.
+            self.fence = self.write_engine();
         }
         let fresh = subscribed.first && self.incarnation == 1;
         for role in self.roles.values_mut() {
@@ -470,7 +478,7 @@ impl Engine {
             if let Some(attempt) = self.book.attempt_mut(id) {
                 attempt.kills_sent = 0;
             }
-            self.later(After::Slot(id.slot), Effect::Kill(id));
+            self.later(After::Everything, Effect::Kill(id));
         }
     }
 
@@ -485,6 +493,7 @@ impl Engine {
             return;
         }
         self.subscribed = false;
+        self.inverse.clear();
         self.cancel_all();
         self.reconciler.end();
         self.acks.clear();
@@ -659,6 +668,9 @@ impl Engine {
         if self.may_call() && !self.in_hand.is_empty() {
             self.match_offers();
         }
+        if self.may_call() && !self.inverse.is_empty() {
+            self.answer_inverse();
+        }
         self.send_declines();
         self.refresh();
         self.start_kills();
@@ -733,7 +745,7 @@ impl Machine for Engine {
 
 impl CallSink for Engine {
     fn submit(&mut self, call: Outgoing) -> Result<CallId, CallError> {
-        if self.subscribed && !self.may_call() {
+        if self.subscribed && !self.writer.is_durable(self.gate) {
             // The framework's id comes first.
             return Err(CallError::NotSubscribed);
         }

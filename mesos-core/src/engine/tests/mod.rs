@@ -6,6 +6,7 @@ mod backoff;
 mod chance;
 mod demand;
 mod ends;
+mod fence;
 mod kills;
 mod launch;
 mod laws;
