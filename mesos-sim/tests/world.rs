@@ -3,10 +3,6 @@
 
 use mesos_sim::world::{Settings, run, run_executors};
 
-fn passes(seed: u64) -> u64 {
-    passes_with(seed, &Settings::default())
-}
-
 fn passes_with(seed: u64, settings: &Settings) -> u64 {
     let report = run(seed, settings);
     if let Some(violation) = report.violation {
@@ -15,12 +11,14 @@ fn passes_with(seed: u64, settings: &Settings) -> u64 {
     report.digest
 }
 
-/// Each line is a seed, and what it found.
+/// Each line is a seed, with `*2` if there were two instances, and what it found.
 #[test]
 fn seeds_that_once_failed() {
     let seeds = include_str!("../seeds.txt").lines().filter(|line| !line.starts_with('#'));
     for seed in seeds.filter_map(|line| line.split_whitespace().next()) {
-        passes(seed.parse().expect("a line of seeds.txt begins with a seed"));
+        let (seed, instances) = seed.split_once('*').unwrap_or((seed, "1"));
+        let number = |text: &str| text.parse().expect("a line of seeds.txt begins with a seed");
+        passes_with(number(seed), &Settings::default().instances(number(instances) as u32));
     }
 }
 
@@ -31,11 +29,29 @@ fn fresh_seeds() {
     (1_000_000..1_000_025).for_each(|seed| assert_ne!(passes_with(seed, &settings), 0));
 }
 
+// Two instances: leaders that were replaced went on, and were found out.
+#[test]
+fn two_instances() {
+    let settings = Settings::default().instances(2).faulty(std::time::Duration::from_secs(1200));
+    let mut judged = std::collections::BTreeMap::<&str, u64>::new();
+    for seed in 2_000_000..2_000_015 {
+        let report = run(seed, &settings);
+        assert_eq!(report.violation, None, "seed {seed}, step {}", report.steps);
+        for (invariant, count) in report.judged {
+            *judged.entry(invariant).or_default() += count;
+        }
+    }
+    for invariant in ["I22", "I23", "I24", "L9"] {
+        assert!(judged.contains_key(invariant), "{invariant} had nothing to judge");
+    }
+}
+
 // I20
 #[test]
 fn the_same_seed_gives_the_same_outputs() {
-    for seed in [9, 42] {
-        assert_eq!(passes(seed), passes(seed), "seed {seed}");
+    for (seed, instances) in [(9, 1), (42, 1), (42, 2)] {
+        let settings = Settings::default().instances(instances);
+        assert_eq!(passes_with(seed, &settings), passes_with(seed, &settings), "seed {seed}");
     }
 }
 

@@ -67,7 +67,8 @@ fn once_failed(simulate: &Path) -> Result<bool, Box<dyn Error>> {
     let seeds = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_whitespace().next());
     let (mut fine, mut count) = (true, 0);
     for seed in seeds {
-        let (status, text) = outcome(Command::new(simulate).args(["--seed", seed]), ONE)?;
+        let (seed, instances) = seed.split_once('*').unwrap_or((seed, "1"));
+        let (status, text) = outcome(Command::new(simulate).args(["--seed", seed, "--instances", instances]), ONE)?;
         print!("{text}");
         fine &= status.success();
         count += 1;

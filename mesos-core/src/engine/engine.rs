@@ -222,6 +222,11 @@ impl Engine {
         self.subscribed && self.writer.is_durable(self.gate.max(self.fence)) && !self.ended
     }
 
+    /// Whether offers may be given back, which harms nobody, as nothing else can be done with them for a while.
+    fn may_decline(&self) -> bool {
+        self.subscribed && self.writer.is_durable(self.gate) && self.writer.is_stalled(self.now)
+    }
+
     /// Demand has come up in a spec.
     pub(super) fn demand(&mut self, id: SpecId) {
         let Some(spec) = self.book.specs.get(&id) else { return };
@@ -665,7 +670,7 @@ impl Engine {
         if self.ended {
             return;
         }
-        if self.may_call() && !self.in_hand.is_empty() {
+        if (self.may_call() || self.may_decline()) && !self.in_hand.is_empty() {
             self.match_offers();
         }
         if self.may_call() && !self.inverse.is_empty() {

@@ -296,7 +296,7 @@ impl Engine {
         let id = AttemptId { slot: SlotId { spec, index }, generation };
         let attempt = self.attempt_of(id, record);
         let state = attempt.state;
-        if state == State::Staged && planted!(StartingForgotten) {
+        if state == State::Staged && planted!(StartingForgotten) || state == State::Launching && planted!(LaunchAgain) {
             return;
         }
         if matches!(state, State::Launching | State::Staged) {

@@ -17,6 +17,7 @@ const USAGE: &str = "usage: simulate [options]
   --trace          prints what happens
   --minutes M      for how long things go wrong, in the time of the simulation
   --fault NAME     only this fault; may be given several times
+  --instances N    one or two instances of the scheduler; as the seed says unless said otherwise
   --list-faults    names all faults
   --twice          runs every seed twice, and compares
   --keep-going     goes on after a seed that fails";
@@ -62,6 +63,11 @@ fn simulate(mut args: impl Iterator<Item = String>) -> Result<bool, String> {
                 let minutes = number()?;
                 replay += &format!(" --minutes {minutes}");
                 settings = settings.faulty(Duration::from_secs(60 * minutes));
+            }
+            "--instances" => {
+                let instances = number()?;
+                replay += &format!(" --instances {instances}");
+                settings = settings.instances(u32::try_from(instances).unwrap_or(u32::MAX));
             }
             "--trace" => settings = settings.trace(true),
             "--twice" => twice = true,

@@ -37,6 +37,21 @@ macro_rules! faults {
     };
 }
 
+impl Fault {
+    /// Whether it can only happen to one of two instances.
+    pub(super) const fn needs_two(self) -> bool {
+        matches!(self, Self::Standstill | Self::StandstillStep | Self::StoreCut | Self::LeaseBlind)
+    }
+
+    fn rate(self, strength: i32) -> f64 {
+        match self.kind() {
+            Kind::Seldom => 0.002 * 5_f64.powi(strength),
+            Kind::Often => 0.5,
+            Kind::Timed => 3600.0 / 4_f64.powi(strength),
+        }
+    }
+}
+
 enum Kind {
     /// Each time there is an occasion, with some probability.
     Seldom,
@@ -93,6 +108,10 @@ faults! {
     Retry "retry" Timed "a user retries what was given up, or lifts a back-off",
     Leave "leave" Timed "a user lets the scheduler end in good order",
     DeclareDead "declare-dead" Timed "a user says that an unreachable task is dead",
+    Standstill "standstill" Timed "of two instances the leader stands still, and goes on as if nothing had happened",
+    StandstillStep "standstill-step" Seldom "of two, the leader stands still before it does what it has just decided",
+    StoreCut "store-cut" Timed "one of two instances is cut off from the store for a while",
+    LeaseBlind "lease-blind" Often "a leader doesn't see by itself that its lease is over",
 }
 
 /// Which faults a run has, and how often.
@@ -108,14 +127,10 @@ impl Plan {
     pub(super) fn draw(rng: &mut Rng, only: &BTreeSet<Fault>) -> Self {
         let calm = rng.chance(0.05);
         let mut rates = BTreeMap::new();
-        for &fault in Fault::ALL {
+        for &fault in Fault::ALL.iter().filter(|fault| !fault.needs_two()) {
             let (there, strength) = (rng.chance(0.45), rng.below(3) as i32);
             let there = if only.is_empty() { there && !calm } else { only.contains(&fault) };
-            let rate = match fault.kind() {
-                Kind::Seldom => 0.002 * 5_f64.powi(strength),
-                Kind::Often => 0.5,
-                Kind::Timed => 3600.0 / 4_f64.powi(strength),
-            };
+            let rate = fault.rate(strength);
             // These end what most others need.
             let there = there
                 && (!matches!(fault, Fault::Teardown | Fault::Gone | Fault::DrainGone | Fault::Fence)
@@ -125,6 +140,17 @@ impl Plan {
             }
         }
         Self { rates, counts: BTreeMap::new() }
+    }
+
+    /// The faults of two instances: each is in two of three such runs.
+    pub(super) fn draw_two(&mut self, rng: &mut Rng, only: &BTreeSet<Fault>) {
+        for &fault in Fault::ALL.iter().filter(|fault| fault.needs_two()) {
+            let (there, strength) = (rng.chance(0.65), rng.below(3) as i32);
+            let there = if only.is_empty() { there } else { only.contains(&fault) };
+            if there {
+                self.rates.insert(fault, fault.rate(strength));
+            }
+        }
     }
 
     /// Whether it happens, now that there is an occasion.

@@ -191,6 +191,26 @@ impl Ledger {
         }
     }
 
+    /// Something has reached one that was replaced.
+    pub(super) fn hears_late(&mut self, event: &Event) {
+        let Some(event::Update { status }) = &event.update else { return };
+        if let Some(uuid) = &status.uuid {
+            let delivery = self.deliveries.entry((status.task_id.value.clone(), uuid.to_vec())).or_default();
+            delivery.state = status.state();
+        }
+    }
+
+    /// What was said in a status.
+    pub(super) fn delivered(&self, task: &str, uuid: &[u8]) -> Option<TaskState> {
+        self.deliveries.get(&(task.to_owned(), uuid.to_vec())).map(|delivery| delivery.state)
+    }
+
+    /// The scheduler has stood still, and goes on now.
+    pub(super) fn woke(&mut self, now: Duration) {
+        self.jammed_at = Some(now);
+        self.open = std::mem::take(&mut self.open).into_iter().map(|(_, id)| (now, id)).collect();
+    }
+
     /// A request leaves the scheduler.
     pub(super) fn leaves(&mut self, now: Duration, call: &Call, stream: Option<&str>, disk: &Disk) -> Check {
         *self.calls.entry(call.r#type()).or_default() += 1;

@@ -6,19 +6,25 @@
 //!
 //! Each judge has a file: `ledger` (calls, offers, acknowledgements, what really runs), `past` (what was, and forbids
 //! something for ever), `places` (who takes whose place, and who comes first). [`cells`] says which cells of the engine's
-//! state tables there are, and why some are never reached. Not simulated: two schedulers at a time (only the fence of the
-//! younger one), records that can't be read, groups of tasks and own executors.
+//! state tables there are, and why some are never reached. Not simulated: records that can't be read, groups of tasks and
+//! own executors.
+//!
+//! In a third of the runs there are two instances of the scheduler: `instances` says who leads, `session` what the servers
+//! of the store know of it, and `deposed` judges the one that was replaced and may not know.
 
 pub mod cells;
+mod deposed;
 mod disk;
 mod executors;
 mod fault;
+mod instances;
 mod ledger;
 mod net;
 mod operators;
 mod past;
 mod places;
 mod scheduler;
+mod session;
 mod setup;
 mod table;
 mod users;
@@ -63,6 +69,8 @@ pub struct Settings {
     pub trace: bool,
     /// What is simulated in place of random specs and users.
     pub setup: Option<Setup>,
+    /// How many instances of the scheduler there are, one or two; by default as the seed says, and one with a setup.
+    pub instances: Option<u32>,
 }
 
 impl Settings {
@@ -77,6 +85,13 @@ impl Settings {
     #[must_use]
     pub fn only(mut self, faults: impl IntoIterator<Item = Fault>) -> Self {
         self.only.extend(faults);
+        self
+    }
+
+    /// So many instances of the scheduler, one or two.
+    #[must_use]
+    pub const fn instances(mut self, instances: u32) -> Self {
+        self.instances = Some(instances);
         self
     }
 
@@ -168,6 +183,8 @@ enum Happening {
     Durable(u64, mesos_core::Persist),
     /// The scheduler is told about its batch.
     Told(u64, mesos_core::Ticket, Option<mesos_core::StoreFailure>),
+    /// Something about one of two instances.
+    Instance(instances::Turn),
     /// The scheduler's process starts.
     Start,
     Fault(Fault),
@@ -241,6 +258,7 @@ struct World {
     past: Past,
     /// Draws the seeds of engines.
     config: scheduler::Make,
+    instances: instances::Instances,
     /// How far the wall clock of the scheduler is off, in seconds.
     skew: i64,
     calm: bool,
@@ -263,6 +281,17 @@ impl World {
         if settings.setup.is_some() {
             plan.without_users();
         }
+        // Chance of its own: with one instance, all is as it was when there was one only.
+        let mut apart = Rng::new(seed.wrapping_mul(0x9e6c_63d0_676a_9a99) ^ 0x2);
+        let two = match settings.instances {
+            Some(instances) => instances > 1,
+            None if settings.only.iter().any(|fault| fault.needs_two()) => true,
+            None => apart.chance(0.35) && settings.setup.is_none(),
+        };
+        if two {
+            plan.draw_two(&mut apart, &settings.only);
+        }
+        let instances = instances::Instances::new(two, &mut apart);
         let masters = 1 + rng.below(3) as usize;
         // In some worlds there is room for hardly more than what is wanted.
         let room = rng.chance(0.2).then_some(3).filter(|_| settings.setup.is_none());
@@ -330,6 +359,7 @@ impl World {
             ledger: Ledger::default(),
             past: Past::default(),
             config,
+            instances,
             skew: 0,
             calm: false,
             over: false,
@@ -416,6 +446,7 @@ impl World {
     }
 
     fn happens(&mut self, what: Happening) -> Step {
+        let Some(what) = self.divert(what)? else { return Ok(()) };
         match what {
             Happening::Arrive(exchange) => self.arrive(exchange),
             Happening::Deliver(exchange, piece) => self.deliver(exchange, piece),
@@ -425,6 +456,7 @@ impl World {
             }
             Happening::Durable(process, batch) => self.durable(process, &batch),
             Happening::Told(process, ticket, failure) => self.told(process, ticket, failure),
+            Happening::Instance(turn) => self.turn(turn),
             Happening::Start => self.start(),
             Happening::Fault(fault) => {
                 self.again(fault);
@@ -544,6 +576,7 @@ impl World {
 
     /// L1: what is wanted is there.
     fn settled(&mut self) -> Step {
+        self.one_leads()?;
         let Some(engine) = &self.engine else { return violation("L1", "no engine") };
         let waiting: Vec<_> = engine.specs().filter(|spec| !spec.satisfied).collect();
         if let Some(spec) = waiting.first() {

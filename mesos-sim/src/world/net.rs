@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mesos_core::{Head, Lane};
+use mesos_proto::v1::scheduler as proto;
 
 use crate::Request;
 
@@ -37,6 +38,8 @@ pub(super) struct Exchange {
     /// When the last piece arrives that is on its way to the scheduler: none overtakes it.
     pub(super) last: Duration,
     pub(super) latency: Duration,
+    /// Of two instances: the call, until a master has taken it.
+    pub(super) call: Option<proto::Call>,
     /// Records that have been sent and not arrived, each with how many bytes of it are missing.
     pub(super) records: VecDeque<(usize, Bytes)>,
 }
@@ -65,5 +68,59 @@ impl Exchange {
             self.records.pop_front();
         }
         complete
+    }
+}
+
+/// The offers that a call answers.
+pub(super) fn offers(call: &proto::Call) -> Vec<String> {
+    let accepted = call.accept.iter().flat_map(|accept| &accept.offer_ids);
+    let declined = call.decline.iter().flat_map(|decline| &decline.offer_ids);
+    accepted.chain(declined).map(|id| id.value.clone()).collect()
+}
+
+/// A call in a line.
+pub(super) fn brief(call: &proto::Call) -> String {
+    let kind = call.r#type().as_str_name();
+    let ids = |ids: Vec<&str>| ids.join(" ");
+    match (&call.accept, &call.kill, &call.acknowledge, &call.reconcile, &call.decline) {
+        (Some(accept), ..) => {
+            let tasks = accept.operations.iter().filter_map(|operation| operation.launch.as_ref());
+            let tasks = tasks.flat_map(|launch| &launch.task_infos).map(|task| task.task_id.value.as_str()).collect();
+            format!("{kind} {} for {}", ids(accept.offer_ids.iter().map(|id| id.value.as_str()).collect()), ids(tasks))
+        }
+        (_, Some(kill), ..) => format!("{kind} {}", kill.task_id.value),
+        (_, _, Some(acknowledge), ..) => format!("{kind} {}", acknowledge.task_id.value),
+        (_, _, _, Some(reconcile), _) => {
+            format!("{kind} {}", ids(reconcile.tasks.iter().map(|task| task.task_id.value.as_str()).collect()))
+        }
+        (.., Some(decline)) => {
+            let refuse = decline.filters.as_ref().and_then(|filters| filters.refuse_seconds);
+            format!("{kind} {} for {refuse:?} s", ids(decline.offer_ids.iter().map(|id| id.value.as_str()).collect()))
+        }
+        _ => match (&call.revive, &call.suppress) {
+            (Some(revive), _) => format!("{kind} {}", revive.roles.join(" ")),
+            (_, Some(suppress)) => format!("{kind} {}", suppress.roles.join(" ")),
+            _ => kind.to_owned(),
+        },
+    }
+}
+
+/// An event in a line.
+pub(super) fn brief_event(event: &proto::Event) -> String {
+    let kind = event.r#type().as_str_name();
+    if let Some(update) = &event.update {
+        let (status, reason) = (&update.status, update.status.reason.map(|_| update.status.reason()));
+        let uuid = if status.uuid.is_some() { "" } else { ", no uuid" };
+        return format!("{kind} {} {} {reason:?}{uuid}", status.task_id.value, status.state().as_str_name());
+    }
+    if let Some(offers) = &event.offers {
+        let ids: Vec<String> = offers.offers.iter().map(|o| format!("{}@{}", o.id.value, o.hostname)).collect();
+        return format!("{kind} {}", ids.join(" "));
+    }
+    match (&event.rescind, &event.failure, &event.error) {
+        (Some(rescind), ..) => format!("{kind} {}", rescind.offer_id.value),
+        (_, Some(failure), _) => format!("{kind} {failure:?}"),
+        (_, _, Some(error)) => format!("{kind} {}", error.message),
+        _ => kind.to_owned(),
     }
 }

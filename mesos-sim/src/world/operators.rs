@@ -16,9 +16,12 @@ impl World {
                 let time = self.rng.time(Duration::from_millis(100), Duration::from_secs(300));
                 self.note(|| format!("the store is down for {time:?}"));
                 self.disk.down_until = self.now + time;
+                self.store_away(time, false);
             }
             Fault::Fence => self.disk.fenced = true,
             Fault::Crash => self.crash(),
+            Fault::Standstill if self.may_stand_still() => self.stand_still(None),
+            Fault::StoreCut => self.cut_store(),
             Fault::MasterDies => self.kill_master(),
             Fault::CutAll => {
                 self.note(|| "all connections break".into());
@@ -267,6 +270,9 @@ impl World {
         self.after(Duration::from_secs(60), Happening::Bury);
         self.one_more = Some(self.rng.below(30));
         self.mend_network();
+        if self.instances.two {
+            return self.mend_instances();
+        }
         if self.engine.is_none() {
             self.after(Duration::from_millis(1), Happening::Start);
             return Ok(());

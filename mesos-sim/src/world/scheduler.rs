@@ -10,7 +10,7 @@ use mesos_core::{StoreFailure, Ticket, UnixTime};
 use mesos_proto::v1::scheduler as proto;
 
 use super::fault::Fault;
-use super::net::{Exchange, Piece};
+use super::net::{Exchange, Piece, brief, brief_event, offers};
 use super::places::{Moment, Places};
 use super::setup::Start;
 use super::users;
@@ -23,7 +23,7 @@ use crate::{ExchangeId, Request, Response, codec};
 #[derive(Debug)]
 pub(super) struct Make {
     masters: Vec<String>,
-    wire: Codec,
+    pub(super) wire: Codec,
     on_removed: OnRemoved,
     /// Whether specs are given at each start; else only the store knows them.
     given: bool,
@@ -68,11 +68,12 @@ impl World {
             return Ok(());
         }
         self.process += 1;
+        self.instances.fence.open(self.process);
         self.disk.fenced = false;
         if std::mem::take(&mut self.wipe) {
             self.disk.wipe();
         }
-        let records: Vec<_> = self.disk.records.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        let records = self.read();
         self.note(|| format!("== the scheduler starts with {} records ==", records.len()));
         let seed = self.rng.next();
         let made = match &self.setup {
@@ -111,18 +112,29 @@ impl World {
 
     /// The process dies, with all its connections; a batch under way is durable or not.
     pub(super) fn crash(&mut self) {
+        if !self.dies() {
+            return;
+        }
+        let long = self.plan.strikes(&mut self.rng, Fault::LongDead);
+        let most = Duration::from_secs(if long { 3000 } else { 20 });
+        let wait = self.rng.time(Duration::from_millis(10), most);
+        let wait = if self.calm { Duration::from_secs(1) } else { wait };
+        if self.instances.two {
+            return self.was_killed(wait);
+        }
+        self.after(wait, Happening::Start);
+    }
+
+    /// Whether there was a process to die.
+    pub(super) fn dies(&mut self) -> bool {
         self.befell("A18", |_| true);
         if self.engine.take().is_none() {
-            return;
+            return false;
         }
         self.note(|| "== the scheduler dies ==".into());
         self.deadline = None;
         self.ledger.lost();
-        let mine = |exchange: &Exchange, process| exchange.process == process && exchange.client_open;
-        let open: Vec<u64> = self.exchanges.iter().filter(|(_, e)| mine(e, self.process)).map(|(id, _)| *id).collect();
-        for id in open {
-            self.client_closes(id);
-        }
+        self.hang_up(self.process);
         let keys: Vec<_> =
             self.queue.iter().filter(|(_, what)| matches!(what, Happening::Durable(..))).map(|(key, _)| *key).collect();
         for key in keys {
@@ -132,10 +144,16 @@ impl World {
                 }
             }
         }
-        let long = self.plan.strikes(&mut self.rng, Fault::LongDead);
-        let most = Duration::from_secs(if long { 3000 } else { 20 });
-        let wait = self.rng.time(Duration::from_millis(10), most);
-        self.after(if self.calm { Duration::from_secs(1) } else { wait }, Happening::Start);
+        true
+    }
+
+    /// All connections of a process close.
+    pub(super) fn hang_up(&mut self, process: u64) {
+        let mine = |exchange: &Exchange| exchange.process == process && exchange.client_open;
+        let open: Vec<u64> = self.exchanges.iter().filter(|(_, e)| mine(e)).map(|(id, _)| *id).collect();
+        for id in open {
+            self.client_closes(id);
+        }
     }
 
     /// Gives the engine an input, and does what it says.
@@ -150,10 +168,16 @@ impl World {
     pub(super) fn drain(&mut self) -> Step {
         loop {
             let Some(engine) = &mut self.engine else { return Ok(()) };
-            let output = engine.poll_output();
-            if !matches!(output, Output::Timeout(_)) && self.plan.strikes(&mut self.rng, Fault::CrashStep) {
-                self.crash();
-                return Ok(());
+            let output = self.instances.output.take().unwrap_or_else(|| engine.poll_output());
+            if !matches!(output, Output::Timeout(_)) && !self.instances.acting {
+                if self.plan.strikes(&mut self.rng, Fault::CrashStep) {
+                    self.crash();
+                    return Ok(());
+                }
+                if self.may_stand_still() && self.plan.strikes(&mut self.rng, Fault::StandstillStep) {
+                    self.stand_still(Some(output));
+                    return Ok(());
+                }
             }
             match output {
                 Output::Request(request) => self.request(&request)?,
@@ -179,6 +203,9 @@ impl World {
     fn tell(&mut self, event: &Event) {
         self.note(|| format!("   {event:?}"));
         self.hash(format!("{event:?}").as_bytes());
+        if self.instances.acting {
+            return self.tells_late(event);
+        }
         self.past.told(event);
         let wait = Duration::from_secs(10);
         match event {
@@ -204,34 +231,20 @@ impl World {
             Event::FrameworkRemoved { .. } => self.ledger.spent(),
             _ => {}
         }
-        if self.ledger.terminal {
+        match self.ledger.terminal {
+            true if self.instances.two => self.step_down(),
             // What follows must stay silent; then somebody starts it anew.
-            self.after(wait, Happening::Crash);
+            true => self.after(wait, Happening::Crash),
+            false => {}
         }
     }
 
     // The store.
 
     fn persist(&mut self, batch: Persist) -> Step {
-        if self.writing {
-            return violation("I4", "two batches at a time");
+        if !self.instances.acting {
+            self.judge_batch(&batch)?;
         }
-        if !self.unsaved {
-            self.saved_at = self.now;
-        }
-        (self.writing, self.unsaved) = (true, true);
-        for op in batch.ops() {
-            let segments: Vec<String> = op.key().segments().collect();
-            if let ["inst", spec, index, generation] =
-                segments.iter().map(String::as_str).collect::<Vec<_>>().as_slice()
-            {
-                let slot = ((*spec).to_owned(), index.parse().unwrap_or(u32::MAX));
-                let latest = self.ledger.intended.entry(slot).or_default();
-                *latest = (*latest).max(generation.parse().unwrap_or(0));
-            }
-        }
-        let (moment, places) = self.moment();
-        places.written(&batch, &moment)?;
         for op in batch.ops() {
             self.hash(op.key().as_str().as_bytes());
             if let mesos_core::StoreOp::Put { value, .. } = op {
@@ -259,12 +272,13 @@ impl World {
         let most = Duration::from_millis(if slow { 8000 } else { 5 });
         let (takes, answer) =
             (self.rng.time(Duration::from_micros(100), most), Duration::from_micros(self.rng.below(500)));
+        let down_until = self.disk.down_until.max(self.instances.cut_until);
         let unavailable = || Some(StoreFailure::Unavailable("simulated".into()));
         if self.disk.fenced {
             self.after(takes, Happening::Told(process, ticket, Some(StoreFailure::Fenced("simulated".into()))));
-        } else if self.disk.down_until > self.now {
+        } else if down_until > self.now {
             let hangs = self.rng.chance(0.3);
-            let at = if hangs { self.disk.down_until } else { self.now + takes };
+            let at = if hangs { down_until } else { self.now + takes };
             if self.rng.chance(0.2) {
                 self.at(at, Happening::Durable(process, batch));
             }
@@ -277,15 +291,40 @@ impl World {
         Ok(())
     }
 
+    /// A batch leaves the scheduler.
+    fn judge_batch(&mut self, batch: &Persist) -> Step {
+        if self.writing {
+            return violation("I4", "two batches at a time");
+        }
+        if !self.unsaved {
+            self.saved_at = self.now;
+        }
+        (self.writing, self.unsaved) = (true, true);
+        for op in batch.ops() {
+            let segments: Vec<String> = op.key().segments().collect();
+            if let ["inst", spec, index, generation] =
+                segments.iter().map(String::as_str).collect::<Vec<_>>().as_slice()
+            {
+                let slot = ((*spec).to_owned(), index.parse().unwrap_or(u32::MAX));
+                let latest = self.ledger.intended.entry(slot).or_default();
+                *latest = (*latest).max(generation.parse().unwrap_or(0));
+            }
+        }
+        let (moment, places) = self.moment();
+        places.written(batch, &moment)
+    }
+
     pub(super) fn durable(&mut self, process: u64, batch: &Persist) -> Step {
-        if process != self.process {
+        if !self.takes(process) {
             return Ok(());
         }
+        self.taken(process, batch)?;
         self.changed = true;
         self.changes(batch);
         let (moment, places) = self.moment();
         places.durable(batch, &moment)?;
         self.disk.apply(batch).or_else(|why| violation("I4", why))?;
+        self.intended(batch);
         if self.disk.framework.is_none() {
             // Its records go once the master has removed it: then nothing of it lives.
             self.ledger.tasks.values_mut().for_each(|task| task.ended = true);
@@ -298,16 +337,19 @@ impl World {
         if process != self.process || self.engine.is_none() {
             return Ok(());
         }
-        self.writing = false;
-        self.unsaved = failure.is_some();
+        let failure = self.verdict(process, ticket, failure);
         self.changed = true;
-        if self.now > self.saved_at + Duration::from_millis(500) {
-            // KILLs that waited for the store come all together.
-            self.ledger.jammed_at = Some(self.now);
+        if !self.instances.acting {
+            self.writing = false;
+            self.unsaved = failure.is_some();
+            if self.now > self.saved_at + Duration::from_millis(500) {
+                // KILLs that waited for the store come all together.
+                self.ledger.jammed_at = Some(self.now);
+            }
         }
         match failure {
             None => self.feed(Input::Persisted { ticket }),
-            Some(failure @ StoreFailure::Fenced(_)) => {
+            Some(failure @ StoreFailure::Fenced(_)) if !self.instances.acting => {
                 self.past.fenced();
                 self.feed(Input::PersistFailed { ticket, failure })
             }
@@ -330,17 +372,11 @@ impl World {
         };
         self.hash(request.body());
         self.note(|| format!("-> {}", brief(&call)));
-        self.sends(&call);
-        let prompt = self.ledger.flows(self.now);
-        for task in call.accept.iter().flat_map(|accept| &accept.operations).filter_map(|o| o.launch.as_ref()) {
-            for task in &task.task_infos {
-                let (moment, places) = self.moment();
-                places.launched(&task.task_id.value, &task.agent_id.value, prompt, &moment)?;
-            }
+        let stream = header("mesos-stream-id");
+        match self.instances.acting {
+            true => self.late_call(&call)?,
+            false => self.judge_call(&call, stream.as_deref())?,
         }
-        self.ledger.leaves(self.now, &call, header("mesos-stream-id").as_deref(), &self.disk)?;
-        self.past.need = (self.setup.is_none() && !self.users.constrained).then(users::need);
-        self.past.leaves(&call, header("mesos-stream-id").as_deref())?;
         let authority = request.endpoint().authority();
         let master = self.config.masters.iter().position(|master| *master == authority).unwrap_or_default();
         let headers = request.headers().iter().map(|header| (header.name().to_owned(), header.value().to_owned()));
@@ -366,8 +402,9 @@ impl World {
             server_open: false,
             mute: false,
             half_open,
-            stream: header("mesos-stream-id"),
+            stream,
             offers: offers(&call),
+            call: self.instances.two.then_some(call),
             answered: false,
             sent: self.now,
             last: self.now,
@@ -405,6 +442,21 @@ impl World {
             self.after(latency, Happening::Arrive(number));
         }
         Ok(())
+    }
+
+    /// A call leaves the scheduler.
+    fn judge_call(&mut self, call: &proto::Call, stream: Option<&str>) -> Step {
+        self.sends(call);
+        let prompt = self.ledger.flows(self.now);
+        for task in call.accept.iter().flat_map(|accept| &accept.operations).filter_map(|o| o.launch.as_ref()) {
+            for task in &task.task_infos {
+                let (moment, places) = self.moment();
+                places.launched(&task.task_id.value, &task.agent_id.value, prompt, &moment)?;
+            }
+        }
+        self.ledger.leaves(self.now, call, stream, &self.disk)?;
+        self.past.need = (self.setup.is_none() && !self.users.constrained).then(users::need);
+        self.past.leaves(call, stream)
     }
 
     /// What the judge of places has to know.
@@ -462,7 +514,8 @@ impl World {
         if !open {
             self.close_later(number);
         }
-        self.drain_cluster()
+        self.drain_cluster()?;
+        self.judge_taken()
     }
 
     /// The scheduler's side of a connection is closed, or its process dead.
@@ -546,6 +599,9 @@ impl World {
         }
         if let Some((_, stream)) = response.headers.iter().find(|(name, _)| *name == "Mesos-Stream-Id") {
             self.ledger.streams.insert(number, stream.clone());
+        }
+        if let Some(exchange) = self.exchanges.get_mut(&number).filter(|_| matches!(response.status, 200..300)) {
+            self.instances.taken.extend(exchange.call.take().map(|call| (exchange.process, call)));
         }
         self.send(number, Piece::Head(head));
         if let Some(body) = &response.body {
@@ -668,6 +724,10 @@ impl World {
             task.map(|task| format!("{:?}", task.state)).or_else(ghost)
         });
         self.note(|| format!("<- {}", brief_event(&event)));
+        if self.instances.acting {
+            self.ledger.hears_late(&event);
+            return Ok(());
+        }
         self.meets(&event);
         self.places.heard(self.now, &event);
         self.ledger.heard(self.now, number, &event, state, &self.disk);
@@ -722,59 +782,5 @@ impl World {
             self.commanded(row, before, &concerned);
         }
         self.drain()
-    }
-}
-
-/// The offers that a call answers.
-fn offers(call: &proto::Call) -> Vec<String> {
-    let accepted = call.accept.iter().flat_map(|accept| &accept.offer_ids);
-    let declined = call.decline.iter().flat_map(|decline| &decline.offer_ids);
-    accepted.chain(declined).map(|id| id.value.clone()).collect()
-}
-
-/// A call in a line.
-fn brief(call: &proto::Call) -> String {
-    let kind = call.r#type().as_str_name();
-    let ids = |ids: Vec<&str>| ids.join(" ");
-    match (&call.accept, &call.kill, &call.acknowledge, &call.reconcile, &call.decline) {
-        (Some(accept), ..) => {
-            let tasks = accept.operations.iter().filter_map(|operation| operation.launch.as_ref());
-            let tasks = tasks.flat_map(|launch| &launch.task_infos).map(|task| task.task_id.value.as_str()).collect();
-            format!("{kind} {} for {}", ids(accept.offer_ids.iter().map(|id| id.value.as_str()).collect()), ids(tasks))
-        }
-        (_, Some(kill), ..) => format!("{kind} {}", kill.task_id.value),
-        (_, _, Some(acknowledge), ..) => format!("{kind} {}", acknowledge.task_id.value),
-        (_, _, _, Some(reconcile), _) => {
-            format!("{kind} {}", ids(reconcile.tasks.iter().map(|task| task.task_id.value.as_str()).collect()))
-        }
-        (.., Some(decline)) => {
-            let refuse = decline.filters.as_ref().and_then(|filters| filters.refuse_seconds);
-            format!("{kind} {} for {refuse:?} s", ids(decline.offer_ids.iter().map(|id| id.value.as_str()).collect()))
-        }
-        _ => match (&call.revive, &call.suppress) {
-            (Some(revive), _) => format!("{kind} {}", revive.roles.join(" ")),
-            (_, Some(suppress)) => format!("{kind} {}", suppress.roles.join(" ")),
-            _ => kind.to_owned(),
-        },
-    }
-}
-
-/// An event in a line.
-fn brief_event(event: &proto::Event) -> String {
-    let kind = event.r#type().as_str_name();
-    if let Some(update) = &event.update {
-        let (status, reason) = (&update.status, update.status.reason.map(|_| update.status.reason()));
-        let uuid = if status.uuid.is_some() { "" } else { ", no uuid" };
-        return format!("{kind} {} {} {reason:?}{uuid}", status.task_id.value, status.state().as_str_name());
-    }
-    if let Some(offers) = &event.offers {
-        let ids: Vec<String> = offers.offers.iter().map(|o| format!("{}@{}", o.id.value, o.hostname)).collect();
-        return format!("{kind} {}", ids.join(" "));
-    }
-    match (&event.rescind, &event.failure, &event.error) {
-        (Some(rescind), ..) => format!("{kind} {}", rescind.offer_id.value),
-        (_, Some(failure), _) => format!("{kind} {failure:?}"),
-        (_, _, Some(error)) => format!("{kind} {}", error.message),
-        _ => kind.to_owned(),
     }
 }

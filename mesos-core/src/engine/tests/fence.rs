@@ -21,9 +21,11 @@ fn one_that_was_replaced_kills_nobody() {
     s.answer("new", TaskRunning);
     s.update("newer", TaskRunning);
     s.update("newer", TaskFinished);
-    s.offer("a1", BIG);
+    let offer = s.offer("a1", BIG);
+    assert_eq!(s.calls, []);
     s.sleep(secs(100));
-    assert_eq!(s.calls, [], "nothing leaves");
+    assert_eq!(s.declines(), [(vec![offer], 5.0)], "others may have that");
+    assert_eq!(s.calls, [], "nothing else leaves");
     let ticket = s.flying.take().expect("a question to the store").ticket();
     s.feed(Input::PersistFailed { ticket, failure: StoreFailure::Fenced("new".into()) });
     s.settle();
