@@ -16,7 +16,7 @@ use mesos_tokio::mesos_core::engine::{Config, Engine, Event, RestartPolicy, Task
 use mesos_tokio::mesos_core::scheduler::FatalReason;
 use mesos_tokio::mesos_core::v1::TaskState;
 use mesos_tokio::mesos_core::{Key, Resources};
-use mesos_zk::{Election, Zk, ZkError, ZkStore};
+use mesos_zk::{Election, Records, TakeOverError, Zk, ZkError, ZkStore, read_original};
 
 /// Runs shell commands on Mesos, and starts again what ends.
 #[derive(Parser)]
@@ -78,6 +78,8 @@ async fn run(options: &Options) -> Result<(), Failed> {
 enum End {
     /// As asked, or by itself.
     Left,
+    /// With the framework.
+    Removed,
     /// Another instance leads, or will.
     Deposed(String),
 }
@@ -116,11 +118,17 @@ async fn lead(options: &Options, cluster: &mut Cluster, say: &impl Fn(&dyn Displ
     loop {
         say(&"waiting to lead");
         let lease = tokio::select! {
-            lease = election.campaign() => lease?,
+            lease = election.campaign() => match lease {
+                Err(ZkError::Ended) => {
+                    say(&"the leader has torn the framework down");
+                    return Ok(());
+                }
+                lease => lease?,
+            },
             _ = cluster.leave.time() => return Ok(()),
         };
         say(&"leading");
-        let (store, records) = match ZkStore::open(&lease).await {
+        let (mut store, mut records) = match ZkStore::open(&lease).await {
             Ok(opened) => opened,
             Err(ZkError::Unavailable(why) | ZkError::Lost(why)) => {
                 say(&format_args!("the store can't be opened: {why}"));
@@ -128,10 +136,18 @@ async fn lead(options: &Options, cluster: &mut Cluster, say: &impl Fn(&dyn Displ
             }
             Err(error) => return Err(error.into()),
         };
+        if options.store.takes_over {
+            records = take_over(options, cluster, say, zk, (&mut store, records)).await?;
+        }
         let driver = driver(options, cluster, records)?.store(store);
         match drive(driver, cluster, say, lease.lost()).await {
             Ok(End::Left) => {
                 lease.release().await;
+                return Ok(());
+            }
+            // Those that wait would make it anew.
+            Ok(End::Removed) => {
+                lease.end().await;
                 return Ok(());
             }
             // The driver is gone by now, without another word to the master.
@@ -143,6 +159,32 @@ async fn lead(options: &Options, cluster: &mut Cluster, say: &impl Fn(&dyn Displ
     }
 }
 
+/// Goes on with what npm's `mesos-framework` has left, if that hasn't been done; what the store holds then.
+async fn take_over(
+    options: &Options,
+    cluster: &Cluster,
+    say: &impl Fn(&dyn Display),
+    zk: &Zk,
+    (store, records): (&mut ZkStore, Records),
+) -> Result<Records, Failed> {
+    let original = read_original(zk).await?;
+    let config = Config::new(cluster.config.clone());
+    let adoption = match original.take_over(store, &records, &config, &[options.spec()]).await {
+        // By an earlier run.
+        Err(TakeOverError::Done) => return Ok(records),
+        adoption => adoption?,
+    };
+    for (id, why) in &original.unusable {
+        say(&format_args!("{id}: its record is of no use: {why}"));
+    }
+    for (task, why) in &adoption.left {
+        say(&format_args!("{}: not taken over: {why}", task.task_id));
+    }
+    let (id, tasks) = (original.framework_id.unwrap_or_default(), adoption.records.len().saturating_sub(1));
+    say(&format_args!("framework {id} is taken over, with {tasks} tasks"));
+    Ok(adoption.records)
+}
+
 /// Runs a driver to its end, or until leadership is lost.
 async fn drive(
     mut driver: Driver<Engine>,
@@ -151,7 +193,7 @@ async fn drive(
     lost: impl Future<Output = String>,
 ) -> Result<End, Failed> {
     let mut lost = pin!(lost);
-    let (mut leaving, mut subscribed, mut last) = (None, false, String::from("none"));
+    let (mut leaving, mut subscribed, mut removed, mut last) = (None, false, false, String::from("none"));
     loop {
         let event = tokio::select! {
             biased;
@@ -175,7 +217,7 @@ async fn drive(
             }
             event = driver.next_event() => event,
         };
-        let Some(event) = event else { return Ok(End::Left) };
+        let Some(event) = event else { return Ok(if removed { End::Removed } else { End::Left }) };
         if let Some(line) = describe(&event) {
             say(&line);
         }
@@ -190,6 +232,7 @@ async fn drive(
             Event::StoreRefused(failure) => return Err(Failed::StoreRefused(failure)),
             Event::Stopped { .. } if !subscribed => return Err(Failed::NeverSubscribed(last)),
             Event::Stopped { removed: false } if leaving == Some(How::Teardown) => return Err(Failed::NotRemoved),
+            Event::Stopped { removed: true } => removed = true,
             _ => {}
         }
     }

@@ -67,6 +67,8 @@ pub struct Log {
     pub frameworks: BTreeSet<String>,
     /// What must never be said.
     pub wrong: Vec<String>,
+    /// Candidates that ended because the leader had ended the framework.
+    pub ends: usize,
     /// Orders given.
     pub orders: usize,
     /// Statuses received.
@@ -99,6 +101,7 @@ impl Log {
             ("acknowledged", Some(term)) => _ = term.acknowledged.get_or_insert(at),
             ("satisfied", Some(term)) => term.satisfied = object == "true",
             ("over", Some(term)) => term.over = Some(at),
+            ("ended", _) => self.ends += 1,
             ("order", _) => self.orders += 1,
             ("stalled", _) => self.stalled += 1,
             ("fenced", _) => self.fenced += 1,

@@ -24,6 +24,8 @@ const TICK: Duration = Duration::from_millis(200);
 pub struct ZooKeeper {
     folder: TempDir,
     nodes: Vec<Node>,
+    /// Options for Java.
+    java: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -82,7 +84,14 @@ impl ZooKeeper {
             fs::write(&config, text).expect("its configuration");
             Node { port, config, running: None, reserved: vec![a, b, c] }
         });
-        Self { nodes: nodes.collect(), folder }
+        Self { nodes: nodes.collect(), folder, java: Vec::new() }
+    }
+
+    /// A member that has no quorum is to serve reads, to those who want no more.
+    #[must_use]
+    pub fn read_only_without_quorum(mut self) -> Self {
+        self.java.push("-Dreadonlymode.enabled=true".into());
+        self
     }
 
     /// `zk://`, the servers, and this path.
@@ -104,7 +113,9 @@ impl ZooKeeper {
         let log = node.config.with_file_name("log");
         let mut child = Command::new("/bin/sh")
             .args(["-c", WATCHDOG, "sh", "java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
-            .args(["-Djava.net.preferIPv4Stack=true", "-Dzookeeper.jmx.log4j.disable=true", "-cp"])
+            .args(["-Djava.net.preferIPv4Stack=true", "-Dzookeeper.jmx.log4j.disable=true"])
+            .args(&self.java)
+            .arg("-cp")
             .args([JAR, "org.apache.zookeeper.server.quorum.QuorumPeerMain"])
             .arg(&node.config)
             .env("LOG", log)
@@ -123,9 +134,18 @@ impl ZooKeeper {
     ///
     /// If they don't within a minute.
     pub fn wait(&self) {
+        self.wait_for("Mode: ");
+    }
+
+    /// Waits until all servers that run say this of themselves.
+    ///
+    /// # Panics
+    ///
+    /// If they don't within a minute.
+    pub fn wait_for(&self, state: &str) {
         let limit = Instant::now() + LIMIT;
         for node in self.nodes.iter().filter(|node| node.running.is_some()) {
-            while !ask(node.port, "srvr").is_some_and(|said| said.contains("Mode: ")) {
+            while !ask(node.port, "srvr").is_some_and(|said| said.contains(state)) {
                 assert!(Instant::now() < limit, "ZooKeeper doesn't serve: {}", self.logs());
                 std::thread::sleep(Duration::from_millis(20));
             }

@@ -6,7 +6,7 @@ use mesos_file::OpenError;
 use mesos_tokio::mesos_core::StoreFailure;
 use mesos_tokio::mesos_core::engine::RecoverError;
 use mesos_tokio::mesos_core::scheduler::FatalReason;
-use mesos_zk::ZkError;
+use mesos_zk::{TakeOverError, ZkError};
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,9 @@ pub enum Failed {
     /// ZooKeeper won't have it (exit code 10).
     #[error(transparent)]
     Zk(#[from] ZkError),
+    /// What the original has left can't be taken over (exit code 10).
+    #[error(transparent)]
+    TakeOver(#[from] TakeOverError),
     /// The store can't take a record (exit code 10).
     #[error(transparent)]
     StoreRefused(StoreFailure),
@@ -54,7 +57,7 @@ impl Failed {
             Self::NeverSubscribed(_) => 7,
             Self::NotRemoved => 8,
             Self::Fenced(_) | Self::Open(OpenError::Locked { .. }) => 9,
-            Self::StoreRefused(_) | Self::Open(_) | Self::Zk(_) => 10,
+            Self::StoreRefused(_) | Self::Open(_) | Self::Zk(_) | Self::TakeOver(_) => 10,
             Self::Recover(_) => 11,
         })
     }

@@ -21,6 +21,11 @@ pub struct StoreOptions {
     /// What stands before the framework's name in the path of the store in ZooKeeper
     #[arg(long, value_name = "PREFIX", default_value = "/dcos-service-")]
     zk_prefix: String,
+
+    /// Go on with the framework and the tasks that npm's mesos-framework has left at the same path, unless the store has a
+    /// framework already. Stop the original first
+    #[arg(long = "take-over-original")]
+    pub takes_over: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -39,13 +39,15 @@ impl Election {
     /// before it only. While no server answers, it goes on trying. Dropping the future withdraws the candidate.
     ///
     /// # Errors
-    /// What can't change by waiting: [`ZkError::Unauthorized`], [`ZkError::NoPermission`], [`ZkError::Refused`].
+    /// What can't change by waiting: [`ZkError::Ended`], [`ZkError::Unauthorized`], [`ZkError::NoPermission`],
+    /// [`ZkError::Refused`].
     pub fn campaign(&self) -> impl Future<Output = Result<Lease, ZkError>> + Send + 'static + use<> {
         let Self { zk, name } = self.clone();
         let id = format!("{:016x}-", RandomState::new().build_hasher().finish());
         zk.clone().run(async move {
+            let mut ends = None;
             loop {
-                match attempt(&zk, &name, &id).await {
+                match attempt(&zk, &name, &id, &mut ends).await {
                     Err(ZkError::Unavailable(why)) => warn!(servers = %zk.settings(), why, "no election"),
                     result => return result,
                 }
@@ -87,13 +89,18 @@ fn in_order(names: Vec<String>) -> Vec<(i64, String)> {
     candidates
 }
 
-/// One session's candidature, to its success.
-async fn attempt(zk: &Zk, name: &str, id: &str) -> Result<Lease, ZkError> {
+/// One session's candidature, to its success. `ends` is how often there had been an end to all when it began.
+async fn attempt(zk: &Zk, name: &str, id: &str, ends: &mut Option<i32>) -> Result<Lease, ZkError> {
     let client = zk.client().await?;
     let folder = Layout::new(zk.settings().root()).election();
     zk.make(&client, &folder).await?;
     let mut candidate = None;
     loop {
+        let stat = zk.ask(&folder, client.check_stat(&folder)).await?;
+        let version = stat.map_or(0, |stat| stat.version);
+        if *ends.get_or_insert(version) != version {
+            return Err(ZkError::Ended);
+        }
         // After whatever this session has asked for before: a node that was made without our hearing of it is seen.
         let candidates = in_order(zk.ask(&folder, client.list_children(&folder)).await?);
         let Some(place) = candidates.iter().position(|(_, name)| name.starts_with(id)) else {
@@ -159,7 +166,14 @@ struct Inner {
     node: String,
     zk: Zk,
     tenure: watch::Receiver<Tenure>,
-    release: mpsc::Sender<oneshot::Sender<()>>,
+    release: mpsc::Sender<Leave>,
+}
+
+/// A leader's wish to go.
+struct Leave {
+    /// With all candidates.
+    all: bool,
+    done: oneshot::Sender<()>,
 }
 
 impl Lease {
@@ -185,8 +199,19 @@ impl Lease {
     /// Gives leadership up, so that the next candidate leads at once. First the driver has to have ended. Returns when
     /// the servers have confirmed it, or don't answer.
     pub async fn release(self) {
+        self.leave(false).await;
+    }
+
+    /// Gives leadership up for good, after the framework has been removed: the campaigns of all candidates that wait
+    /// end with [`ZkError::Ended`], where they would otherwise lead and make the framework anew. Who campaigns later
+    /// isn't concerned.
+    pub async fn end(self) {
+        self.leave(true).await;
+    }
+
+    async fn leave(self, all: bool) {
         let (done, wait) = oneshot::channel();
-        if self.inner.release.send(done).await.is_ok() {
+        if self.inner.release.send(Leave { all, done }).await.is_ok() {
             let _ = wait.await;
         }
     }
@@ -232,19 +257,19 @@ async fn lead(candidate: Candidate) -> Result<Lease, ZkError> {
 }
 
 /// Leadership, to its end.
-async fn keep(candidate: Candidate, tenure: watch::Sender<Tenure>, mut released: mpsc::Receiver<oneshot::Sender<()>>) {
+async fn keep(candidate: Candidate, tenure: watch::Sender<Tenure>, mut released: mpsc::Receiver<Leave>) {
     let (client, node) = (candidate.client.clone(), candidate.path.clone());
     let mut until = tenure.borrow().until;
-    let (lost, done) = loop {
+    let (lost, leave) = loop {
         tokio::select! {
             biased;
-            done = released.recv() => break ("it was given up".to_owned(), done),
+            leave = released.recv() => break ("it was given up".to_owned(), leave),
             () = sleep(client.session_timeout() / 4) => {}
         }
         let start = Instant::now();
         let result = tokio::select! {
             biased;
-            done = released.recv() => break ("it was given up".to_owned(), done),
+            leave = released.recv() => break ("it was given up".to_owned(), leave),
             result = beat(&client, &node, until) => result,
         };
         match result {
@@ -257,11 +282,30 @@ async fn keep(candidate: Candidate, tenure: watch::Sender<Tenure>, mut released:
     };
     info!(node, lost, "no longer leading");
     tenure.send_modify(|tenure| tenure.lost = Some(lost));
-    if let Some(done) = done {
-        let _ = timeout_at(Instant::now() + term(&client), Candidate::withdraw(&client, &node)).await;
+    if let Some(Leave { all, done }) = leave {
+        let leaving = async {
+            if all {
+                end(&client, &node).await;
+            }
+            Candidate::withdraw(&client, &node).await;
+        };
+        let _ = timeout_at(Instant::now() + term(&client), leaving).await;
         let _ = done.send(());
     }
     drop(candidate);
+}
+
+/// Tells all candidates that it is over, if this is still the leader.
+async fn end(client: &Client, node: &str) {
+    let folder = node.rsplit_once('/').map_or("/", |(folder, _)| folder);
+    let mut multi = client.new_multi_writer();
+    let result = multi.add_check_version(node, -1).and_then(|()| multi.add_set_data(folder, b"ended", None));
+    if let Err(error) = result {
+        return warn!(node, %error, "the candidates could not be told");
+    }
+    if let Err(error) = multi.commit().await {
+        warn!(node, %error, "the candidates could not be told");
+    }
 }
 
 /// A write that changes nothing: a majority of the servers says that the node is there, and the session with it.

@@ -14,6 +14,10 @@ pub enum ZkError {
     /// The session has ended, and with it the leadership that hung on it.
     #[error("leadership is lost: {0}")]
     Lost(String),
+    /// The leader has ended the framework, and with it the campaigns of all that waited
+    /// ([`Lease::end`](crate::Lease::end)).
+    #[error("the framework has been ended by its leader")]
+    Ended,
     /// The servers don't accept the credentials.
     #[error("ZooKeeper refuses the credentials")]
     Unauthorized,

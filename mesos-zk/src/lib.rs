@@ -19,7 +19,7 @@ pub use election::{Election, Lease};
 pub use error::ZkError;
 pub use mesos_core;
 use mesos_core::Key;
-pub use original::{Original, read_original};
+pub use original::{Original, TakeOverError, read_original};
 pub use settings::{PathFault, ServerFault, Settings, SettingsError, SettingsProblem};
 pub use store::{Place, ZkStore, read, stored_framework_id};
 pub use zk::Zk;

@@ -1,6 +1,6 @@
 //! The store: a batch is one `multi`, which fails as a whole when somebody else has taken over.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -20,10 +20,12 @@ use crate::{Lease, Records, Zk, ZkError};
 /// answers what is larger by cutting the connection.
 const MAX_BYTES: usize = 900 * 1024;
 const MAX_OPS: usize = 512;
-/// How many records are read at once, if they are small.
+/// How many records are asked for at once, if they are small.
 const MAX_READ: usize = 1000;
-/// How much is read at once, about, in bytes.
-const READ_SIZE: usize = 1024 * 1024;
+/// How much is asked for at once, about, in bytes.
+const READ_SIZE: usize = 256 * 1024;
+/// So many requests for records are under way at once.
+const READS: usize = 4;
 /// How often a batch is changed to fit what is there. Nobody else writes, so once is enough.
 const CORRECTIONS: usize = 3;
 
@@ -188,21 +190,45 @@ async fn records(zk: &Zk, layout: &Layout, client: &Client) -> Result<Records, Z
     let folder = layout.records();
     let names = zk.ask(&folder, client.list_children(&folder)).await?;
     let mut records = Records::new();
-    let (mut names, mut count, mut size) = (names.as_slice(), 16, 0);
-    while !names.is_empty() {
-        let (now, later) = names.split_at(count.min(names.len()));
-        names = later;
-        let mut multi = client.new_multi_reader();
-        for name in now {
-            let path = format!("{folder}/{name}");
-            multi.add_get_data(&path).map_err(|error| ZkError::new(&error, &path))?;
+    read_children(zk, client, &folder, &names, |name, data| {
+        records.insert(layout::key(name), Bytes::from(data));
+    })
+    .await?;
+    Ok(records)
+}
+
+/// Reads these children of a node, in order, but for those that are gone.
+pub(crate) async fn read_children(
+    zk: &Zk,
+    client: &Client,
+    folder: &str,
+    mut names: &[String],
+    mut take: impl FnMut(&str, Vec<u8>),
+) -> Result<(), ZkError> {
+    let (mut read, mut size, mut asked) = (0, 0, VecDeque::new());
+    loop {
+        // As many as are READ_SIZE together, going by those read so far. At first nobody knows.
+        let (count, reads) = match read {
+            0 => (16, 1),
+            read => ((READ_SIZE * read / size.max(1)).clamp(1, MAX_READ), READS),
+        };
+        while asked.len() < reads && !names.is_empty() {
+            let (now, later) = names.split_at(count.min(names.len()));
+            names = later;
+            let mut multi = client.new_multi_reader();
+            for name in now {
+                let path = format!("{folder}/{name}");
+                multi.add_get_data(&path).map_err(|error| ZkError::new(&error, &path))?;
+            }
+            // On its way from here on.
+            asked.push_back((now, multi.commit()));
         }
-        let answers = zk.ask(&folder, multi.commit()).await?;
-        for (name, answer) in now.iter().zip(answers) {
+        let Some((now, answer)) = asked.pop_front() else { return Ok(()) };
+        for (name, answer) in now.iter().zip(zk.ask(folder, answer).await?) {
             match answer {
                 MultiReadResult::Data { data, .. } => {
-                    size += data.len();
-                    records.insert(layout::key(name), Bytes::from(data));
+                    (read, size) = (read + 1, size + data.len());
+                    take(name, data);
                 }
                 // Somebody is cleaning up by hand.
                 MultiReadResult::Error { err: Error::NoNode } => {}
@@ -210,10 +236,7 @@ async fn records(zk: &Zk, layout: &Layout, client: &Client) -> Result<Records, Z
                 _ => return Err(ZkError::Unavailable("an answer that isn't one".into())),
             }
         }
-        // As many as are READ_SIZE together, going by those read so far.
-        count = (READ_SIZE * records.len().max(1) / size.max(1)).clamp(1, MAX_READ);
     }
-    Ok(records)
 }
 
 impl Writer {

@@ -18,7 +18,7 @@ use conformance::mesos_core::engine::{Config, Engine, Event, OnRemoved};
 use conformance::mesos_core::scheduler::{self, CallKind, FatalReason, Framework, Outcome};
 use conformance::mesos_tokio::{Driver, Http};
 use conformance::{Orders, RollCall, SESSION, Slow, now};
-use mesos_zk::{Election, Lease, MasterDetector, Records, Settings, Zk, ZkStore};
+use mesos_zk::{Election, Lease, MasterDetector, Records, Settings, Zk, ZkError, ZkStore};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -99,6 +99,7 @@ impl Instance {
             None => driver.store(store),
         };
         let mut lost = pin!(lease.lost());
+        let mut removed = false;
         let (mut next, mut satisfied, mut leaving, mut ended) = (Instant::now(), false, false, None);
         loop {
             tokio::select! {
@@ -125,7 +126,10 @@ impl Instance {
                     say(format_args!("order {order:?}"));
                 }
                 event = driver.next_event() => match event {
-                    Some(event) => ended = told(event).or(ended),
+                    Some(event) => {
+                        removed |= matches!(event, Event::Stopped { removed: true });
+                        ended = told(event).or(ended);
+                    }
                     None => break,
                 }
             }
@@ -137,7 +141,11 @@ impl Instance {
         }
         drop(driver);
         say("over");
-        lease.release().await;
+        if removed {
+            lease.end().await;
+        } else {
+            lease.release().await;
+        }
         match ended {
             _ if leaving => Next::Leave(0),
             Some(next) => next,
@@ -202,6 +210,10 @@ async fn main() {
     loop {
         say("candidate");
         let Some(lease) = instance.unless_asked(election.campaign()).await else { std::process::exit(0) };
+        if lease.as_ref().is_err_and(|error| *error == ZkError::Ended) {
+            say("ended");
+            std::process::exit(0);
+        }
         let lease = lease.expect("ZooKeeper lets us in");
         say("elected");
         match instance.lead(lease).await {

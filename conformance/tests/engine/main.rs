@@ -4,6 +4,7 @@
 mod crashes;
 mod ends;
 mod failures;
+mod program;
 mod services;
 mod takeover;
 
@@ -79,6 +80,8 @@ conformance::scenarios! {
         takeover::removed_frameworks_are_not_made_anew: crate::elected();
         takeover::removed_frameworks_are_made_anew_if_so_wanted: crate::elected();
         takeover::uninstalled_by_its_leader: crate::elected();
+        program::restarted_with_its_records_in_zookeeper: Options { credentials: crate::program::CREDENTIALS, ..crate::elected() };
+        program::goes_on_with_the_original_s_tasks: crate::elected();
     }
 }
 

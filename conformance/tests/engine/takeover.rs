@@ -5,12 +5,15 @@ use std::process::Command;
 use std::time::Duration;
 
 use conformance::{Cluster, Instances, LIMIT, Log, SESSION, Term, now};
-use mesos_zk::{Settings, Zk};
+use mesos_zk::{Settings, Zk, stored_framework_id};
 use tokio::time::{Instant, sleep};
 
 use crate::Folders;
 
-/// What is allowed for on top of the session timeout. The aim is 2 s; the rest is for machines that are busy elsewhere.
+/// How long a take-over may last on top of the session timeout.
+const AIM: Duration = Duration::from_secs(2);
+
+/// The same for each single one, on machines that are busy elsewhere.
 const MARGIN: Duration = Duration::from_secs(8);
 
 /// Two of them, with a service of four.
@@ -79,6 +82,7 @@ fn good(instances: &Instances) {
 pub(crate) async fn leader_killed(cluster: &Cluster) {
     let folders = Folders::new();
     let mut instances = two(cluster, &folders).await;
+    let mut fastest = f64::INFINITY;
     for _ in 0..3 {
         let (leads, before) = (leader(&instances), processes(&folders).await);
         let at = now();
@@ -87,13 +91,17 @@ pub(crate) async fn leader_killed(cluster: &Cluster) {
         kill(pids[0]);
         let term = taken_over(&instances, at).await;
         assert_ne!(term.who, leads);
-        assert!(term.acknowledged.unwrap() - at < (SESSION + MARGIN).as_secs_f64(), "{term:?}");
+        let took = term.acknowledged.unwrap() - at;
+        assert!(took < (SESSION + MARGIN).as_secs_f64(), "{term:?}");
+        fastest = fastest.min(took);
         instances.start(leads);
         instances.until("satisfaction", LIMIT, satisfied).await;
         let mut after = processes(&folders).await;
         assert_ne!(after.insert(instance.clone(), pids.clone()), Some(pids.clone()));
         assert_eq!(after, before, "nobody but the one that was killed has been replaced");
     }
+    println!("from kill -9 to the first acknowledgement of the next leader: {fastest:.2} s, session {SESSION:?}");
+    assert!(fastest < (SESSION + AIM).as_secs_f64(), "{fastest:.2} s");
     good(&instances);
 }
 
@@ -183,19 +191,23 @@ pub(crate) async fn removed_frameworks_are_made_anew_if_so_wanted(cluster: &Clus
     assert_eq!(instances.log().lock().unwrap().frameworks.len(), 2);
 }
 
-/// S163: the store is empty afterwards.
+/// S163: the store is empty afterwards, and the other one, which waited meanwhile, ends too: it would undo what somebody
+/// wanted. One that is started later begins anew.
 pub(crate) async fn uninstalled_by_its_leader(cluster: &Cluster) {
     let folders = Folders::new();
     let mut instances = two(cluster, &folders).await;
     let zk = Zk::new(instances.zookeeper().parse::<Settings>().unwrap()).unwrap();
     let leads = leader(&instances);
-    // Whoever is elected after the end would begin anew.
-    instances.terminate(1 - leads).await;
     assert!(mesos_zk::read(&zk).await.unwrap().len() > 5);
     instances.uninstall().await;
-    let over = |log: &Log| log.terms.iter().all(|term| term.over.is_some()).then_some(());
-    instances.until("an end", LIMIT, over).await;
+    let over = |log: &Log| (log.ends == 1 && log.terms.iter().all(|term| term.over.is_some())).then_some(());
+    instances.until("two ends", LIMIT, over).await;
     assert_eq!(mesos_zk::read(&zk).await.unwrap().len(), 0);
+    assert_eq!(stored_framework_id(&zk).await, Ok(None));
     assert_eq!(folders.roll.present().len(), 0);
     assert_eq!(cluster.tasks().await, []);
+    assert_eq!(instances.log().lock().unwrap().terms.len(), 1, "nobody else has led");
+    instances.start(1 - leads);
+    instances.until("satisfaction", LIMIT, satisfied).await;
+    assert_eq!(instances.log().lock().unwrap().frameworks.len(), 2);
 }

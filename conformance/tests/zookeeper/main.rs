@@ -4,6 +4,7 @@
 mod detector;
 mod election;
 mod store;
+mod wrong;
 
 use std::time::Duration;
 

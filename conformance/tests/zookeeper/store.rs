@@ -1,10 +1,16 @@
 //! The store: what it promises, with servers that come and go.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use conformance::ZooKeeper;
-use mesos_zk::mesos_core::{Key, Persist, Store as _, StoreFailure, StoreOp, Ticket};
-use mesos_zk::{Original, Records, Zk, ZkError, ZkStore, read_original, stored_framework_id};
+use mesos_zk::mesos_core::engine::{Adoptee, Config, Engine, Event, TaskSpec, adopt};
+use mesos_zk::mesos_core::scheduler::{self, Framework};
+use mesos_zk::mesos_core::{
+    Input, Instant, Key, Machine as _, MemoryStore, Output, Persist, Resources, Store as _, StoreFailure, StoreOp,
+    Ticket, UnixTime,
+};
+use mesos_zk::{Original, Records, TakeOverError, Zk, ZkError, ZkStore, read_original, stored_framework_id};
+use tokio::time::Instant as Clock;
 use tokio::time::sleep;
 use zookeeper_client::{Acls, CreateMode};
 
@@ -61,7 +67,7 @@ async fn what_is_written_is_there_the_next_time() {
 async fn down_at_the_start() {
     let mut servers = ZooKeeper::make(1);
     let zk = zk(&servers, "/framework");
-    let begin = Instant::now();
+    let begin = Clock::now();
     let error = ZkStore::open(&zk).await.unwrap_err();
     assert!(matches!(error, ZkError::Unavailable(_)), "{error}");
     assert!(begin.elapsed() < TIMEOUT * 2, "{:?}", begin.elapsed());
@@ -71,7 +77,7 @@ async fn down_at_the_start() {
     store.apply(&batch(1, [put("a", "1")])).await.unwrap();
 }
 
-/// Sizes up to the limit work, at the longest path there may be; beyond, they are refused and named.
+/// S181: sizes up to the limit work, at the longest path there may be; beyond, they are refused and named.
 #[tokio::test]
 #[ignore = "needs ZooKeeper: cargo xtask test --only real-setup --only zookeeper"]
 async fn sizes() {
@@ -114,30 +120,132 @@ async fn permission_refused() {
     assert_eq!(records.len(), 1);
 }
 
-// S170: what npm's mesos-framework has left, and that a store at the same path leaves it where it is.
-#[tokio::test]
-#[ignore = "needs ZooKeeper: cargo xtask test --only real-setup --only zookeeper"]
-async fn the_original_s_framework_is_found() {
-    let servers = ZooKeeper::start(1);
-    let zk = zk(&servers, "/dcos-service-web");
-    assert_eq!(read_original(&zk).await.unwrap(), Original::default());
-    let cluster = servers.url("").replace("zk://", "");
-    let client = zookeeper_client::Client::connect(&cluster).await.unwrap();
+/// What npm's mesos-framework has left at `/dcos-service-web`: its framework's id, and records of tasks.
+async fn original(servers: &ZooKeeper, records: &[(&str, &str)]) {
+    let client = zookeeper_client::Client::connect(&servers.url("").replace("zk://", "")).await.unwrap();
     let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
     client.mkdir("/dcos-service-web/tasks", &options).await.unwrap();
-    let task = "/dcos-service-web/tasks/web.0b3c4d5e-1f2a-4b6c-8d9e-0a1b2c3d4e5f.0";
     client.create("/dcos-service-web/framework-id", b"f-7", &options).await.unwrap();
-    client
-        .create(task, br#"{"name":"/web","runtimeInfo":{"agentId":"a-1","state":"TASK_RUNNING"}}"#, &options)
-        .await
-        .unwrap();
+    for (id, record) in records {
+        client.create(&format!("/dcos-service-web/tasks/{id}"), record.as_bytes(), &options).await.unwrap();
+    }
+}
+
+/// Of a task that runs.
+fn record(name: &str) -> String {
+    format!(
+        r#"{{"name":"{name}","runtimeInfo":{{"agentId":"a-1","state":"TASK_RUNNING","network":{{"ports":[31005]}}}}}}"#
+    )
+}
+
+// S5, S168, S170, S174, S175, S182: what npm's mesos-framework has left is taken over once, into a store at the same path,
+// and stays where it is. Records that are of no use don't hold up the others.
+#[tokio::test]
+#[ignore = "needs ZooKeeper: cargo xtask test --only real-setup --only zookeeper"]
+async fn the_original_s_framework_is_taken_over() {
+    let servers = ZooKeeper::start(1);
+    let zk = zk(&servers, "/dcos-service-web");
+    let specs = [TaskSpec::new("web").command("run").resources(Resources::new().cpus(0.1).mem(32.0)).instances(3)];
+    let config = Config::new(scheduler::Config::new(Framework::new("web"), ["10.0.0.1"]).unwrap());
+    let nothing = read_original(&zk).await.unwrap();
+    assert_eq!(nothing, Original::default());
+    let mut memory = MemoryStore::new();
+    let failure = nothing.take_over(&mut memory, &Records::new(), &config, &specs).await.unwrap_err();
+    assert_eq!(failure, TakeOverError::Nothing);
+
+    let (first, third, old) = (record("web-1"), record("web-3"), record("old-1"));
+    let never = r#"{"name":"web-2","commandInfo":{}}"#;
+    original(
+        &servers,
+        &[
+            ("web.web-1.0b3c", &first),
+            ("web.web-2.1", ""),
+            ("web.web-2.2", "{"),
+            ("web.web-2.3", never),
+            ("x", &third),
+            ("y", &old),
+        ],
+    )
+    .await;
     let original = read_original(&zk).await.unwrap();
     assert_eq!(original.framework_id.as_deref(), Some("f-7"));
-    assert_eq!(original.task_ids, ["web.0b3c4d5e-1f2a-4b6c-8d9e-0a1b2c3d4e5f.0"]);
+    let ids: Vec<&str> = original.tasks.iter().map(|task| &*task.task_id).collect();
+    assert_eq!(ids, ["web.web-1.0b3c", "x", "y"]);
+    let unusable: Vec<&str> = original.unusable.iter().map(|(id, _)| &**id).collect();
+    assert_eq!(unusable, ["web.web-2.1", "web.web-2.2", "web.web-2.3"]);
+
+    // As an attempt that was cut off would have left it.
+    let (mut store, _) = ZkStore::open(&zk).await.unwrap();
+    store.apply(&batch(1, [put("inst/web/1/1", "stale"), put("inst/web/0/1", "torn")])).await.unwrap();
     let (mut store, records) = ZkStore::open(&zk).await.unwrap();
-    assert_eq!(text(&records), []);
-    store.apply(&batch(1, [put("framework", r#"{"stamp":{"format":1,"incarnation":1},"id":"f-7"}"#)])).await.unwrap();
+    let adoption = original.take_over(&mut store, &records, &config, &specs).await.unwrap();
+    let left: Vec<&str> = adoption.left.iter().map(|(task, _)| &*task.task_id).collect();
+    assert_eq!(left, ["y"]);
+    let (mut store, records) = ZkStore::open(&zk).await.unwrap();
+    assert_eq!(records, adoption.records);
+    let keys: Vec<&str> = records.keys().map(Key::as_str).collect();
+    assert_eq!(keys, ["framework", "inst/web/0/1", "inst/web/2/1"]);
+    let again = original.take_over(&mut store, &records, &config, &specs).await.unwrap_err();
+    assert_eq!(again, TakeOverError::Done);
+    // The engine takes it, and the original is where it was.
+    let engine = Engine::new(config, specs, records, 1).unwrap();
+    drop(engine);
     assert_eq!(read_original(&zk).await.unwrap(), original);
+    assert_eq!(stored_framework_id(&zk).await.unwrap().as_deref(), Some("f-7"));
+}
+
+// S182, W47: records that nobody can read are told, kept as they are, and don't stop the others.
+#[tokio::test]
+#[ignore = "needs ZooKeeper: cargo xtask test --only real-setup --only zookeeper"]
+async fn what_nobody_can_read_stays() {
+    let servers = ZooKeeper::start(1);
+    let zk = zk(&servers, "/web");
+    let specs = [TaskSpec::new("web").command("run").resources(Resources::new().cpus(0.1).mem(32.0)).instances(3)];
+    let config = Config::new(scheduler::Config::new(Framework::new("web"), ["10.0.0.1"]).unwrap());
+    let task = Adoptee { spec: "web".into(), task_id: "t".into(), agent_id: "a".into(), ..Adoptee::default() };
+    let good = adopt(&config, &specs, "f-7", [task], UnixTime::default()).unwrap().records;
+    let (mut store, _) = ZkStore::open(&zk).await.unwrap();
+    let ops: Vec<StoreOp> = good.into_iter().map(|(key, value)| StoreOp::Put { key, value }).collect();
+    store.apply(&batch(1, ops)).await.unwrap();
+    let bad: [(&str, &[u8]); 6] = [
+        ("inst,web,1,1", b""),
+        ("inst,web,2,1", b"\xff\0{"),
+        ("inst,web,x,1", b"{}"),
+        ("slot,web,2", br#"{"stamp":{"format":1}}"#),
+        ("spec,other", b"null"),
+        ("no key % of ours", b"what?"),
+    ];
+    let client = zookeeper_client::Client::connect(&servers.url("").replace("zk://", "")).await.unwrap();
+    let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    for (name, data) in bad {
+        client.create(&format!("/web/records/{name}"), data, &options).await.unwrap();
+    }
+    let (mut store, records) = ZkStore::open(&zk).await.unwrap();
+    let mut engine = Engine::new(config, specs, records, 1).unwrap();
+    let now = Instant::from_origin(Duration::from_secs(1));
+    engine.handle_input(now, Input::Timeout);
+    let (mut told, mut subscribes) = (Vec::new(), 0);
+    loop {
+        match engine.poll_output() {
+            Output::Persist(batch) => {
+                store.apply(&batch).await.unwrap();
+                engine.handle_input(now, Input::Persisted { ticket: batch.ticket() });
+            }
+            Output::Event(Event::RecordQuarantined(record)) => told.push(record.key.to_string()),
+            Output::Request(_) => subscribes += 1,
+            Output::Event(_) | Output::Abort(_) => {}
+            Output::Timeout(_) => break,
+        }
+    }
+    told.sort();
+    assert_eq!(
+        told,
+        ["inst/web/1/1", "inst/web/2/1", "inst/web/x/1", "no%20key%20%25%20of%20ours", "slot/web/2", "spec/other"]
+    );
+    assert_eq!((subscribes, engine.tasks().count()), (1, 1));
+    for (name, data) in bad {
+        assert_eq!(client.get_data(&format!("/web/records/{name}")).await.unwrap().0, data, "{name}");
+    }
 }
 
 // S167: as text, for people; and it goes with the record.
@@ -185,7 +293,7 @@ async fn an_outage_in_the_middle() {
     store.apply(&batch(1, [put("a", "1"), put("b", "1")])).await.unwrap();
     servers.kill(0);
     let second = batch(2, [put("a", "2"), put("c", "2"), delete("b")]);
-    let begin = Instant::now();
+    let begin = Clock::now();
     let failure = store.apply(&second).await.unwrap_err();
     assert!(matches!(failure, StoreFailure::Unavailable(_)), "{failure}");
     assert!(begin.elapsed() < TIMEOUT * 2, "{:?}", begin.elapsed());

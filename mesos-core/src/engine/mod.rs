@@ -19,6 +19,7 @@
 #![doc = include_str!("guide.md")]
 #![allow(clippy::module_inception, reason = "the engine is what the module is about")]
 
+mod adopt;
 mod attempt;
 mod book;
 mod commands;
@@ -46,6 +47,7 @@ mod tests;
 mod uninstall;
 mod writer;
 
+pub use adopt::{Adoptee, Adoption, NotAdopted, adopt};
 pub use attempt::{KillReason, State};
 pub use commands::{CommandError, SpecStatus};
 pub use config::{Config, OnRemoved, Order, Removal, UnknownTasks};

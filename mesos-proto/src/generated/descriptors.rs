@@ -2766,6 +2766,37 @@ pub(crate) static MESOS__STORE__GHOST: Message = Message {
         Field { name: "instance", number: 9, label: Label::Optional, kind: Kind::Message(&MESOS__STORE__INSTANCE) },
     ],
 };
+pub(crate) static MESOS__STORE__ORIGINALTASK__RUNTIMEINFO: Message = Message {
+    name: "mesos.store.OriginalTask.RuntimeInfo", map_entry: false, required: 0x0,
+    index: &[0, 1, 2, 3, 4, 5],
+    by_name: &[0, 1, 4, 3, 2],
+    fields: &[
+        Field { name: "agentId", number: 1, label: Label::Optional, kind: Kind::String },
+        Field { name: "executorId", number: 2, label: Label::Optional, kind: Kind::String },
+        Field { name: "state", number: 3, label: Label::Optional, kind: Kind::Enum(&MESOS__V1__TASKSTATE) },
+        Field { name: "startTime", number: 4, label: Label::Optional, kind: Kind::Uint64 },
+        Field { name: "network", number: 5, label: Label::Optional, kind: Kind::Message(&MESOS__STORE__ORIGINALTASK__NETWORK) },
+    ],
+};
+pub(crate) static MESOS__STORE__ORIGINALTASK__NETWORK: Message = Message {
+    name: "mesos.store.OriginalTask.Network", map_entry: false, required: 0x0,
+    index: &[0, 1, 2],
+    by_name: &[0, 1],
+    fields: &[
+        Field { name: "hostname", number: 1, label: Label::Optional, kind: Kind::String },
+        Field { name: "ports", number: 2, label: Label::Repeated, kind: Kind::Uint32 },
+    ],
+};
+pub(crate) static MESOS__STORE__ORIGINALTASK: Message = Message {
+    name: "mesos.store.OriginalTask", map_entry: false, required: 0x0,
+    index: &[0, 1, 2, 3],
+    by_name: &[0, 2, 1],
+    fields: &[
+        Field { name: "name", number: 1, label: Label::Optional, kind: Kind::String },
+        Field { name: "taskId", number: 2, label: Label::Optional, kind: Kind::String },
+        Field { name: "runtimeInfo", number: 3, label: Label::Optional, kind: Kind::Message(&MESOS__STORE__ORIGINALTASK__RUNTIMEINFO) },
+    ],
+};
 /// Sorted by name.
 pub(crate) static MESSAGES: &[&Message] = &[
     &MESOS__STORE__AGENT,
@@ -2777,6 +2808,9 @@ pub(crate) static MESSAGES: &[&Message] = &[
     &MESOS__STORE__GHOST,
     &MESOS__STORE__INSTANCE,
     &MESOS__STORE__NEED,
+    &MESOS__STORE__ORIGINALTASK,
+    &MESOS__STORE__ORIGINALTASK__NETWORK,
+    &MESOS__STORE__ORIGINALTASK__RUNTIMEINFO,
     &MESOS__STORE__POLICY,
     &MESOS__STORE__PORTMAPPING,
     &MESOS__STORE__REVISION,
@@ -4290,5 +4324,20 @@ impl Described for crate::store::Value {
 impl Described for crate::store::Ghost {
     fn descriptor() -> &'static Message {
         &MESOS__STORE__GHOST
+    }
+}
+impl Described for crate::store::original_task::RuntimeInfo {
+    fn descriptor() -> &'static Message {
+        &MESOS__STORE__ORIGINALTASK__RUNTIMEINFO
+    }
+}
+impl Described for crate::store::original_task::Network {
+    fn descriptor() -> &'static Message {
+        &MESOS__STORE__ORIGINALTASK__NETWORK
+    }
+}
+impl Described for crate::store::OriginalTask {
+    fn descriptor() -> &'static Message {
+        &MESOS__STORE__ORIGINALTASK
     }
 }

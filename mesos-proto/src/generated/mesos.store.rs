@@ -941,3 +941,38 @@ pub mod ghost {
         }
     }
 }
+/// What npm's `mesos-framework` keeps of a task at `tasks/ID`, as far as it is of use; only read, never written.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OriginalTask {
+    /// The type's name and the number of the instance, from 1: `web-3`.
+    #[prost(string, optional, tag = "1")]
+    pub name: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, optional, tag = "2")]
+    pub task_id: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "3")]
+    pub runtime_info: ::core::option::Option<original_task::RuntimeInfo>,
+}
+/// Nested message and enum types in `OriginalTask`.
+pub mod original_task {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct RuntimeInfo {
+        #[prost(string, optional, tag = "1")]
+        pub agent_id: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(string, optional, tag = "2")]
+        pub executor_id: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(enumeration = "super::super::v1::TaskState", optional, tag = "3")]
+        pub state: ::core::option::Option<i32>,
+        /// When it was first told of, in milliseconds since 1970.
+        #[prost(uint64, optional, tag = "4")]
+        pub start_time: ::core::option::Option<u64>,
+        #[prost(message, optional, tag = "5")]
+        pub network: ::core::option::Option<Network>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Network {
+        #[prost(string, optional, tag = "1")]
+        pub hostname: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(uint32, repeated, packed = "false", tag = "2")]
+        pub ports: ::prost::alloc::vec::Vec<u32>,
+    }
+}

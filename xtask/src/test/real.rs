@@ -12,6 +12,7 @@ use crate::root;
 
 /// Ours, of the examples.
 const EXECUTOR: &str = "mesos-executor";
+const SCHEDULER: &str = "command_scheduler";
 
 /// Where Debian's package puts it.
 const ZOOKEEPER: &str = "/usr/share/java/zookeeper.jar";
@@ -79,7 +80,7 @@ fn with_clusters(work: impl FnOnce(&dyn Fn() -> Command) -> Result<(), String>) 
     let Some(home) = home().filter(|_| complete()) else {
         return Outcome::LeftOut("there is no real Mesos: the step real-setup was left out or failed".to_owned());
     };
-    if let Err(why) = run(cargo().args(["build", "-p", "examples", "--bin", EXECUTOR]), BUILD) {
+    if let Err(why) = run(cargo().args(["build", "-p", "examples", "--bin", EXECUTOR, "--example", SCHEDULER]), BUILD) {
         return Err(why).into();
     }
     let runs = root().join("target/real-mesos");

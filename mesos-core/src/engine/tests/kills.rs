@@ -2,7 +2,7 @@
 
 use super::*;
 
-// ENGINE 27, W44: written first, asked again until it ends.
+// ENGINE 27, S179, W44: written first, asked again until it ends, and only then forgotten.
 #[test]
 fn kill_lost() {
     let mut s = Script::new([service("web", 3).kill_grace(secs(5)).scalable(true)]);
@@ -13,6 +13,7 @@ fn kill_lost() {
     assert!(s.kills().is_empty(), "W4");
     s.disk = Disk::Writes;
     s.settle();
+    assert!(s.stored(["inst", "web", "2", "1"]).is_some_and(|record| record.contains("KILLING")));
     s.sleep(secs(15 + 30 + 60 + 20));
     let kills = s.timed(Type::Kill);
     let gaps: Vec<u64> = kills.windows(2).map(|w| w[1].0.saturating_duration_since(w[0].0).as_secs()).collect();
@@ -28,7 +29,7 @@ fn kill_lost() {
     s.update(&tasks[2], TaskKilled);
     s.sleep(secs(3600));
     assert!(s.kills().is_empty());
-    assert_eq!(s.stored(["slot", "web", "2"]), None);
+    assert_eq!((s.stored(["slot", "web", "2"]), s.stored(["inst", "web", "2", "1"])), (None, None));
     assert!(s.spec("web").satisfied);
 }
 

@@ -2,6 +2,7 @@
 //! [`laws`] are checked on every call.
 #![allow(clippy::cloned_ref_to_slice_refs, reason = "a list of ids is compared with a list of ids")]
 
+mod adopt;
 mod backoff;
 mod chance;
 mod demand;
@@ -34,7 +35,7 @@ use super::*;
 use crate::scheduler::{self, Framework};
 use crate::{
     ExchangeId, Failure, FailureKind, Head, Input, Instant, Key, Lane, Machine, MemoryStore, Output, Persist, Request,
-    Resources, Sent, StoreFailure, UnixTime, recordio, v1,
+    Resources, Sent, StoreFailure, StoreOp, Ticket, UnixTime, recordio, v1,
 };
 use laws::Laws;
 use v1::TaskState::*;

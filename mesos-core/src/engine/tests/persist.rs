@@ -202,3 +202,53 @@ fn the_framework_id_is_saved_in_the_end() {
     assert!(s.stored(["framework"]).is_some_and(|record| record.contains("f-1")));
     assert_eq!(s.accept().tasks.len(), 1);
 }
+
+// An offer that comes while the store is busy waits for two of its answers and no more: that to the batch under way, and
+// that to its own, with whatever else has come meanwhile.
+#[test]
+fn two_answers_of_the_store_between_offer_and_accept() {
+    for busy in [false, true] {
+        for offers in [1, 10, 20] {
+            let mut s = Script::new([service("web", 1000)]);
+            s.disk = Disk::Hangs;
+            if busy {
+                s.offer("a0", "cpus:1;mem:32");
+                assert!(s.flying.is_some());
+            }
+            for agent in 0..offers {
+                s.offer(&format!("b{agent}"), "cpus:20;mem:640");
+            }
+            let mut answers = 0;
+            while s.flying.is_some() {
+                s.confirm();
+                s.settle();
+                answers += 1;
+            }
+            let launched: usize = s.accepts().iter().map(|accept| accept.tasks.len()).sum();
+            assert_eq!(launched, usize::from(busy) + 20 * offers);
+            assert!(answers <= 2, "{answers} answers, {offers} offers");
+        }
+    }
+}
+
+// S180, W48: an id that can't be saved is tried again and told of; nothing is launched meanwhile, and nobody goes on
+// without a store.
+#[test]
+fn a_framework_id_that_can_not_be_saved() {
+    let mut s = Script::unstarted(config(), [service("web", 1)]);
+    s.disk = Disk::Hangs;
+    s.start();
+    s.confirm();
+    s.disk = Disk::Fails;
+    s.settle();
+    s.offer("a1", BIG);
+    s.sleep(secs(60));
+    assert_eq!(s.stored(["framework"]), None);
+    assert!(s.accepts().is_empty());
+    assert_eq!(s.told(|event| matches!(event, Event::StoreStalled { .. })), 1);
+    s.disk = Disk::Writes;
+    s.sleep(secs(6));
+    assert!(s.stored(["framework"]).is_some_and(|record| record.contains("f-1")));
+    assert_eq!(s.told(|event| matches!(event, Event::StoreBack)), 1);
+    assert_eq!(s.launch("a1", BIG).len(), 1);
+}
