@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use super::attempt::{Attempt, AttemptId, SlotId, State};
 use super::engine::{After, Engine, Sent};
 use super::event::{Event, Receipt};
+use super::metrics::Counters;
 use super::record;
 use super::writer::Effect;
 use crate::planted::planted;
@@ -60,6 +61,7 @@ impl Engine {
 
     /// Tells an event, once the slot that it is about is durable.
     pub(super) fn tell(&mut self, slot: Option<SlotId>, event: Event) {
+        self.counters.told(&event);
         self.effects.push((slot.map_or(After::Nothing, After::Slot), Effect::Tell(event.into())));
     }
 
@@ -150,6 +152,7 @@ impl Engine {
             self.when_durable(batch, effect);
         }
         if let Some(batch) = self.writer.poll(self.now) {
+            Counters::one(&mut self.counters.batches);
             self.outputs.push_back(Output::Persist(batch));
         }
     }
@@ -184,6 +187,7 @@ impl Engine {
             let call = scheduler::acknowledge(&task_id, Some(&agent_id), Some(&uuid));
             if let Ok(call) = call.and_then(|call| self.client.submit(call)) {
                 self.acks_under_way += 1;
+                Counters::one(&mut self.counters.acknowledged);
                 self.sent.insert(call, Sent::Acknowledge);
             }
         }

@@ -15,6 +15,7 @@ use super::effects::Record;
 use super::event::{Event, Receipt};
 use super::ghost::{Ended, Ghosts};
 use super::kills::Kills;
+use super::metrics::Counters;
 use super::offers::{Accepts, AgentState};
 use super::placement::OfferPolicy;
 use super::reconcile::{AGAIN, Ask, Reconciler, Subject};
@@ -83,6 +84,7 @@ pub struct Engine {
     fence: u64,
     /// Inverse offers that wait for it.
     inverse: Vec<crate::v1::InverseOffer>,
+    pub(super) counters: Counters,
     pub(super) acks: VecDeque<Effect>,
     pub(super) acks_under_way: usize,
     pub(super) outputs: VecDeque<Output<Event>>,
@@ -170,6 +172,7 @@ impl Engine {
             gate: 0,
             fence: 0,
             inverse: Vec::new(),
+            counters: Counters::default(),
             acks: VecDeque::new(),
             acks_under_way: 0,
             outputs: VecDeque::new(),
@@ -386,6 +389,7 @@ impl Engine {
         if self.config.protocol_events {
             self.outputs.push_back(Output::Event(Event::Protocol(event.clone())));
         }
+        self.counters.heard(&event);
         match event {
             E::Subscribed(subscribed) => self.on_subscribed(subscribed),
             E::Offers(offers) if self.config.own_offers => self.outputs.push_back(Output::Event(Event::Offers(offers))),
@@ -596,7 +600,10 @@ impl Engine {
                 }
                 Some(Ask::Done(took)) => self.tell(None, Event::ReconcileDone { took }),
                 Some(Ask::Implicit) => match self.client.calls().reconcile_all() {
-                    Ok(call) => drop(self.sent.insert(call, Sent::Implicit)),
+                    Ok(call) => {
+                        Counters::one(&mut self.counters.asked_for_all);
+                        self.sent.insert(call, Sent::Implicit);
+                    }
                     Err(_) => self.reconciler.implicit_lost(self.now),
                 },
                 Some(Ask::Explicit(subjects)) => self.ask_all(subjects),
@@ -625,8 +632,10 @@ impl Engine {
             }
         }
         // One that could not be sent counts as asked all the same: it is repeated, only later.
-        if self.client.calls().reconcile(tasks).is_err() {
-            self.reconciler.not_sent(now);
+        let number = tasks.len();
+        match self.client.calls().reconcile(tasks) {
+            Ok(_) => self.counters.asked(number),
+            Err(_) => self.reconciler.not_sent(now),
         }
     }
 

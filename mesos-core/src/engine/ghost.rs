@@ -197,7 +197,10 @@ impl Engine {
         let Some(ghost) = self.ghosts.get(task_id).filter(|_| may) else { return };
         let agent = Some(&*ghost.agent_id).filter(|id| !id.is_empty());
         // Lost calls are repeated by the timer.
-        let _ = self.client.calls().kill(&**task_id, agent, None);
+        let before = ghost.kills_sent.saturating_sub(1);
+        if self.client.calls().kill(&**task_id, agent, None).is_ok() {
+            self.counters.kill(before);
+        }
     }
 
     /// A status of a ghost.

@@ -48,6 +48,11 @@ impl Kills {
         self.under_way.iter().copied().collect()
     }
 
+    /// How many are under way, and how many wait.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.under_way.len(), self.queued.len())
+    }
+
     /// It has ended, or is given up.
     pub(super) fn forget(&mut self, id: AttemptId) {
         self.under_way.remove(&id);

@@ -482,7 +482,8 @@ impl Engine {
         if !matches!(attempt.state, State::Killing(_)) {
             return;
         }
-        attempt.kills_sent = attempt.kills_sent.saturating_add(1);
+        let before = attempt.kills_sent;
+        attempt.kills_sent = before.saturating_add(1);
         // One that goes to an agent out of sight is lost as well.
         attempt.unreachable_since_kill = attempt.last.state == Some(v1::TaskState::TaskUnreachable);
         let wait = kills::wait(grace, attempt.kills_sent);
@@ -492,7 +493,9 @@ impl Engine {
         if may {
             // A call that is lost is repeated by the timer.
             let agent = Some(&*agent_id.id).filter(|id| !id.is_empty());
-            let _ = self.client.calls().kill(&*task_id, agent, policy);
+            if self.client.calls().kill(&*task_id, agent, policy).is_ok() {
+                self.counters.kill(before);
+            }
         }
     }
 

@@ -33,6 +33,7 @@ mod id;
 mod kills;
 mod launch;
 mod life;
+mod metrics;
 mod offers;
 mod placement;
 mod reconcile;
@@ -54,6 +55,7 @@ pub use config::{Config, OnRemoved, Order, Removal, UnknownTasks};
 pub use engine::Engine;
 pub use event::{EndClass, Event, GhostReason, Held, Receipt, Task};
 pub use launch::Revision;
+pub use metrics::{Counters, Gauges};
 pub use placement::{OfferPolicy, Place};
 pub use recover::{Quarantined, RecoverError};
 pub use spec::{

@@ -195,7 +195,7 @@ impl Reconciler {
         self.next_implicit = self.next_implicit.map(|at| at.min(now + AGAIN));
     }
 
-    #[cfg(test)]
+    /// How many questions are without an answer.
     pub(super) fn open(&self) -> usize {
         self.open.len()
     }

@@ -11,6 +11,7 @@ use prost::Message as _;
 use super::attempt::{Attempt, AttemptId, KillReason, Last, Since, SlotId, State};
 use super::engine::{After, Engine};
 use super::event::{EndClass, Event, GhostReason};
+use super::metrics::Counters;
 use super::reconcile::{AGAIN, Subject};
 use super::spec::{Duplicates, OnReturn};
 use super::table::{self, Cell, Row};
@@ -76,7 +77,11 @@ impl Engine {
     fn on_attempt(&mut self, id: AttemptId, update: &Update) {
         let lost = planted!(UpdateLost) && self.book.attempt(id).is_some_and(|a| a.answered_in != self.session);
         self.heard(id);
-        if lost || self.has_dealt_with(id, update) {
+        let repeated = self.has_dealt_with(id, update);
+        if repeated {
+            Counters::one(&mut self.counters.repeated);
+        }
+        if lost || repeated {
             return;
         }
         let Some(attempt) = self.book.attempt_mut(id) else { return };

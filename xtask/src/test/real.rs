@@ -106,8 +106,9 @@ pub(super) fn chaos(seed: Option<u64>, minutes: f64) -> Outcome {
         if let Some(seed) = seed {
             command.args(["--seed", &seed.to_string()]);
         }
-        // It has to come to rest in the end, and that has a limit of its own.
-        run(&mut command, Duration::from_secs_f64(minutes * 60.0) + Duration::from_secs(600))
+        // It has to come to rest in the end, and that has a limit of its own. An hour leaves some 10,000 sandboxes, which
+        // take their time to be removed.
+        run(&mut command, Duration::from_secs_f64(minutes * 90.0) + Duration::from_secs(600))
     })
 }
 

@@ -11,6 +11,7 @@ mod fence;
 mod kills;
 mod launch;
 mod laws;
+mod metrics;
 mod offers;
 mod options;
 mod persist;

@@ -149,8 +149,8 @@ fn revisions_are_forgotten() {
     assert_eq!(revisions(&s), 1 + 10);
     // One that a crash has left.
     let record = s.store.records().iter().find(|(key, _)| key.as_str().starts_with("rev/")).unwrap().1.clone();
-    let stray = crate::StoreOp::Put { key: Key::new(["rev", "web", "0123456789abcdef"]), value: record };
-    s.store.apply_now(&Persist::new(crate::Ticket::new(0), vec![stray]));
+    let stray = StoreOp::Put { key: Key::new(["rev", "web", "0123456789abcdef"]), value: record };
+    s.store.apply_now(&Persist::new(Ticket::new(0), vec![stray]));
     s.specs = vec![service("web", 1).env("N", "16")];
     s.crash();
     assert_eq!(revisions(&s), 1 + 10);

@@ -113,8 +113,8 @@ fn quarantined_record() {
     let mut s = Script::new([service("web", 3)]);
     let tasks = s.running(3);
     s.stop();
-    let garbled = crate::StoreOp::Put { key: Key::new(["inst", "web", "1", "1"]), value: "{".into() };
-    s.store.apply_now(&Persist::new(crate::Ticket::new(0), vec![garbled]));
+    let garbled = StoreOp::Put { key: Key::new(["inst", "web", "1", "1"]), value: "{".into() };
+    s.store.apply_now(&Persist::new(Ticket::new(0), vec![garbled]));
     s.recover();
     assert_eq!(s.told(|e| matches!(e, Event::RecordQuarantined(_))), 1);
     assert_eq!(s.told(|e| matches!(e, Event::InstanceHeld { index: 1, why: Held::Quarantined, .. })), 1);
@@ -245,8 +245,8 @@ fn a_restored_task_without_agent() {
     let record = instance_of(&s, "0", "1").unwrap();
     let value = record.replace("\"id\":\"a1\"", "\"id\":\"\"");
     assert_ne!(value, record);
-    let put = crate::StoreOp::Put { key: Key::new(["inst", "web", "0", "1"]), value: value.into() };
-    s.store.apply_now(&Persist::new(crate::Ticket::new(0), vec![put]));
+    let put = StoreOp::Put { key: Key::new(["inst", "web", "0", "1"]), value: value.into() };
+    s.store.apply_now(&Persist::new(Ticket::new(0), vec![put]));
     s.crash();
     let calls = s.take(Type::Reconcile);
     let asked = &calls[0].reconcile.as_ref().unwrap().tasks;
@@ -261,8 +261,8 @@ fn a_restored_task_without_agent() {
 fn subscribed_whatever_is_restored() {
     let mut s = Script::new([service("web", 2)]);
     s.running(2);
-    let put = crate::StoreOp::Put { key: Key::new(["inst", "web", "0", "1"]), value: "{".into() };
-    s.store.apply_now(&Persist::new(crate::Ticket::new(0), vec![put]));
+    let put = StoreOp::Put { key: Key::new(["inst", "web", "0", "1"]), value: "{".into() };
+    s.store.apply_now(&Persist::new(Ticket::new(0), vec![put]));
     s.stop();
     s.disk = Disk::Hangs;
     s.recover();
