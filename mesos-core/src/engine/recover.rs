@@ -296,7 +296,12 @@ impl Engine {
         let id = AttemptId { slot: SlotId { spec, index }, generation };
         let attempt = self.attempt_of(id, record);
         let state = attempt.state;
-        if state == State::Staged && planted!(StartingForgotten) || state == State::Launching && planted!(LaunchAgain) {
+        let forgotten = match state {
+            State::Staged => planted!(StartingForgotten),
+            State::Launching => planted!(LaunchAgain),
+            _ => false,
+        };
+        if forgotten {
             return;
         }
         if matches!(state, State::Launching | State::Staged) {
