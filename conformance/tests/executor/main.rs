@@ -5,8 +5,8 @@ mod ends;
 mod restarts;
 mod tasks;
 
+use conformance::task;
 use conformance::v1::{CommandInfo, DurationInfo, ExecutorInfo, Offer, TaskInfo};
-use conformance::{Options, task};
 
 /// The executor, by this name, with what it is started with.
 fn executor(name: &str) -> ExecutorInfo {
