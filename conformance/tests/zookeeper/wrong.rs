@@ -61,18 +61,22 @@ async fn a_server_that_never_answers() {
 // S181: one of another protocol, one that says whatever, and one whose answers are said to be endless.
 #[tokio::test]
 async fn a_server_that_speaks_something_else() {
-    for said in [
+    let all = [
         &b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"[..],
         b"\x7f\xff\xff\xff",
         b"\xff\xff\xff\xff",
         b"\0\0\0\0",
         b"\0\0\0\x01\0",
         b"\0\0\0\x25\0\0\0\0\0\0\x07\xd0\0\0\0\0\0\0\0\0\xff\xff\xff\xff",
-    ] {
-        unavailable(server(move |stream| {
+    ];
+    let all = all.map(|said| {
+        let settings = server(move |stream| {
             let _ = stream.write_all(said);
-        }))
-        .await;
+        });
+        tokio::spawn(unavailable(settings))
+    });
+    for one in all {
+        one.await.unwrap();
     }
 }
 
