@@ -6,7 +6,7 @@ fn adoptee(spec: &str, index: u32, state: v1::TaskState) -> Adoptee {
     Adoptee {
         spec: spec.into(),
         index,
-        task_id: format!("shop.{}-{}.1b4e28ba", spec.replace('/', "_"), u64::from(index) + 1),
+        task_id: format!("shop.{}-{}.1b4e28ba", spec, u64::from(index) + 1),
         agent_id: "a1".into(),
         hostname: "host-1".into(),
         ports: vec![31_005],
@@ -30,10 +30,10 @@ fn adopted(config: Config, specs: Vec<TaskSpec>, tasks: Vec<Adoptee>) -> (Script
 #[test]
 fn goes_on_with_what_another_program_has_launched() {
     let states = [TaskRunning, TaskStaging, TaskStarting, TaskKilling, TaskUnreachable];
-    let mut tasks: Vec<_> = (0..).zip(states).map(|(index, state)| adoptee("a/web", index, state)).collect();
-    tasks.push(Adoptee { state: None, ..adoptee("a/web", 5, TaskRunning) });
+    let mut tasks: Vec<_> = (0..).zip(states).map(|(index, state)| adoptee("a-web", index, state)).collect();
+    tasks.push(Adoptee { state: None, ..adoptee("a-web", 5, TaskRunning) });
     let ids: Vec<String> = tasks.iter().map(|task| task.task_id.clone()).collect();
-    let (mut s, left) = adopted(config(), vec![service("a/web", 7).duplicates(Duplicates::Forbid)], tasks);
+    let (mut s, left) = adopted(config(), vec![service("a-web", 7).duplicates(Duplicates::Forbid)], tasks);
     assert_eq!(left, []);
     s.recover();
     assert_eq!(s.subscribes[0].framework_info.id.as_ref().map(|id| &*id.value), Some("f-7"));
@@ -45,9 +45,11 @@ fn goes_on_with_what_another_program_has_launched() {
     for id in &ids {
         s.answer(id, TaskRunning);
     }
-    assert_eq!(s.launch("a2", BIG).len(), 1, "the seventh");
+    let missing = s.launch("a2", BIG);
+    assert_eq!(missing.len(), 1, "the seventh");
+    s.update(&missing[0], TaskRunning);
     s.sleep(secs(3600));
-    assert_eq!(s.spec("a/web").ready, 6);
+    assert_eq!(s.spec("a-web").ready, 7);
     assert_eq!(s.kills(), [""; 0]);
     assert!(ids.iter().all(|id| s.state(id) == Some(State::Running)));
     // It ends as any other.
