@@ -117,6 +117,11 @@ impl Instances {
         }
     }
 
+    /// Whether the leader stands still.
+    pub(super) const fn is_asleep(&self) -> bool {
+        self.asleep.is_some()
+    }
+
     fn place(&self, process: u64) -> Option<usize> {
         self.deposed.iter().position(|instance| instance.process == process)
     }

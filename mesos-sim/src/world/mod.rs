@@ -525,9 +525,10 @@ impl World {
 
     /// The invariants, after each step.
     fn judge(&mut self) -> Step {
-        let hindered = self.exchanges.values().any(|exchange| {
-            exchange.process == self.process && exchange.client_open && exchange.lane == mesos_core::Lane::Ordered
-        });
+        let hindered = self.instances.is_asleep()
+            || self.exchanges.values().any(|exchange| {
+                exchange.process == self.process && exchange.client_open && exchange.lane == mesos_core::Lane::Ordered
+            });
         if !hindered {
             self.past.free();
         }
