@@ -107,10 +107,10 @@ mod table {
         SuppressedDropped "suppressed-dropped" 20 "a new subscription forgets which roles are suppressed",
         SessionKept "session-kept" 100 "a session goes on after the loss of a call that may still arrive",
         SilenceIgnored "silence-ignored" 100 "a stream that has died without a word counts as alive",
-        Unfenced "unfenced" 400 "a new subscription acts before the store has said that nobody else has taken over",
-        FenceOpen "fence-open" 50 "a simulated store takes what one writes that was replaced",
-        SeenEarly "seen-early" 200 "an instance takes over with what it has read before it had the store",
-        LaunchAgain "launch-again" 200 "a new process launches again what it doesn't know to run, before it asks",
+        Unfenced "unfenced" 50 "a new subscription acts before the store has said that nobody else has taken over",
+        FenceOpen "fence-open" 20 "a simulated store takes what one writes that was replaced",
+        SeenEarly "seen-early" 50 "an instance takes over with what it has read before it had the store",
+        LaunchAgain "launch-again" 50 "a new process launches again what it doesn't know to run, before it asks",
         FightsOn "fights-on" 200 "a framework that another instance has taken over subscribes again",
     }
 

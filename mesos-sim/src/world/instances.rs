@@ -191,13 +191,14 @@ impl World {
                 Ok(())
             }
             Turn::Timeout(process) => {
-                let due = |instance: &Instance| instance.deadline.is_some_and(|at| at <= self.now);
-                let place = self.instances.place(process);
-                let place = place.filter(|place| self.instances.deposed.get(*place).is_some_and(due));
-                match place {
-                    Some(place) => self.as_deposed(place, |world| world.feed(Input::Timeout)),
-                    None => Ok(()),
-                }
+                let Some(place) = self.instances.place(process) else { return Ok(()) };
+                let now = self.now;
+                let due = |instance: &&mut Instance| {
+                    instance.asleep.is_none() && instance.deadline.is_some_and(|at| at <= now)
+                };
+                let Some(instance) = self.instances.deposed.get_mut(place).filter(due) else { return Ok(()) };
+                instance.due = None;
+                self.as_deposed(place, |world| world.feed(Input::Timeout))
             }
         }
     }
@@ -326,7 +327,7 @@ impl World {
             terminal: self.ledger.terminal,
             stepped_down: self.ledger.terminal,
             asleep,
-            due: deadline,
+            due: None,
         }
     }
 
