@@ -615,6 +615,15 @@ impl Cluster {
         self.settle();
     }
 
+    /// Somebody runs a task in a framework's name, past its scheduler.
+    pub(crate) fn run_stranger(&mut self, agent: usize, framework: &str, id: &str) {
+        let Some(agent_id) = self.agents.get(agent).map(|agent| agent.id.clone()) else { return };
+        if let Some(master) = &mut self.master {
+            master.run_stranger(&agent_id, framework, id);
+        }
+        self.settle();
+    }
+
     /// An operator removes a framework.
     pub fn teardown(&mut self, framework: &str) {
         if let Some(master) = &mut self.master {

@@ -127,7 +127,7 @@ impl Role {
         if self.revive == Some(call) {
             self.revive = None;
             self.answered = Some(now);
-            if !taken {
+            if !taken && !planted!(ReviveOnce) {
                 self.conceal(now);
             }
         }
@@ -138,7 +138,7 @@ impl Role {
     }
 
     fn lost(&self, now: Instant) -> bool {
-        self.last_revive.is_some_and(|at| at + self.silence() <= now)
+        !planted!(ReviveOnce) && self.last_revive.is_some_and(|at| at + self.silence() <= now)
     }
 
     /// What is to be said now; `None` also while it has to wait.

@@ -503,7 +503,9 @@ impl Engine {
         }
         self.subscribed = false;
         self.inverse.clear();
-        self.cancel_all();
+        if !planted!(OldSession) {
+            self.cancel_all();
+        }
         self.reconciler.end();
         self.acks.clear();
         self.acks_under_way = 0;

@@ -302,7 +302,7 @@ impl Engine {
         }
         // The first start of a lost store would take the ids of another first start for its own.
         let made_now = self.incarnation > 1 && id::parse(task_id).is_some_and(|id| id.incarnation == self.incarnation);
-        let armed = self.knew_framework || made_now;
+        let armed = (self.knew_framework || made_now) && !planted!(StrangerLives);
         let killed = armed && self.config.unknown_tasks == UnknownTasks::Kill;
         let event = Event::UnknownTask {
             task_id: task_id.to_string(),

@@ -123,7 +123,9 @@ impl Engine {
             }
             State::Killing(KillReason::External) => {}
             State::Killing(_) => self.send_kill(id),
-            State::Launching | State::Staged | State::Unreachable if !known => attempt.parked = true,
+            State::Launching | State::Staged | State::Unreachable if !known && !planted!(TimerUnparked) => {
+                attempt.parked = true;
+            }
             State::Launching => {
                 attempt.never_seen = true;
                 self.begin_kill(id, KillReason::Overdue);

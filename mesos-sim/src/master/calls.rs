@@ -350,6 +350,22 @@ impl Master {
         info
     }
 
+    /// Launches a task that no scheduler has asked for, where that can be. It needs next to nothing.
+    pub(crate) fn run_stranger(&mut self, agent: &str, framework: &str, id: &str) {
+        let usable = self.agents.get(agent).is_some_and(|entry| entry.standing == Standing::Registered);
+        let role = self.frameworks.get(framework).and_then(|framework| framework.roles().into_iter().next());
+        let Some(role) = role.filter(|_| usable && !self.is_draining(agent)) else { return };
+        let info = v1::TaskInfo {
+            name: id.to_owned(),
+            task_id: id.into(),
+            agent_id: agent.into(),
+            command: Some(v1::CommandInfo::new("sleep infinity").into()),
+            ..Default::default()
+        };
+        let info = self.launch(framework, info, &role, &mut Pool::default());
+        self.launch_by_agent(framework, info, None);
+    }
+
     /// Sends a task to an agent, which runs it itself.
     fn launch_by_agent(&mut self, framework: &str, info: v1::TaskInfo, executor: Option<v1::ExecutorId>) {
         let Some(framework) = self.frameworks.get(framework).map(|framework| framework.info.clone()) else { return };

@@ -20,6 +20,7 @@ pub(super) struct Disk {
     pub(super) removed: bool,
     /// Specs of which two tasks of a slot must never run together.
     pub(super) strict: BTreeSet<String>,
+    pub(super) policies: BTreeMap<String, store::Policy>,
     keys: BTreeMap<Key, String>,
     /// Nothing is taken before this moment.
     pub(super) down_until: Duration,
@@ -78,11 +79,16 @@ impl Disk {
             }
             ["spec", spec] => {
                 let record = value.map(|value| json::decode::<store::Spec>(value).map_err(unreadable)).transpose()?;
-                let strict = record.is_some_and(|spec| spec.policy.duplicates() == store::policy::Duplicates::Forbid);
+                let strict =
+                    record.as_ref().is_some_and(|spec| spec.policy.duplicates() == store::policy::Duplicates::Forbid);
                 if strict {
                     self.strict.insert((*spec).to_owned());
                 } else {
                     self.strict.remove(*spec);
+                }
+                match record {
+                    Some(record) => drop(self.policies.insert((*spec).to_owned(), record.policy)),
+                    None => drop(self.policies.remove(*spec)),
                 }
             }
             ["inst", spec, index, generation] => {

@@ -107,6 +107,7 @@ faults! {
     Pause "pause" Timed "a user halts a rollout, or lets it go on",
     Retry "retry" Timed "a user retries what was given up, or lifts a back-off",
     Leave "leave" Timed "a user lets the scheduler end in good order",
+    Stranger "stranger" Timed "a task runs in the framework's name that no store knows",
     DeclareDead "declare-dead" Timed "a user says that an unreachable task is dead",
     Standstill "standstill" Timed "of two instances the leader stands still, and goes on as if nothing had happened",
     StandstillStep "standstill-step" Seldom "of two, the leader stands still before it does what it has just decided",
@@ -127,7 +128,7 @@ impl Plan {
     pub(super) fn draw(rng: &mut Rng, only: &BTreeSet<Fault>) -> Self {
         let calm = rng.chance(0.05);
         let mut rates = BTreeMap::new();
-        for &fault in Fault::ALL.iter().filter(|fault| !fault.needs_two()) {
+        for &fault in Fault::ALL.iter().filter(|fault| !fault.needs_two() && **fault != Fault::Stranger) {
             let (there, strength) = (rng.chance(0.45), rng.below(3) as i32);
             let there = if only.is_empty() { there && !calm } else { only.contains(&fault) };
             let rate = fault.rate(strength);
@@ -138,6 +139,9 @@ impl Plan {
             if there {
                 rates.insert(fault, rate);
             }
+        }
+        if only.contains(&Fault::Stranger) || only.is_empty() && !calm && Rng::new(rng.clone().next()).chance(0.1) {
+            rates.insert(Fault::Stranger, 600.0);
         }
         Self { rates, counts: BTreeMap::new() }
     }

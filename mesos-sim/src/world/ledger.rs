@@ -8,6 +8,7 @@ use mesos_proto::store::instance;
 use mesos_proto::v1;
 use v1::TaskState;
 use v1::scheduler::{Call, Event, call, event};
+use v1::task_status::Reason;
 
 use super::Violation;
 use super::disk::Disk;
@@ -33,6 +34,8 @@ pub(super) struct Launched {
     pub(super) framework: String,
     /// The state that was last heard of, and when.
     pub(super) heard: Option<(TaskState, Duration)>,
+    /// When it was last heard of alive.
+    alive_at: Option<Duration>,
     /// An end was heard of, true or not.
     pub(super) ended: bool,
     /// A user or an operator has said something that lets it live beside another one of its slot.
@@ -96,6 +99,22 @@ fn fail(invariant: &'static str, what: String) -> Check {
     Err(Violation { invariant, what })
 }
 
+/// Whether this is an end by the task's own fault, and not by its agent's (ENGINE 3.4).
+pub(super) fn is_fault(status: &v1::TaskStatus) -> bool {
+    let infra = matches!(
+        status.reason.map(|_| status.reason()),
+        Some(
+            Reason::ExecutorRegistrationTimeout
+                | Reason::ExecutorReregistrationTimeout
+                | Reason::ContainerPreempted
+                | Reason::ResourcesUnknown
+                | Reason::GcError
+                | Reason::InvalidOffers
+        )
+    );
+    status.state() == TaskState::TaskFailed && !infra
+}
+
 /// A task id's spec, index, generation and incarnation.
 pub(super) fn parse(id: &str) -> Option<(String, u32, u64, u64)> {
     let (head, random) = id.rsplit_once('-')?;
@@ -121,6 +140,15 @@ impl Ledger {
         }
         self.framework = framework.to_owned();
         self.heard_as = Some(framework.to_owned());
+    }
+
+    /// A task is launched of which the scheduler knows nothing. Returns its id.
+    pub(super) fn stranger(&mut self, number: u64) -> String {
+        let id = format!("stranger-{number}");
+        let (slot, framework) = (("stranger".to_owned(), 0), self.framework.clone());
+        let task = Launched { slot, framework, heard: None, alive_at: None, ended: false, released: true };
+        self.tasks.insert(id.clone(), task);
+        id
     }
 
     /// The framework is no more.
@@ -177,6 +205,9 @@ impl Ledger {
         }
         let Some(task) = self.tasks.get_mut(id) else { return };
         task.heard = Some((status.state(), now));
+        if matches!(status.state(), TaskState::TaskStaging | TaskState::TaskStarting | TaskState::TaskRunning) {
+            task.alive_at = Some(now);
+        }
         let first = !task.ended;
         task.ended |= is_terminal(status.state());
         let unknown = status.state() == TaskState::TaskUnknown;
@@ -186,7 +217,7 @@ impl Ledger {
         let ours = state == "Running" || state == "Staged";
         let generation = parse(id).map_or(0, |(_, _, generation, _)| generation);
         let decided = self.intended.get(&task.slot).is_some_and(|latest| *latest > generation);
-        if first && ours && alone && !self.own && !decided && status.state() == TaskState::TaskFailed {
+        if first && ours && alone && !self.own && !decided && is_fault(status) {
             self.not_before.insert(task.slot.clone(), now + Duration::from_millis(900));
         }
     }
@@ -344,7 +375,14 @@ impl Ledger {
                 return fail("I11", format!("{id} is launched at {now:?}, its slot is held back until {at:?}"));
             }
         }
-        let launched = Launched { slot, framework: self.framework.clone(), heard: None, ended: false, released: false };
+        let launched = Launched {
+            slot,
+            framework: self.framework.clone(),
+            heard: None,
+            alive_at: None,
+            ended: false,
+            released: false,
+        };
         if self.tasks.insert(id.to_owned(), launched).is_some() {
             return fail("I3", format!("task id {id} is used twice"));
         }
@@ -369,12 +407,9 @@ impl Ledger {
         }
         self.judge("I15");
         let before = self.killed.insert(id.clone(), now);
-        let returned = self
-            .tasks
-            .get(id)
-            .and_then(|task| task.heard)
-            .is_some_and(|(_, at)| before.is_some_and(|before| at + Duration::from_secs(1) >= before));
-        if before.is_some_and(|before| now < before + KILL.mul_f64(0.9)) && !self.own && !returned && self.flows(now) {
+        let alive = self.tasks.get(id).and_then(|task| task.alive_at);
+        let returned = alive.is_some_and(|at| before.is_some_and(|before| at + Duration::from_secs(1) >= before));
+        if before.is_some_and(|before| now < before + KILL.mul_f64(0.95)) && !self.own && !returned && self.flows(now) {
             return fail("I15", format!("KILL for {id} after {:?}", before.map(|before| now - before)));
         }
         Ok(())
@@ -383,7 +418,7 @@ impl Ledger {
     /// Whether calls leave when they are decided.
     pub(super) fn flows(&self, now: Duration) -> bool {
         let long_ago = |at: Option<Duration>| at.is_none_or(|at| at + 2 * KILL < now);
-        long_ago(self.jammed_at) && long_ago(self.commanded_at)
+        long_ago(self.jammed_at) && (!self.own || long_ago(self.commanded_at))
     }
 
     pub(super) fn is_killed(&self, task: &str) -> bool {
@@ -396,11 +431,18 @@ impl Ledger {
         self.asked.get(task).is_some_and(|asked| heard.is_none_or(|(_, at)| at < *asked))
     }
 
-    /// A user's command may repeat KILLs and lift delays.
+    /// Users' commands may repeat KILLs and lift delays.
     pub(super) fn commanded(&mut self, now: Duration) {
         self.commanded_at = Some(now);
         self.killed.clear();
         self.not_before.clear();
+    }
+
+    /// A command that concerns one spec.
+    pub(super) fn commanded_of(&mut self, spec: &str) {
+        let tasks = &self.tasks;
+        self.killed.retain(|id, _| tasks.get(id).is_none_or(|task| task.slot.0 != spec));
+        self.not_before.retain(|slot, _| slot.0 != spec);
     }
 
     fn acknowledge(&mut self, acknowledge: &call::Acknowledge, disk: &Disk) -> Check {

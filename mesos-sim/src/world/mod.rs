@@ -5,9 +5,9 @@
 //! from outside. Then all is mended, one more call is lost, and what the users wanted must come about.
 //!
 //! Each judge has a file: `ledger` (calls, offers, acknowledgements, what really runs), `past` (what was, and forbids
-//! something for ever), `places` (who takes whose place, and who comes first). [`cells`] says which cells of the engine's
-//! state tables there are, and why some are never reached. Not simulated: records that can't be read, groups of tasks and
-//! own executors.
+//! something for ever), `places` and `succession` (who takes whose place, and who comes first). [`cells`] says which
+//! cells of the engine's state tables there are, and why some are never reached. Not simulated: records that can't be
+//! read, groups of tasks and own executors.
 //!
 //! In a third of the runs there are two instances of the scheduler: `instances` says who leads, `session` what the servers
 //! of the store know of it, and `deposed` judges the one that was replaced and may not know.
@@ -26,6 +26,7 @@ mod places;
 mod scheduler;
 mod session;
 mod setup;
+mod succession;
 mod table;
 mod users;
 
@@ -154,7 +155,9 @@ pub fn run(seed: u64, settings: &Settings) -> Report {
     };
     let violation = world.run().err();
     let mut ledger = world.ledger;
-    for (invariant, count) in world.past.judged.into_iter().chain(world.places.judged) {
+    for (invariant, count) in
+        world.past.judged.into_iter().chain(world.places.judged).chain(world.places.succession.judged)
+    {
         *ledger.judged.entry(invariant).or_default() += count;
     }
     Report {
@@ -253,6 +256,8 @@ struct World {
     unsaved: bool,
     /// When the first batch left that isn't known to be durable.
     saved_at: Duration,
+    /// When the store last answered: what is written in that moment has waited for it.
+    answered_at: Option<Duration>,
     users: Users,
     ledger: Ledger,
     past: Past,
@@ -355,6 +360,7 @@ impl World {
             writing: false,
             unsaved: false,
             saved_at: Duration::ZERO,
+            answered_at: None,
             users,
             ledger: Ledger::default(),
             past: Past::default(),
@@ -532,6 +538,7 @@ impl World {
         if !hindered {
             self.past.free();
         }
+        self.without_session()?;
         let idle = !hindered && !self.unsaved && self.engine.is_some() && self.ledger.session.is_some();
         self.ledger.check(self.now, idle, &self.disk)?;
         if std::mem::take(&mut self.changed) {
@@ -542,6 +549,15 @@ impl World {
             return self.judge_own();
         }
         Ok(())
+    }
+
+    /// A3, A16: what was matched in a session falls with it, since its offers do.
+    fn without_session(&mut self) -> Step {
+        let Some(engine) = self.engine.as_ref().filter(|_| self.ledger.session.is_none()) else { return Ok(()) };
+        match engine.tasks().find(|task| task.state == mesos_core::engine::State::Prepared) {
+            Some(task) => violation("I1", format!("{task} is to be launched with offers of a session that is over")),
+            None => Ok(()),
+        }
     }
 
     /// I18: what the engine knows is what the store holds, once nothing is being written.
@@ -593,6 +609,9 @@ impl World {
             let specs: Vec<_> = engine.specs().collect();
             return violation("L1", format!("there are {there:?}, wanted are {wanted:?}: {specs:?}"));
         }
+        if self.setup.is_none() {
+            self.indices()?;
+        }
         let outdated = engine.specs().find(|spec| spec.outdated > 0);
         if let Some(spec) = outdated {
             return violation("L4", format!("a rollout has not ended: {spec:?}"));
@@ -614,6 +633,25 @@ impl World {
         let also = also.into_iter().filter(|(_, was)| *was).map(|(invariant, _)| invariant);
         for invariant in ["L1", "L4"].into_iter().chain(also) {
             *self.ledger.judged.entry(invariant).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    /// I17: each spec has as many places as are wanted.
+    fn indices(&self) -> Step {
+        for (spec, instances) in self.users.instances() {
+            let slots = self.disk.slots.iter().filter(|((name, _), _)| name == spec);
+            let removed = |index| {
+                let slot = self.disk.slots.get(&(spec.to_owned(), index));
+                slot.is_some_and(|slot| slot.goal() == mesos_proto::store::slot::Goal::Remove)
+            };
+            // One that has taken its task back has nothing more to remember.
+            let tasks = self.disk.instances.values().map(|kept| &kept.slot).filter(|slot| slot.0 == spec);
+            let there: BTreeSet<u32> = slots.map(|(slot, _)| slot).chain(tasks).map(|slot| slot.1).collect();
+            let there: BTreeSet<u32> = there.into_iter().filter(|index| !removed(*index)).collect();
+            if there.len() != instances as usize {
+                return violation("I17", format!("{spec} has the places {there:?}, and {instances} are wanted"));
+            }
         }
         Ok(())
     }

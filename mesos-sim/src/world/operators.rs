@@ -97,6 +97,16 @@ impl World {
                 self.past.jumped();
                 return self.feed(mesos_core::Input::Wall(wall));
             }
+            Fault::Stranger => {
+                let agent = self.an_agent();
+                let framework = self.ledger.framework.clone();
+                if self.is_used(agent) && self.ledger.session.is_some() {
+                    let id = self.ledger.stranger(self.steps);
+                    self.note(|| format!("{id} is launched on agent {agent}, and nobody knows it"));
+                    self.cluster.run_stranger(agent, &framework, &id);
+                    self.changed = true;
+                }
+            }
             Fault::Apply
             | Fault::Scale
             | Fault::Restart

@@ -250,7 +250,10 @@ impl Past {
         if new.faults < old.faults && ran < STABLE {
             return fail("I11", format!("{slot:?} has had {} faults, and now {}", old.faults, new.faults));
         }
-        let wall = wall.since_epoch() + Duration::from_secs(1);
+        if !self.own {
+            curve(&old, new).or_else(|what| fail("I11", format!("{slot:?} {what}")))?;
+        }
+        let wall = wall.since_epoch() + Duration::from_millis(5);
         if let Some(at) = old.eligible_at.filter(|_| new.generation > old.generation) {
             if wall < Duration::from_millis(at) {
                 return fail("I11", format!("{slot:?} is used at {wall:?}, and held back until {at} ms"));
@@ -258,4 +261,39 @@ impl Past {
         }
         Ok(())
     }
+}
+
+/// How long an end holds the next attempt back (ENGINE 1.3, 3.2). The error says what is wrong about it.
+fn curve(old: &store::Slot, new: &store::Slot) -> Result<(), String> {
+    let Some((end, at)) = new.last_end.as_ref().zip(new.eligible_at) else { return Ok(()) };
+    let same = old.last_end.as_ref().is_some_and(|before| before.at == end.at && before.class == end.class);
+    if same || new.mark() != store::slot::Mark::None || new.goal() != store::slot::Goal::Run {
+        return Ok(());
+    }
+    use store::end::Class as C;
+    let doubled = |times: u32, most: u64| (1000_u64 << times.min(20)).min(most);
+    let stable = end.ran_for.unwrap_or_default() >= STABLE;
+    let delay = match end.class() {
+        C::Ok if stable => 0,
+        C::Ok | C::Fault | C::External => {
+            // Two attempts of a slot may have ended since.
+            let counted = new.faults > old.faults && new.faults <= old.faults + 2 || stable && new.faults == 1;
+            if !counted {
+                return Err(format!("has had {} faults, and after one more {}", old.faults, new.faults));
+            }
+            doubled(new.faults - 1, 300_000)
+        }
+        C::Invalid => 16_000,
+        C::Infra if new.losses > 1 => doubled(new.losses - 2, 30_000),
+        C::Infra | C::Drain | C::Wanted => 0,
+    };
+    let jitter = if matches!(end.class(), C::Ok | C::Fault | C::External) { delay / 10 } else { 0 };
+    let (least, most) = (end.at + delay - jitter, end.at + delay + jitter);
+    // What the end of the other attempt has set isn't shortened by this one; an ACCEPT that was given up before it left
+    // is tried again from then on.
+    let most = most.max(old.eligible_at.unwrap_or_default());
+    if at + 2 < least || at > most + 2 && new.generation == old.generation {
+        return Err(format!("waits until {at} ms after {end:?}, which is not within {least} and {most}"));
+    }
+    Ok(())
 }

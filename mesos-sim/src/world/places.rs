@@ -13,6 +13,7 @@ use mesos_proto::{json, store};
 use super::Violation;
 use super::disk::Disk;
 use super::ledger::{Launched, parse};
+use super::succession::Succession;
 use super::users::Users;
 
 type Check = Result<(), Violation>;
@@ -26,6 +27,7 @@ pub(super) struct Places {
     failed: BTreeMap<String, Duration>,
     /// Specs that have avoided an agent.
     pub(super) avoiding: BTreeSet<String>,
+    pub(super) succession: Succession,
     /// How often each invariant had something to judge.
     pub(super) judged: BTreeMap<&'static str, u64>,
 }
@@ -42,6 +44,18 @@ pub(super) struct Moment<'a> {
     pub(super) agreed: bool,
     /// Whether nothing had to wait for the store.
     pub(super) prompt: bool,
+    /// Whether what leaves has just been decided.
+    pub(super) fresh: bool,
+    pub(super) subscribed: bool,
+    /// Whether the scheduler's clock has always been right.
+    pub(super) steady: bool,
+}
+
+impl Moment<'_> {
+    /// Whether a place has waited for a second. After a fault it may be held back by a clock that has jumped since.
+    fn waits(&self, slot: &store::Slot) -> bool {
+        (self.steady || slot.faults == 0) && slot.eligible_at.is_some_and(|since| since + 1000 < self.wall)
+    }
 }
 
 fn fail(invariant: &'static str, what: String) -> Check {
@@ -55,6 +69,7 @@ impl Places {
 
     /// Something has reached the scheduler.
     pub(super) fn heard(&mut self, now: Duration, event: &Event) {
+        self.succession.heard(now, event);
         if let Some(failure) = event.failure.as_ref().filter(|failure| failure.executor_id.is_none()) {
             self.failed.extend(failure.agent_id.as_ref().map(|id| (id.value.clone(), now)));
         }
@@ -65,6 +80,7 @@ impl Places {
 
     /// A batch leaves the scheduler for its store.
     pub(super) fn written(&mut self, batch: &Persist, at: &Moment<'_>) -> Check {
+        self.succession.written(batch, at)?;
         let mut fresh = Vec::new();
         for op in batch.ops() {
             let StoreOp::Put { key, value } = op else { continue };
@@ -150,9 +166,6 @@ impl Places {
                 segments == ["slot".to_owned(), place.0.clone(), place.1.to_string()]
             })
         };
-        // After a fault it may be held back by a clock that has jumped since.
-        let waits =
-            |slot: &store::Slot| slot.faults == 0 && slot.eligible_at.is_some_and(|since| since + 1000 < at.wall);
         // Beside what nobody has news of, another one has to wait; and agents that fail a spec are avoided by it.
         let free = |place: &(String, u32)| {
             !self.avoiding.contains(&place.0) && !at.disk.instances.values().any(|kept| kept.slot == *place)
@@ -161,9 +174,22 @@ impl Places {
             .disk
             .slots
             .iter()
-            .find(|(place, slot)| others.contains(&&place.0) && waits(slot) && !touched(place) && free(place));
+            .find(|(place, slot)| others.contains(&&place.0) && at.waits(slot) && !touched(place) && free(place));
         match passed {
             Some((place, _)) => fail("I16", format!("{} passes {place:?} over, which comes first", record.task_id)),
+            None => Ok(()),
+        }
+    }
+
+    /// I12: offers of these roles are no longer wanted.
+    pub(super) fn suppressed(&mut self, roles: &[String], at: &Moment<'_>) -> Check {
+        if !at.agreed || !at.prompt {
+            return Ok(());
+        }
+        self.judge("I12");
+        let role = |spec: &str| at.users.role(spec).is_some_and(|role| roles.iter().any(|other| other == role));
+        match at.disk.slots.iter().find(|((spec, _), slot)| role(spec) && at.waits(slot)) {
+            Some((place, _)) => fail("I12", format!("SUPPRESS of {roles:?}, and {place:?} waits for an offer")),
             None => Ok(()),
         }
     }
@@ -175,7 +201,7 @@ impl Places {
         {
             return fail("I10", format!("{id} is launched on {agent}, which has failed at {since:?}"));
         }
-        Ok(())
+        self.succession.launched(id, prompt, at)
     }
 
     /// I19: an end is for ever, once it is durable.

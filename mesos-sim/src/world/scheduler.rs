@@ -296,7 +296,7 @@ impl World {
         if self.writing {
             return violation("I4", "two batches at a time");
         }
-        if !self.unsaved {
+        if !self.unsaved && self.answered_at != Some(self.now) {
             self.saved_at = self.now;
         }
         (self.writing, self.unsaved) = (true, true);
@@ -342,6 +342,7 @@ impl World {
         if !self.instances.acting {
             self.writing = false;
             self.unsaved = failure.is_some();
+            self.answered_at = Some(self.now);
             if self.now > self.saved_at + Duration::from_millis(500) {
                 // KILLs that waited for the store come all together.
                 self.ledger.jammed_at = Some(self.now);
@@ -454,6 +455,10 @@ impl World {
                 places.launched(&task.task_id.value, &task.agent_id.value, prompt, &moment)?;
             }
         }
+        if let Some(suppress) = call.suppress.as_ref().filter(|_| prompt) {
+            let (moment, places) = self.moment();
+            places.suppressed(&suppress.roles, &moment)?;
+        }
         self.ledger.leaves(self.now, call, stream, &self.disk)?;
         self.past.need = (self.setup.is_none() && !self.users.constrained).then(users::need);
         self.past.leaves(call, stream)
@@ -470,6 +475,9 @@ impl World {
             tasks: &self.ledger.tasks,
             agreed: self.config.given || self.process == 1,
             prompt: !self.unsaved || self.saved_at + Duration::from_millis(100) > self.now,
+            fresh: self.saved_at == self.now,
+            subscribed: self.ledger.session.is_some(),
+            steady: !self.plan.counts.contains_key(&Fault::ClockJump),
         };
         (moment, &mut self.places)
     }
@@ -775,8 +783,7 @@ impl World {
         let Some(engine) = self.engine.as_mut().filter(|_| !self.ledger.terminal) else { return Ok(()) };
         self.past.commanded();
         let before = places;
-        let (what, row, concerned) =
-            self.users.act(fault, engine, &mut self.ledger, &mut self.rng, &mut self.plan, self.now);
+        let (what, row, concerned) = self.users.act(fault, engine, &mut self.ledger, &mut self.rng, &mut self.plan);
         self.note(|| format!("!! {what}"));
         if let Some(row) = row {
             self.commanded(row, before, &concerned);

@@ -8,7 +8,7 @@ use mesos_core::v1::CommandInfo;
 use mesos_core::{Resources, v1};
 
 use super::fault::{Fault, Plan};
-use super::ledger::Ledger;
+use super::ledger::{Ledger, parse};
 use crate::resources::Pool;
 use crate::rng::Rng;
 
@@ -172,9 +172,7 @@ impl Users {
         ledger: &mut Ledger,
         rng: &mut Rng,
         plan: &mut Plan,
-        now: Duration,
     ) -> (String, Option<&'static str>, (String, Option<u32>)) {
-        ledger.commanded(now);
         let names: Vec<String> = self.wishes.keys().cloned().collect();
         let name = match names.len() {
             0 => self.add(rng, plan),
@@ -230,6 +228,7 @@ impl Users {
             Fault::Kill => {
                 let tasks: Vec<String> = engine.tasks().map(|task| task.task_id).collect();
                 let task = tasks.get(rng.below(tasks.len() as u64) as usize).cloned().unwrap_or_default();
+                concerned.0 = parse(&task).map(|(spec, ..)| spec).unwrap_or_default();
                 engine.kill(&task)
             }
             Fault::Pause if rng.chance(0.5) => {
@@ -251,7 +250,16 @@ impl Users {
             }
             _ => Ok(()),
         };
+        ledger.commanded_of(&concerned.0);
         (format!("{} {name}: {result:?}", fault.name()), row, concerned)
+    }
+
+    pub(super) fn role(&self, name: &str) -> Option<&str> {
+        self.wishes.get(name).map(|wish| wish.role.as_str())
+    }
+
+    pub(super) fn instances(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.wishes.values().map(|wish| (wish.name.as_str(), wish.instances))
     }
 
     pub(super) fn is_unique(&self, name: &str) -> bool {

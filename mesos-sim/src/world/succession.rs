@@ -1,0 +1,247 @@
+//! I7, I8: who may take whose place, and how many places are in change at a time; judged by what the scheduler was told
+//! of each task, and by what it writes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use mesos_core::{Key, Persist, StoreOp};
+use mesos_proto::json;
+use mesos_proto::store::{self, Instance, ghost, instance, slot};
+use mesos_proto::v1::TaskState;
+use mesos_proto::v1::scheduler::Event;
+
+use super::Violation;
+use super::disk::Kept;
+use super::ledger::parse;
+use super::places::Moment;
+use crate::agent::is_terminal;
+
+type Check = Result<(), Violation>;
+
+/// A second question about a task that nobody knows comes so long after the first.
+const AGAIN: Duration = Duration::from_secs(9);
+
+/// What the scheduler was told of a task.
+#[derive(Debug, Default)]
+struct Told {
+    revision: String,
+    ended: bool,
+    heard_at: Duration,
+    /// It was out of sight at some time.
+    lost: bool,
+    unknown_since: Option<Duration>,
+    /// It was last seen alive after that.
+    returned_at: Option<Duration>,
+    /// Twice in a row, and not at once.
+    unknown_twice: bool,
+}
+
+impl Told {
+    /// Whether another one may take the place of a task that hasn't ended, as far as anybody has heard.
+    fn is_given_up(&self, task: &str, prompt: bool, at: &Moment<'_>) -> bool {
+        let kept = at.disk.instances.get(task).map(|kept| &kept.record);
+        match kept {
+            // It may have come back since the other one was decided.
+            Some(record) if record.state() != instance::State::Unreachable => {
+                self.lost && (!prompt || self.returned_at.is_some_and(|back| back + Duration::from_secs(1) >= at.now))
+            }
+            Some(record) => self.lost && record.inactive(),
+            None => at.disk.ghosts.contains(task) && self.lost || self.unknown_twice,
+        }
+    }
+}
+
+/// The judge.
+#[derive(Debug, Default)]
+pub(super) struct Succession {
+    told: BTreeMap<String, Told>,
+    /// Of these there was news in this session.
+    known: BTreeSet<String>,
+    pub(super) judged: BTreeMap<&'static str, u64>,
+}
+
+fn fail(invariant: &'static str, what: String) -> Check {
+    Err(Violation { invariant, what })
+}
+
+/// The record of an attempt that a batch writes.
+fn written<'a>(op: &'a StoreOp) -> Option<(&'a Key, Instance)> {
+    let StoreOp::Put { key, value } = op else { return None };
+    let attempt = key.segments().next().as_deref() == Some("inst");
+    attempt.then(|| json::decode(value).ok()).flatten().map(|record| (key, record))
+}
+
+impl Succession {
+    fn judge(&mut self, invariant: &'static str) {
+        *self.judged.entry(invariant).or_default() += 1;
+    }
+
+    /// Something has reached the scheduler.
+    pub(super) fn heard(&mut self, now: Duration, event: &Event) {
+        if event.subscribed.is_some() {
+            self.known.clear();
+        }
+        let Some(update) = &event.update else { return };
+        let (id, state) = (&update.status.task_id.value, update.status.state());
+        self.known.insert(id.clone());
+        let told = self.told.entry(id.clone()).or_default();
+        told.ended |= is_terminal(state);
+        told.heard_at = now;
+        told.returned_at =
+            (told.lost && matches!(state, TaskState::TaskRunning | TaskState::TaskStarting)).then_some(now);
+        told.lost |= matches!(state, TaskState::TaskUnreachable | TaskState::TaskUnknown | TaskState::TaskLost);
+        if state == TaskState::TaskUnknown {
+            let since = *told.unknown_since.get_or_insert(now);
+            told.unknown_twice |= since + AGAIN <= now;
+        } else {
+            told.unknown_since = None;
+        }
+    }
+
+    /// A task is launched: in a place that is free, or beside one of a former revision.
+    pub(super) fn launched(&mut self, id: &str, prompt: bool, at: &Moment<'_>) -> Check {
+        let Some((spec, index, ..)) = parse(id) else { return Ok(()) };
+        let slot = (spec, index);
+        let revision = at.disk.instances.get(id).map(|kept| kept.record.revision.clone()).unwrap_or_default();
+        let before = at.tasks.iter().filter(|(other, task)| {
+            task.slot == slot && *other != id && !task.released && Some(&task.framework) == at.disk.framework.as_ref()
+        });
+        let mut judged = false;
+        for (other, _) in before {
+            judged = true;
+            let Some(told) = self.told.get(other) else {
+                return fail("I7", format!("{id} takes the place of {other}, of which nothing was heard"));
+            };
+            if !told.ended && told.revision == revision && !told.is_given_up(other, prompt, at) {
+                return fail("I7", format!("{id} takes the place of {other}, which has not ended: {told:?}"));
+            }
+        }
+        if judged {
+            self.judge("I7");
+        }
+        self.told.entry(id.to_owned()).or_default().revision = revision;
+        self.surge(&slot, id, at)
+    }
+
+    /// I8: no more places have two than the surge allows, when one more gets a second one.
+    fn surge(&mut self, slot: &(String, u32), id: &str, at: &Moment<'_>) -> Check {
+        let Some(policy) = at.disk.policies.get(&slot.0) else { return Ok(()) };
+        let strict = policy.duplicates() == store::policy::Duplicates::Forbid;
+        let Some(surge) = policy.max_surge.count.map(|surge| if strict { 0 } else { surge }) else { return Ok(()) };
+        let counts = |record: &Instance| {
+            let duplicate = record.state() == instance::State::Killing && record.why() == instance::Why::Duplicate;
+            !duplicate && !(record.state() == instance::State::Unreachable && record.inactive())
+        };
+        let mut places: BTreeMap<u32, BTreeSet<&str>> = BTreeMap::new();
+        for kept in at.disk.instances.values().filter(|kept| kept.slot.0 == slot.0 && counts(&kept.record)) {
+            places.entry(kept.slot.1).or_default().insert(&kept.record.revision);
+        }
+        if places.get(&slot.1).is_none_or(|revisions| revisions.len() < 2) {
+            return Ok(());
+        }
+        self.judge("I8");
+        let double = places.values().filter(|revisions| revisions.len() > 1).count();
+        if double > surge as usize {
+            return fail("I8", format!("{id} is the second one in its place, as in {double} places of {surge}"));
+        }
+        Ok(())
+    }
+
+    /// A batch leaves the scheduler for its store.
+    pub(super) fn written(&mut self, batch: &Persist, at: &Moment<'_>) -> Check {
+        if !at.fresh {
+            return Ok(());
+        }
+        for (key, record) in batch.ops().iter().filter_map(written) {
+            let Some(old) = at.disk.task(key).and_then(|task| at.disk.instances.get(task)) else { continue };
+            self.overdue(&old.record, &record, at)?;
+            let update = record.state() == instance::State::Killing && record.why() == instance::Why::Update;
+            // One of which bad news has just come isn't ready any more.
+            let news = self.told.get(&record.task_id).is_some_and(|told| told.heard_at == at.now);
+            if update && !news && old.record.state() == instance::State::Running && old.record.ready() {
+                self.budget(&old.slot, &record.task_id, batch, at)?;
+            }
+        }
+        for op in batch.ops() {
+            let StoreOp::Put { key, value } = op else { continue };
+            let Some(ghost) = (key.segments().next().as_deref() == Some("ghost"))
+                .then(|| json::decode::<store::Ghost>(value).ok())
+                .flatten()
+            else {
+                continue;
+            };
+            let declared = at.tasks.get(&ghost.task_id).is_none_or(|task| task.released);
+            if ghost.why() == ghost::Why::Expired && !declared && at.disk.instances.contains_key(&ghost.task_id) {
+                self.is_known(&ghost.task_id, "is given up", at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A7, A21: time alone does nothing about a task of which there is no news.
+    fn overdue(&mut self, old: &Instance, new: &Instance, at: &Moment<'_>) -> Check {
+        let launching =
+            matches!(old.state(), instance::State::Prepared | instance::State::Launching | instance::State::Staged);
+        let overdue = new.state() == instance::State::Killing && new.why() == instance::Why::Overdue && launching;
+        let inactive = new.inactive() && !old.inactive() && old.state() == instance::State::Unreachable;
+        match overdue || inactive {
+            true => self.is_known(&new.task_id, if overdue { "is overdue" } else { "is replaced" }, at),
+            false => Ok(()),
+        }
+    }
+
+    fn is_known(&mut self, task: &str, what: &str, at: &Moment<'_>) -> Check {
+        self.judge("I7");
+        match at.subscribed && self.known.contains(task) {
+            true => Ok(()),
+            false => fail("I7", format!("{task} {what}, and nobody has said anything of it in this session")),
+        }
+    }
+
+    /// I8: an instance that is ready is ended only if enough others are.
+    fn budget(&mut self, slot: &(String, u32), task: &str, batch: &Persist, at: &Moment<'_>) -> Check {
+        // What is to be durable with it counts.
+        let after = |key: &Key| batch.ops().iter().find(|op| op.key() == key);
+        let value = |key: Key| match after(&key) {
+            Some(StoreOp::Put { value, .. }) => Some(value),
+            Some(StoreOp::Delete { .. }) => None,
+            None => at.disk.records.get(&key),
+        };
+        let spec = value(Key::new(["spec", &slot.0])).and_then(|value| json::decode::<store::Spec>(value).ok());
+        let Some(policy) = spec.map(|spec| spec.policy) else { return Ok(()) };
+        let strict = policy.duplicates() == store::policy::Duplicates::Forbid;
+        let Some(unavailable) = policy.max_unavailable.count else { return Ok(()) };
+        let unavailable = if strict { unavailable.max(1) } else { unavailable };
+        let after = |kept: &Kept| {
+            let generation = kept.generation.to_string();
+            let record = value(Key::new(["inst", &kept.slot.0, &kept.slot.1.to_string(), &generation]));
+            record.and_then(|value| json::decode::<Instance>(value).ok())
+        };
+        let mine = |kept: &&Kept| kept.slot.0 == slot.0;
+        let ready: BTreeSet<u32> = at
+            .disk
+            .instances
+            .values()
+            .filter(mine)
+            .filter(|kept| after(kept).is_some_and(|r| r.state() == instance::State::Running && r.ready()))
+            .map(|kept| kept.slot.1)
+            .collect();
+        let indices = at.disk.slots.keys().filter(|(spec, _)| *spec == slot.0).map(|(_, index)| *index);
+        let slots = indices.filter_map(|index| {
+            let value = value(Key::new(["slot", &slot.0, &index.to_string()]))?;
+            json::decode::<store::Slot>(value).ok().map(|slot| (index, slot))
+        });
+        let wanted: Vec<_> = slots.filter(|(_, slot)| slot.goal() == slot::Goal::Run).collect();
+        // What has finished is done with.
+        if wanted.iter().any(|(_, slot)| slot.mark() != slot::Mark::None) || ready.contains(&slot.1) {
+            return Ok(());
+        }
+        self.judge("I8");
+        let ready = wanted.iter().filter(|(index, _)| ready.contains(index)).count();
+        let least = wanted.len().saturating_sub(unavailable as usize);
+        if ready < least {
+            return fail("I8", format!("{task} is ended, and then {ready} of {} are ready", wanted.len()));
+        }
+        Ok(())
+    }
+}
