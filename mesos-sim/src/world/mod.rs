@@ -375,6 +375,7 @@ impl World {
         };
         world.ledger.own = settings.setup.is_some();
         world.past.own = settings.setup.is_some();
+        world.places.succession.own = settings.setup.is_some();
         let faulty = settings.faulty.unwrap_or(faulty);
         world.at(Duration::ZERO, Happening::Start);
         for (number, (mean, _)) in settings.setup.iter().flat_map(|setup| &setup.actions).enumerate() {
@@ -553,7 +554,8 @@ impl World {
 
     /// A3, A16: what was matched in a session falls with it, since its offers do.
     fn without_session(&mut self) -> Step {
-        let Some(engine) = self.engine.as_ref().filter(|_| self.ledger.session.is_none()) else { return Ok(()) };
+        let over = self.ledger.session.is_none() && !self.ledger.terminal;
+        let Some(engine) = self.engine.as_ref().filter(|_| over) else { return Ok(()) };
         match engine.tasks().find(|task| task.state == mesos_core::engine::State::Prepared) {
             Some(task) => violation("I1", format!("{task} is to be launched with offers of a session that is over")),
             None => Ok(()),

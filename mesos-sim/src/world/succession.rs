@@ -55,6 +55,8 @@ impl Told {
 #[derive(Debug, Default)]
 pub(super) struct Succession {
     told: BTreeMap<String, Told>,
+    /// What users say to the engine is theirs, and isn't known here: nothing is judged.
+    pub(super) own: bool,
     /// Of these there was news in this session.
     known: BTreeSet<String>,
     pub(super) judged: BTreeMap<&'static str, u64>,
@@ -100,7 +102,7 @@ impl Succession {
 
     /// A task is launched: in a place that is free, or beside one of a former revision.
     pub(super) fn launched(&mut self, id: &str, prompt: bool, at: &Moment<'_>) -> Check {
-        let Some((spec, index, ..)) = parse(id) else { return Ok(()) };
+        let Some((spec, index, ..)) = parse(id).filter(|_| !self.own) else { return Ok(()) };
         let slot = (spec, index);
         let revision = at.disk.instances.get(id).map(|kept| kept.record.revision.clone()).unwrap_or_default();
         let before = at.tasks.iter().filter(|(other, task)| {
@@ -149,7 +151,7 @@ impl Succession {
 
     /// A batch leaves the scheduler for its store.
     pub(super) fn written(&mut self, batch: &Persist, at: &Moment<'_>) -> Check {
-        if !at.fresh {
+        if !at.fresh || self.own {
             return Ok(());
         }
         for (key, record) in batch.ops().iter().filter_map(written) {
