@@ -32,8 +32,8 @@ pub(super) struct Past {
     incarnations: BTreeMap<u64, u64>,
     /// The task id of each generation of an instance, by incarnation.
     burnt: BTreeMap<(String, u32, u64, u64), String>,
-    /// What is durable of each slot.
-    slots: BTreeMap<(String, u32), store::Slot>,
+    /// What is durable of each slot, and whether its moment can't be one of before a command, or of another clock.
+    slots: BTreeMap<(String, u32), (store::Slot, bool)>,
     /// The latest batch that is durable.
     ticket: u64,
     /// What is in batches up to this one may come from a command.
@@ -238,13 +238,9 @@ impl Past {
             self.slots.remove(&slot);
             return Ok(());
         };
-        let mut kept = new.clone();
-        if self.ticket <= self.lenient {
-            // Its moment may be one of the clock before it jumped.
-            kept.eligible_at = None;
-        }
-        let old = self.slots.insert(slot.clone(), kept).filter(|_| self.ticket > self.lenient);
-        let Some(old) = old else { return Ok(()) };
+        let certain = self.ticket > self.lenient;
+        let old = self.slots.insert(slot.clone(), (new.clone(), certain)).filter(|_| certain);
+        let Some((old, was_certain)) = old else { return Ok(()) };
         self.judge("I11");
         let ran = new.last_end.as_ref().and_then(|end| end.ran_for).unwrap_or_default();
         if new.faults < old.faults && ran < STABLE {
@@ -255,7 +251,7 @@ impl Past {
             curve(&old, new).or_else(|what| fail("I11", format!("{slot:?} {what}")))?;
         }
         let wall = wall.since_epoch() + Duration::from_millis(5);
-        if let Some(at) = old.eligible_at.filter(|_| new.generation > old.generation) {
+        if let Some(at) = old.eligible_at.filter(|_| was_certain && new.generation > old.generation) {
             if wall < Duration::from_millis(at) {
                 return fail("I11", format!("{slot:?} is used at {wall:?}, and held back until {at} ms"));
             }
