@@ -52,7 +52,8 @@ impl World {
             }
             let Some((spec, index, ..)) = parse(task) else { continue };
             let framework = self.ledger.framework.clone();
-            let launched = Launched { slot: (spec, index), framework, heard: None, ended: false, released: false };
+            let launched =
+                Launched { slot: (spec, index), framework, heard: None, alive_at: None, ended: false, released: false };
             self.ledger.tasks.entry(task.to_owned()).or_insert(launched);
         }
         Ok(())

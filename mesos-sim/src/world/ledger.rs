@@ -35,7 +35,7 @@ pub(super) struct Launched {
     /// The state that was last heard of, and when.
     pub(super) heard: Option<(TaskState, Duration)>,
     /// When it was last heard of alive.
-    alive_at: Option<Duration>,
+    pub(super) alive_at: Option<Duration>,
     /// An end was heard of, true or not.
     pub(super) ended: bool,
     /// A user or an operator has said something that lets it live beside another one of its slot.

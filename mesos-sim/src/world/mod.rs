@@ -554,7 +554,7 @@ impl World {
 
     /// A3, A16: what was matched in a session falls with it, since its offers do.
     fn without_session(&mut self) -> Step {
-        let over = self.ledger.session.is_none() && !self.ledger.terminal;
+        let over = self.ledger.session.is_none() && !self.ledger.terminal && !self.instances.acting;
         let Some(engine) = self.engine.as_ref().filter(|_| over) else { return Ok(()) };
         match engine.tasks().find(|task| task.state == mesos_core::engine::State::Prepared) {
             Some(task) => violation("I1", format!("{task} is to be launched with offers of a session that is over")),

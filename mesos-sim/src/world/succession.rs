@@ -26,7 +26,8 @@ const AGAIN: Duration = Duration::from_secs(9);
 struct Told {
     revision: String,
     ended: bool,
-    heard_at: Duration,
+    /// It ran when last heard of, and nothing was wrong with it.
+    fine: bool,
     /// It was out of sight at some time.
     lost: bool,
     unknown_since: Option<Duration>,
@@ -88,7 +89,7 @@ impl Succession {
         self.known.insert(id.clone());
         let told = self.told.entry(id.clone()).or_default();
         told.ended |= is_terminal(state);
-        told.heard_at = now;
+        told.fine = state == TaskState::TaskRunning && update.status.healthy != Some(false);
         told.returned_at =
             (told.lost && matches!(state, TaskState::TaskRunning | TaskState::TaskStarting)).then_some(now);
         told.lost |= matches!(state, TaskState::TaskUnreachable | TaskState::TaskUnknown | TaskState::TaskLost);
@@ -158,9 +159,9 @@ impl Succession {
             let Some(old) = at.disk.task(key).and_then(|task| at.disk.instances.get(task)) else { continue };
             self.overdue(&old.record, &record, at)?;
             let update = record.state() == instance::State::Killing && record.why() == instance::Why::Update;
-            // One of which bad news has just come isn't ready any more.
-            let news = self.told.get(&record.task_id).is_some_and(|told| told.heard_at == at.now);
-            if update && !news && old.record.state() == instance::State::Running && old.record.ready() {
+            // One of which bad news has come isn't ready any more, whatever the record still says.
+            let fine = self.told.get(&record.task_id).is_some_and(|told| told.fine);
+            if update && fine && old.record.state() == instance::State::Running && old.record.ready() {
                 self.budget(&old.slot, &record.task_id, batch, at)?;
             }
         }
