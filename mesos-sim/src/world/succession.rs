@@ -31,6 +31,8 @@ struct Told {
     /// It was out of sight at some time.
     lost: bool,
     unknown_since: Option<Duration>,
+    /// The scheduler ends it.
+    killed: bool,
     /// It was last seen alive after that.
     returned_at: Option<Duration>,
     /// Twice in a row, and not at once.
@@ -47,7 +49,14 @@ impl Told {
                 self.lost && (!prompt || self.returned_at.is_some_and(|back| back + Duration::from_secs(1) >= at.now))
             }
             Some(record) => self.lost && record.inactive(),
-            None => at.disk.ghosts.contains(task) && self.lost || self.unknown_twice,
+            None => {
+                let ghost = at.disk.records.get(&Key::new(["ghost", task]));
+                match ghost.and_then(|value| json::decode::<store::Ghost>(value).ok()).map(|ghost| ghost.why()) {
+                    Some(ghost::Why::Abandoned | ghost::Why::Expired) => self.lost,
+                    // Once is enough for what is to end anyway.
+                    _ => self.unknown_twice || self.killed && self.unknown_since.is_some(),
+                }
+            }
         }
     }
 }
@@ -152,6 +161,11 @@ impl Succession {
 
     /// A batch leaves the scheduler for its store.
     pub(super) fn written(&mut self, batch: &Persist, at: &Moment<'_>) -> Check {
+        for (_, record) in batch.ops().iter().filter_map(written) {
+            if record.state() == instance::State::Killing && record.why() != instance::Why::External {
+                self.told.entry(record.task_id).or_default().killed = true;
+            }
+        }
         if !at.fresh || self.own {
             return Ok(());
         }
