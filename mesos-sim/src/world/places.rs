@@ -181,19 +181,6 @@ impl Places {
         }
     }
 
-    /// I12: offers of these roles are no longer wanted.
-    pub(super) fn suppressed(&mut self, roles: &[String], at: &Moment<'_>) -> Check {
-        if !at.agreed || !at.prompt {
-            return Ok(());
-        }
-        self.judge("I12");
-        let role = |spec: &str| at.users.role(spec).is_some_and(|role| roles.iter().any(|other| other == role));
-        match at.disk.slots.iter().find(|((spec, _), slot)| role(spec) && at.waits(slot)) {
-            Some((place, _)) => fail("I12", format!("SUPPRESS of {roles:?}, and {place:?} waits for an offer")),
-            None => Ok(()),
-        }
-    }
-
     /// I10: a task is launched.
     pub(super) fn launched(&mut self, id: &str, agent: &str, prompt: bool, at: &Moment<'_>) -> Check {
         self.judge("I10");

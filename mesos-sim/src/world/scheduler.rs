@@ -455,10 +455,6 @@ impl World {
                 places.launched(&task.task_id.value, &task.agent_id.value, prompt, &moment)?;
             }
         }
-        if let Some(suppress) = call.suppress.as_ref().filter(|_| prompt) {
-            let (moment, places) = self.moment();
-            places.suppressed(&suppress.roles, &moment)?;
-        }
         self.ledger.leaves(self.now, call, stream, &self.disk)?;
         self.past.need = (self.setup.is_none() && !self.users.constrained).then(users::need);
         self.past.leaves(call, stream)

@@ -254,10 +254,6 @@ impl Users {
         (format!("{} {name}: {result:?}", fault.name()), row, concerned)
     }
 
-    pub(super) fn role(&self, name: &str) -> Option<&str> {
-        self.wishes.get(name).map(|wish| wish.role.as_str())
-    }
-
     pub(super) fn instances(&self) -> impl Iterator<Item = (&str, u32)> {
         self.wishes.values().map(|wish| (wish.name.as_str(), wish.instances))
     }
