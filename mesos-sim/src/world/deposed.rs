@@ -51,7 +51,8 @@ impl World {
                 return violation("I23", format!("{task} is launched, and its intent was never durable"));
             }
             let Some((spec, index, ..)) = parse(task) else { continue };
-            let framework = self.ledger.framework.clone();
+            // Its own, which may have been removed since.
+            let framework = call.framework_id.as_ref().map(|id| id.value.clone()).unwrap_or_default();
             let launched =
                 Launched { slot: (spec, index), framework, heard: None, alive_at: None, ended: false, released: false };
             self.ledger.tasks.entry(task.to_owned()).or_insert(launched);

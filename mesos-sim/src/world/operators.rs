@@ -214,6 +214,9 @@ impl World {
             .filter(|task| matches!(task.state, Unreachable | Doubtful | Killing(_)) && !lives(&task.task_id))
             .collect();
         for task in lost {
+            for other in self.ledger.tasks.values_mut().filter(|other| other.slot == (task.spec.clone(), task.index)) {
+                other.released = true;
+            }
             let _ = engine.declare_dead(&task.spec, task.index);
         }
         self.drain()

@@ -288,7 +288,11 @@ fn curve(old: &store::Slot, new: &store::Slot) -> Result<(), String> {
     let (least, most) = (end.at + delay - jitter, end.at + delay + jitter);
     // What the end of the other attempt has set isn't shortened by this one; an ACCEPT that was given up before it left
     // is tried again from then on.
-    let most = most.max(old.eligible_at.unwrap_or_default());
+    let mut most = most.max(old.eligible_at.unwrap_or_default());
+    if new.faults > old.faults {
+        // The other attempt's end may have come in the same moment, and be a fault.
+        most = most.max(end.at + doubled(new.faults - 1, 300_000) * 11 / 10);
+    }
     if at + 2 < least || at > most + 2 && new.generation == old.generation {
         return Err(format!("waits until {at} ms after {end:?}, which is not within {least} and {most}"));
     }

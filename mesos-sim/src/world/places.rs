@@ -52,9 +52,9 @@ pub(super) struct Moment<'a> {
 }
 
 impl Moment<'_> {
-    /// Whether a place has waited for a second. After a fault it may be held back by a clock that has jumped since.
+    /// Whether a place has waited for a second. What holds it back may have been set by a clock that has jumped since.
     fn waits(&self, slot: &store::Slot) -> bool {
-        (self.steady || slot.faults == 0) && slot.eligible_at.is_some_and(|since| since + 1000 < self.wall)
+        self.steady && slot.eligible_at.is_some_and(|since| since + 1000 < self.wall)
     }
 }
 

@@ -94,13 +94,14 @@ impl Succession {
             self.known.clear();
         }
         let Some(update) = &event.update else { return };
+        use TaskState as S;
         let (id, state) = (&update.status.task_id.value, update.status.state());
         self.known.insert(id.clone());
         let told = self.told.entry(id.clone()).or_default();
         told.ended |= is_terminal(state);
         told.fine = state == TaskState::TaskRunning && update.status.healthy != Some(false);
         told.returned_at =
-            (told.lost && matches!(state, TaskState::TaskRunning | TaskState::TaskStarting)).then_some(now);
+            (told.lost && matches!(state, S::TaskRunning | S::TaskStarting | S::TaskKilling)).then_some(now);
         told.lost |= matches!(state, TaskState::TaskUnreachable | TaskState::TaskUnknown | TaskState::TaskLost);
         if state == TaskState::TaskUnknown {
             let since = *told.unknown_since.get_or_insert(now);
