@@ -226,10 +226,16 @@ impl World {
     /// Launches all tasks; the time for each, to RUNNING.
     fn launch(&mut self, size: usize, agents: usize) -> Result<(Duration, usize)> {
         let start = processor()?;
-        for first in (0..agents).step_by(PER_EVENT) {
-            let event = self.offers(first..(first + PER_EVENT).min(agents));
-            self.send(&event);
-            self.settle();
+        // An ACCEPT takes some hundred tasks: few agents have to be offered again.
+        for _ in 0..size {
+            for first in (0..agents).step_by(PER_EVENT) {
+                let event = self.offers(first..(first + PER_EVENT).min(agents));
+                self.send(&event);
+                self.settle();
+            }
+            if self.tasks.len() >= size {
+                break;
+            }
         }
         for task in 0..self.tasks.len() {
             let event = self.status(task, v1::TaskState::TaskRunning);

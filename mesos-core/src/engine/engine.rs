@@ -734,7 +734,11 @@ impl Machine for Engine {
             Input::PersistFailed { ticket, failure } => self.on_persist_failed(ticket, failure),
             Input::Timeout => {
                 self.feed(Input::Timeout);
-                self.on_timers();
+                // A session that has died of silence ends before anything is done in its name.
+                self.drain_client(false);
+                if !self.ended {
+                    self.on_timers();
+                }
             }
             input => self.feed(input),
         }

@@ -409,7 +409,7 @@ impl Ledger {
         let before = self.killed.insert(id.clone(), now);
         let alive = self.tasks.get(id).and_then(|task| task.alive_at);
         let returned = alive.is_some_and(|at| before.is_some_and(|before| at + Duration::from_secs(1) >= before));
-        if before.is_some_and(|before| now < before + KILL.mul_f64(0.95)) && !self.own && !returned && self.flows(now) {
+        if before.is_some_and(|before| now < before + KILL.mul_f64(0.9)) && !self.own && !returned && self.flows(now) {
             return fail("I15", format!("KILL for {id} after {:?}", before.map(|before| now - before)));
         }
         Ok(())

@@ -157,7 +157,7 @@ impl Places {
 
     /// I16: nobody is passed over who comes first and could have had the same.
     fn first(&mut self, record: &Instance, batch: &Persist, at: &Moment<'_>) -> Check {
-        let Some((name, ..)) = parse(&record.task_id) else { return Ok(()) };
+        let Some((name, ..)) = parse(&record.task_id).filter(|_| at.fresh) else { return Ok(()) };
         let Some(others) = at.users.before(&name) else { return Ok(()) };
         self.judge("I16");
         let touched = |place: &(String, u32)| {

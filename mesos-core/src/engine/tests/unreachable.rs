@@ -34,6 +34,21 @@ fn unreachable_replaced() {
     assert!(s.spec("web").satisfied);
 }
 
+// A process that stood still has heard nothing meanwhile: first its session ends, and then no limit is over before there
+// is news (simulated: a task was given up).
+#[test]
+fn limits_that_ran_out_while_the_process_stood_still() {
+    let (mut s, old, _) = replaced(service("web", 1));
+    s.now = s.now + secs(601);
+    s.tick();
+    assert_eq!(s.told(|event| matches!(event, Event::Disconnected { .. })), 1);
+    assert_eq!(s.state(&old), Some(State::Unreachable));
+    s.sleep(secs(5));
+    s.answer(&old, TaskUnreachable);
+    s.sleep(secs(1));
+    assert_eq!(s.state(&old), None, "now it is");
+}
+
 // ENGINE 22
 #[test]
 fn unreachable_returns_early() {
