@@ -75,6 +75,8 @@ pub(super) struct Ledger {
     deliveries: BTreeMap<(String, Vec<u8>), Delivery>,
     asked: BTreeMap<String, Duration>,
     killed: BTreeMap<String, Duration>,
+    /// Tasks that a user has killed, which may get one KILL more.
+    user_kills: BTreeSet<String>,
     /// When a user last said something.
     commanded_at: Option<Duration>,
     /// Frameworks that were, and are no more.
@@ -409,7 +411,8 @@ impl Ledger {
         let before = self.killed.insert(id.clone(), now);
         let alive = self.tasks.get(id).and_then(|task| task.alive_at);
         let returned = alive.is_some_and(|at| before.is_some_and(|before| at + Duration::from_secs(1) >= before));
-        if before.is_some_and(|before| now < before + KILL.mul_f64(0.9)) && !self.own && !returned && self.flows(now) {
+        let early = before.is_some_and(|before| now < before + KILL.mul_f64(0.9));
+        if early && !self.own && !returned && self.flows(now) && !self.user_kills.remove(id) {
             return fail("I15", format!("KILL for {id} after {:?}", before.map(|before| now - before)));
         }
         Ok(())
@@ -436,6 +439,11 @@ impl Ledger {
         self.commanded_at = Some(now);
         self.killed.clear();
         self.not_before.clear();
+    }
+
+    /// A user has a task killed: that KILL comes, and others may be on their way.
+    pub(super) fn killed_by_user(&mut self, task: &str) {
+        self.user_kills.insert(task.to_owned());
     }
 
     /// A command that concerns one spec.

@@ -77,7 +77,7 @@ fn fail(invariant: &'static str, what: String) -> Check {
 }
 
 /// The record of an attempt that a batch writes.
-fn written<'a>(op: &'a StoreOp) -> Option<(&'a Key, Instance)> {
+fn written(op: &StoreOp) -> Option<(&Key, Instance)> {
     let StoreOp::Put { key, value } = op else { return None };
     let attempt = key.segments().next().as_deref() == Some("inst");
     attempt.then(|| json::decode(value).ok()).flatten().map(|record| (key, record))
@@ -143,7 +143,7 @@ impl Succession {
         let Some(surge) = policy.max_surge.count.map(|surge| if strict { 0 } else { surge }) else { return Ok(()) };
         let counts = |record: &Instance| {
             let duplicate = record.state() == instance::State::Killing && record.why() == instance::Why::Duplicate;
-            !duplicate && !(record.state() == instance::State::Unreachable && record.inactive())
+            !(duplicate || record.state() == instance::State::Unreachable && record.inactive())
         };
         let mut places: BTreeMap<u32, BTreeSet<&str>> = BTreeMap::new();
         for kept in at.disk.instances.values().filter(|kept| kept.slot.0 == slot.0 && counts(&kept.record)) {

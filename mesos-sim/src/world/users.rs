@@ -229,6 +229,7 @@ impl Users {
                 let tasks: Vec<String> = engine.tasks().map(|task| task.task_id).collect();
                 let task = tasks.get(rng.below(tasks.len() as u64) as usize).cloned().unwrap_or_default();
                 concerned.0 = parse(&task).map(|(spec, ..)| spec).unwrap_or_default();
+                ledger.killed_by_user(&task);
                 engine.kill(&task)
             }
             Fault::Pause if rng.chance(0.5) => {
