@@ -94,3 +94,31 @@ mod smol {
         ends::uninstalled: Options::default();
     });
 }
+
+/// What isn't a crate is shown to work on a real cluster as well.
+mod own {
+    mod threads {
+        mod real {
+            conformance::scenarios!(@real Threads {
+                services::jobs_finish_once: Options::default();
+                failures::master_killed_and_back: Options::default();
+            });
+        }
+    }
+    mod mio {
+        mod real {
+            conformance::scenarios!(@real Mio {
+                services::jobs_finish_once: Options::default();
+                failures::master_killed_and_back: Options::default();
+            });
+        }
+    }
+    mod smol {
+        mod real {
+            conformance::scenarios!(@real Smol {
+                services::jobs_finish_once: Options::default();
+                failures::master_killed_and_back: Options::default();
+            });
+        }
+    }
+}

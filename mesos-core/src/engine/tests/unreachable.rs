@@ -39,7 +39,7 @@ fn unreachable_replaced() {
 #[test]
 fn limits_that_ran_out_while_the_process_stood_still() {
     let (mut s, old, _) = replaced(service("web", 1));
-    s.now = s.now + secs(601);
+    s.now += secs(601);
     s.tick();
     assert_eq!(s.told(|event| matches!(event, Event::Disconnected { .. })), 1);
     assert_eq!(s.state(&old), Some(State::Unreachable));
