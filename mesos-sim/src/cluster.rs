@@ -665,6 +665,11 @@ impl Cluster {
     }
 
     fn register(&mut self, index: usize) {
+        // First it waits for its executors: nothing gets to those that aren't back.
+        let recovering = self.agents.get(index).and_then(|agent| agent.executors.recovering());
+        if let Some(left) = recovering.and_then(|until| until.checked_sub(self.now)).filter(|left| !left.is_zero()) {
+            return self.schedule(left, Later::Register(index));
+        }
         self.later.retain(|(_, what)| *what != Later::Register(index));
         let unix = self.unix();
         if let (Some(master), Some(agent)) = (&mut self.master, self.agents.get_mut(index)) {

@@ -118,6 +118,11 @@ impl Executors {
         })
     }
 
+    /// Until when the agent waits for executors that it knows from before its restart.
+    pub(crate) fn recovering(&self) -> Option<Duration> {
+        self.recovering.filter(|_| !self.known.is_empty())
+    }
+
     pub(crate) fn next_deadline(&self) -> Option<Duration> {
         let starts = self.known.values().filter_map(|executor| Some(executor.start.as_ref()?.0));
         let dooms = self.known.values().filter_map(|executor| Some(executor.doom.as_ref()?.0));
