@@ -24,10 +24,9 @@ fn web(version: &str) -> TaskSpec {
         .resources(Resources::new().cpus(0.1).mem(32.0))
         .instances(INSTANCES)
         // It must be there before the task counts as ready, and so before the next one goes.
-        .health_check(HealthCheck {
-            delay_seconds: Some(0.1),
-            ..HealthCheck::command(CommandInfo::new("test -n \"$VERSION\""))
-        })
+        .health_check(
+            HealthCheck::command(CommandInfo::new("test -n \"$VERSION\"")).with_delay(Duration::from_millis(100)),
+        )
         .min_ready(Duration::from_millis(500))
         .max_surge(Amount::Count(0))
         .max_unavailable(Amount::Count(1))

@@ -8,7 +8,6 @@ use alloc::vec::Vec;
 use super::attempt::{Attempt, AttemptId, SlotId, State};
 use super::engine::{After, Engine, Sent};
 use super::event::{Event, Receipt};
-use super::metrics::Counters;
 use super::record;
 use super::writer::Effect;
 use crate::planted::planted;
@@ -152,7 +151,7 @@ impl Engine {
             self.when_durable(batch, effect);
         }
         if let Some(batch) = self.writer.poll(self.now) {
-            Counters::one(&mut self.counters.batches);
+            self.counters.batches += 1;
             self.outputs.push_back(Output::Persist(batch));
         }
     }
@@ -187,7 +186,7 @@ impl Engine {
             let call = scheduler::acknowledge(&task_id, Some(&agent_id), Some(&uuid));
             if let Ok(call) = call.and_then(|call| self.client.submit(call)) {
                 self.acks_under_way += 1;
-                Counters::one(&mut self.counters.acknowledged);
+                self.counters.acknowledged += 1;
                 self.sent.insert(call, Sent::Acknowledge);
             }
         }

@@ -29,6 +29,8 @@ use crate::{Deadline, Input, Instant, Key, Machine, Offers, Output, StoreFailure
 use mesos_proto::store::engine::Marker;
 
 const AGAIN_SOON: Duration = Duration::from_millis(100);
+/// So many inverse offers wait for the store; one without an answer does no harm.
+const INVERSE: usize = 10_000;
 
 /// Keeps declared tasks running: matches offers, launches, restarts, scales, reconciles, and writes down first whatever
 /// must not be lost.
@@ -407,7 +409,10 @@ impl Engine {
                 self.on_disconnected();
                 self.tell(None, Event::Disconnected { reason, retry_at });
             }
-            E::InverseOffers(inverse) => self.inverse.extend(inverse),
+            E::InverseOffers(inverse) => {
+                let room = INVERSE.saturating_sub(self.inverse.len());
+                self.inverse.extend(inverse.into_iter().take(room));
+            }
             // Like all that isn't acknowledged, it comes again.
             E::OperationUpdate(status) if self.may_call() => {
                 let _ = self.client.calls().acknowledge_operation_status(&status);
@@ -603,7 +608,7 @@ impl Engine {
                 Some(Ask::Done(took)) => self.tell(None, Event::ReconcileDone { took }),
                 Some(Ask::Implicit) => match self.client.calls().reconcile_all() {
                     Ok(call) => {
-                        Counters::one(&mut self.counters.asked_for_all);
+                        self.counters.asked_for_all += 1;
                         self.sent.insert(call, Sent::Implicit);
                     }
                     Err(_) => self.reconciler.implicit_lost(self.now),
@@ -636,7 +641,7 @@ impl Engine {
         // One that could not be sent counts as asked all the same: it is repeated, only later.
         let number = tasks.len();
         match self.client.calls().reconcile(tasks) {
-            Ok(_) => self.counters.asked(number),
+            Ok(_) => self.counters.asked += number as u64,
             Err(_) => self.reconciler.not_sent(now),
         }
     }

@@ -73,51 +73,38 @@ pub struct Gauges {
     pub suppressed: u32,
 }
 
-fn add(counter: &mut u64, number: usize) {
-    *counter = counter.saturating_add(number as u64);
-}
-
 impl Counters {
     pub(super) fn heard(&mut self, event: &scheduler::Event) {
         use scheduler::Event as E;
         match event {
-            E::Subscribed(_) => add(&mut self.subscriptions, 1),
-            E::Offers(offers) => add(&mut self.offers, offers.len()),
-            E::Rescind(_) => add(&mut self.rescinded, 1),
-            E::Update(update) => add(self.statuses.entry(update.state()).or_default(), 1),
+            E::Subscribed(_) => self.subscriptions += 1,
+            E::Offers(offers) => self.offers += offers.len() as u64,
+            E::Rescind(_) => self.rescinded += 1,
+            E::Update(update) => *self.statuses.entry(update.state()).or_default() += 1,
             _ => {}
         }
     }
 
     pub(super) fn told(&mut self, event: &Event) {
         match event {
-            Event::TaskLaunched(_) => add(&mut self.running, 1),
-            Event::TaskEnded { class, .. } => add(self.ended.entry(*class).or_default(), 1),
+            Event::TaskLaunched(_) => self.running += 1,
+            Event::TaskEnded { class, .. } => *self.ended.entry(*class).or_default() += 1,
             Event::OffersAnswered { accepted, declined, launched } => {
-                add(&mut self.accepted, *accepted as usize);
-                add(&mut self.declined, *declined as usize);
-                add(&mut self.launched, *launched as usize);
+                self.accepted += u64::from(*accepted);
+                self.declined += u64::from(*declined);
+                self.launched += u64::from(*launched);
             }
-            Event::UnknownTask { .. } => add(&mut self.unknown, 1),
-            Event::Revived { roles } => add(&mut self.revived, roles.len()),
-            Event::Suppressed { roles } => add(&mut self.suppressed, roles.len()),
-            Event::StoreStalled { .. } => add(&mut self.stalled, 1),
+            Event::UnknownTask { .. } => self.unknown += 1,
+            Event::Revived { roles } => self.revived += roles.len() as u64,
+            Event::Suppressed { roles } => self.suppressed += roles.len() as u64,
+            Event::StoreStalled { .. } => self.stalled += 1,
             _ => {}
         }
     }
 
     pub(super) fn kill(&mut self, before: u32) {
-        add(&mut self.kills, 1);
-        add(&mut self.kills_repeated, usize::from(before > 0));
-    }
-
-    pub(super) fn asked(&mut self, tasks: usize) {
-        add(&mut self.asked, tasks);
-    }
-
-    /// One more of something.
-    pub(super) fn one(counter: &mut u64) {
-        add(counter, 1);
+        self.kills += 1;
+        self.kills_repeated += u64::from(before > 0);
     }
 }
 

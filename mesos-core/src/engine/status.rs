@@ -11,7 +11,6 @@ use prost::Message as _;
 use super::attempt::{Attempt, AttemptId, KillReason, Last, Since, SlotId, State};
 use super::engine::{After, Engine};
 use super::event::{EndClass, Event, GhostReason};
-use super::metrics::Counters;
 use super::reconcile::{AGAIN, Subject};
 use super::spec::{Duplicates, OnReturn};
 use super::table::{self, Cell, Row};
@@ -79,7 +78,7 @@ impl Engine {
         self.heard(id);
         let repeated = self.has_dealt_with(id, update);
         if repeated {
-            Counters::one(&mut self.counters.repeated);
+            self.counters.repeated += 1;
         }
         if lost || repeated {
             return;
