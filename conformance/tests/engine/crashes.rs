@@ -221,7 +221,8 @@ pub(crate) async fn master_killed_too(cluster: &Cluster) {
     programs.settle().await;
 }
 
-/// The same, while an agent is killed and started again.
+/// The same, while an agent is killed and started again. There is another one: a spec that three faults have driven away
+/// from the first would else wait there for two minutes.
 pub(crate) async fn agent_killed_too(cluster: &Cluster) {
     let programs = Programs::new(cluster, seed());
     let mut dice = Dice::new(programs.seed);

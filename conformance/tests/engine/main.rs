@@ -70,8 +70,8 @@ conformance::scenarios! {
     }
     once {
         crashes::scheduler_killed: crate::agents(2);
-        crashes::master_killed_too: Options::default();
-        crashes::agent_killed_too: Options::default();
+        crashes::master_killed_too: crate::agents(2);
+        crashes::agent_killed_too: crate::agents(2);
     }
     real {
         takeover::leader_killed: crate::elected();
