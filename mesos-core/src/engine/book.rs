@@ -72,8 +72,8 @@ pub(super) struct Sums {
     pub(super) outdated: BTreeSet<(bool, u32)>,
     /// Slots whose successor is ready while the predecessor still stands.
     pub(super) superseded: BTreeSet<u32>,
-    /// Slots whose successor is of a revision that is no longer wanted, while the current attempt is right, or before
-    /// the successor is of any use.
+    /// Slots whose successor is of a revision that is no longer wanted, while the current attempt is right and ready, or
+    /// before the successor is of any use.
     pub(super) strays: BTreeSet<u32>,
 }
 
@@ -250,7 +250,8 @@ impl Slot {
             },
             stray: match (&self.current, &self.successor) {
                 (Some(old), Some(new)) => {
-                    let right = old.counts() && !replaced(old) && old.revision == *revision;
+                    // What is out of sight, or isn't ready, is no reason to end one that is.
+                    let right = old.ready && old.state == State::Running && old.revision == *revision;
                     new.revision != *revision && !replaced(new) && (right || !new.ready)
                 }
                 _ => false,

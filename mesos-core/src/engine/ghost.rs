@@ -219,15 +219,15 @@ impl Engine {
             Row::Unreachable | Row::Unknown if self.ghosts.get(task_id).is_some_and(|ghost| ghost.was.is_none()) => {
                 self.lay(task_id);
             }
-            // Somebody is sure that it is gone. Should it show life, it is killed again.
-            Row::GoneByOperator | Row::DrainedForGood => {
+            // It is gone, or isn't to be seen. Should it show life, it is killed again.
+            Row::GoneByOperator | Row::DrainedForGood | Row::Unreachable | Row::Unknown => {
                 if let Some(ghost) = self.ghosts.get_mut(task_id) {
                     ghost.kills_sent = 0;
                 }
                 self.set_ghost_timer(task_id);
             }
-            // It says itself that it ends, or isn't to be seen.
-            Row::Killing | Row::Unreachable | Row::Unknown => {}
+            // It says itself that it ends.
+            Row::Killing => {}
             _ => {
                 self.ended_lately.insert(self.now, task_id.clone());
                 self.lay(task_id);

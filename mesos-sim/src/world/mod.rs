@@ -256,6 +256,8 @@ struct World {
     unsaved: bool,
     /// When the first batch left that isn't known to be durable.
     saved_at: Duration,
+    /// When what is being put out was decided: before a standstill, perhaps.
+    decided_at: Duration,
     /// When the store last answered: what is written in that moment has waited for it.
     answered_at: Option<Duration>,
     users: Users,
@@ -360,6 +362,7 @@ impl World {
             writing: false,
             unsaved: false,
             saved_at: Duration::ZERO,
+            decided_at: Duration::ZERO,
             answered_at: None,
             users,
             ledger: Ledger::default(),

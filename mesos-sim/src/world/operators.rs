@@ -48,9 +48,13 @@ impl World {
             Fault::Gone => {
                 let agent = self.an_agent();
                 // Two always stay.
-                if agent >= 2 && self.gone.insert(agent) {
+                if agent >= 2 && !self.gone.contains(&agent) {
                     self.note(|| format!("agent {agent} is marked gone"));
                     self.cluster.mark_agent_gone(agent);
+                    // Nobody takes it while no master leads.
+                    if self.cluster.is_gone(agent) {
+                        self.gone.insert(agent);
+                    }
                 }
             }
             Fault::AgentReplaced => {

@@ -166,6 +166,9 @@ impl World {
     }
 
     pub(super) fn drain(&mut self) -> Step {
+        if self.instances.output.is_none() {
+            self.decided_at = self.now;
+        }
         loop {
             let Some(engine) = &mut self.engine else { return Ok(()) };
             let output = self.instances.output.take().unwrap_or_else(|| engine.poll_output());
@@ -242,9 +245,6 @@ impl World {
     // The store.
 
     fn persist(&mut self, batch: Persist) -> Step {
-        if !self.instances.acting {
-            self.judge_batch(&batch)?;
-        }
         for op in batch.ops() {
             self.hash(op.key().as_str().as_bytes());
             if let mesos_core::StoreOp::Put { value, .. } = op {
@@ -258,6 +258,9 @@ impl World {
             };
             format!("   write {}", batch.ops().iter().map(change).collect::<Vec<_>>().join(" "))
         });
+        if !self.instances.acting {
+            self.judge_batch(&batch)?;
+        }
         let (process, ticket) = (self.process, batch.ticket());
         let slow = self.plan.strikes(&mut self.rng, Fault::StoreSlow);
         if slow && self.plan.has(Fault::RescindRace) && self.rng.chance(0.3) {
@@ -296,8 +299,8 @@ impl World {
         if self.writing {
             return violation("I4", "two batches at a time");
         }
-        if !self.unsaved && self.answered_at != Some(self.now) {
-            self.saved_at = self.now;
+        if !self.unsaved && self.answered_at != Some(self.decided_at) {
+            self.saved_at = self.decided_at;
         }
         (self.writing, self.unsaved) = (true, true);
         for op in batch.ops() {
@@ -310,7 +313,7 @@ impl World {
                 *latest = (*latest).max(generation.parse().unwrap_or(0));
             }
         }
-        let (moment, places) = self.moment();
+        let (moment, places) = self.moment(self.decided_at);
         places.written(batch, &moment)
     }
 
@@ -321,7 +324,7 @@ impl World {
         self.taken(process, batch)?;
         self.changed = true;
         self.changes(batch);
-        let (moment, places) = self.moment();
+        let (moment, places) = self.moment(self.now);
         places.durable(batch, &moment)?;
         self.disk.apply(batch).or_else(|why| violation("I4", why))?;
         self.intended(batch);
@@ -451,7 +454,7 @@ impl World {
         let prompt = self.ledger.flows(self.now);
         for task in call.accept.iter().flat_map(|accept| &accept.operations).filter_map(|o| o.launch.as_ref()) {
             for task in &task.task_infos {
-                let (moment, places) = self.moment();
+                let (moment, places) = self.moment(self.decided_at);
                 places.launched(&task.task_id.value, &task.agent_id.value, prompt, &moment)?;
             }
         }
@@ -460,18 +463,19 @@ impl World {
         self.past.leaves(call, stream)
     }
 
-    /// What the judge of places has to know.
-    fn moment(&mut self) -> (Moment<'_>, &mut Places) {
-        let wall = u64::try_from(self.wall().since_epoch().as_millis()).unwrap_or(u64::MAX);
+    /// What the judge of places has to know of this moment.
+    fn moment(&mut self, now: Duration) -> (Moment<'_>, &mut Places) {
+        let wall = self.wall().since_epoch().saturating_sub(self.now.saturating_sub(now));
+        let wall = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
         let moment = Moment {
-            now: self.now,
+            now,
             wall,
             disk: &self.disk,
             users: &self.users,
             tasks: &self.ledger.tasks,
             agreed: self.config.given || self.process == 1,
-            prompt: !self.unsaved || self.saved_at + Duration::from_millis(100) > self.now,
-            fresh: self.saved_at == self.now,
+            prompt: !self.unsaved || self.saved_at + Duration::from_millis(100) > now,
+            fresh: self.saved_at == now,
             subscribed: self.ledger.session.is_some(),
             steady: !self.plan.counts.contains_key(&Fault::ClockJump),
         };

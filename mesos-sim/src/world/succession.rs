@@ -258,7 +258,10 @@ impl Succession {
         let ready = wanted.iter().filter(|(index, _)| ready.contains(index)).count();
         let least = wanted.len().saturating_sub(unavailable as usize);
         if ready < least {
-            return fail("I8", format!("{task} is ended, and then {ready} of {} are ready", wanted.len()));
+            return fail(
+                "I8",
+                format!("{task} is ended, and then {ready} of {} are ready, of which {least} have to be", wanted.len()),
+            );
         }
         Ok(())
     }

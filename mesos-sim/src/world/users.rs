@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use mesos_core::engine::{Amount, Duplicates, Engine, Field, OnReturn, TaskSpec};
+use mesos_core::engine::{Amount, Duplicates, Engine, Field, OnReturn, State, TaskSpec};
 use mesos_core::v1::CommandInfo;
 use mesos_core::{Resources, v1};
 
@@ -216,6 +216,10 @@ impl Users {
             Fault::Restart if rng.chance(0.5) => engine.restart(&name).map(drop),
             Fault::Restart => {
                 concerned.1 = Some(index);
+                // What is being ended is killed once more.
+                let ends = engine.tasks().filter(|task| matches!(task.state, State::Killing(_)));
+                let ends = ends.filter(|task| task.spec == name && task.index == index);
+                ends.for_each(|task| ledger.killed_by_user(&task.task_id));
                 row = Some("A8");
                 engine.restart_instance(&name, index)
             }

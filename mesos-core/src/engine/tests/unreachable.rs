@@ -242,20 +242,23 @@ fn a_strict_slot_waits_for_an_operator() {
     assert_eq!(s.kills(), [task]);
 }
 
-// GONE_BY_OPERATOR: nobody is left to be told; unless the operator was wrong.
+// GONE_BY_OPERATOR: nobody is left to be told; unless the operator was wrong. The same while its agent can't be reached
+// (simulated: a KILL every five minutes, for ever).
 #[test]
 fn a_ghost_that_is_gone_is_not_killed_any_more() {
-    let (mut s, old, new) = replaced(service("web", 1));
-    s.update(&new, TaskRunning);
-    s.sleep(secs(601));
-    s.clear();
-    s.master_says(&old, TaskRunning, Reason::AgentReregistered);
-    assert_eq!(s.kills(), [&*old]);
-    s.answer(&old, TaskGoneByOperator);
-    s.sleep(secs(3600));
-    assert!(s.kills().is_empty());
-    s.update(&old, TaskRunning);
-    assert_eq!(s.kills(), [old]);
+    for state in [TaskGoneByOperator, TaskUnreachable, TaskUnknown] {
+        let (mut s, old, new) = replaced(service("web", 1));
+        s.update(&new, TaskRunning);
+        s.sleep(secs(601));
+        s.clear();
+        s.master_says(&old, TaskRunning, Reason::AgentReregistered);
+        assert_eq!(s.kills(), [&*old]);
+        s.answer(&old, state);
+        s.sleep(secs(3600));
+        assert!(s.kills().is_empty(), "{state:?}");
+        s.update(&old, TaskRunning);
+        assert_eq!(s.kills(), [old]);
+    }
 }
 
 // ENGINE 1.3, ABANDON: nobody waits for the end of a task whose place nobody wants, strict or not.
@@ -397,4 +400,26 @@ fn what_is_due_waits_for_news_of_this_session() {
     s.answer(&task, TaskUnreachable);
     s.tick();
     assert_eq!(s.launch("a2", BIG).len(), 1);
+}
+
+// I8: a rollout is taken back while one of the revision that is right again can't be seen, and its successor is all there
+// is (simulated: the successor was ended as soon as nobody knew the other).
+#[test]
+fn a_doubtful_task_is_no_reason_to_end_a_ready_one() {
+    let mut s = Script::new([service("web", 1)]);
+    let old = s.running(1).remove(0);
+    lose(&mut s, &old);
+    s.engine.apply(service("web", 1).env("A", "b")).unwrap();
+    s.tick();
+    let new = s.launch("a2", BIG).remove(0);
+    s.update(&new, TaskRunning);
+    s.engine.apply(service("web", 1)).unwrap();
+    s.tick();
+    s.clear();
+    s.answer(&old, TaskUnknown);
+    assert_eq!((s.state(&old), s.state(&new)), (Some(State::Doubtful), Some(State::Running)));
+    assert!(s.kills().is_empty());
+    s.sleep(secs(30));
+    s.answer(&old, TaskRunning);
+    assert_eq!(s.kills(), [&*old], "the ready one stays (ENGINE 3.6), until its turn comes");
 }
