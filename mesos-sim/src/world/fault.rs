@@ -43,6 +43,11 @@ impl Fault {
         matches!(self, Self::Standstill | Self::StandstillStep | Self::StoreCut | Self::LeaseBlind)
     }
 
+    /// Whether it has chance of its own: without it, all is as if there were none such.
+    const fn is_apart(self) -> bool {
+        matches!(self, Self::Stranger | Self::Uninstall)
+    }
+
     fn rate(self, strength: i32) -> f64 {
         match self.kind() {
             Kind::Seldom => 0.002 * 5_f64.powi(strength),
@@ -109,6 +114,7 @@ faults! {
     Leave "leave" Timed "a user lets the scheduler end in good order",
     Stranger "stranger" Timed "a task runs in the framework's name that no store knows",
     DeclareDead "declare-dead" Timed "a user says that an unreachable task is dead",
+    Uninstall "uninstall" Timed "a user ends all tasks and removes the framework, or removes it with them",
     Standstill "standstill" Timed "of two instances the leader stands still, and goes on as if nothing had happened",
     StandstillStep "standstill-step" Seldom "of two, the leader stands still before it does what it has just decided",
     StoreCut "store-cut" Timed "one of two instances is cut off from the store for a while",
@@ -128,7 +134,7 @@ impl Plan {
     pub(super) fn draw(rng: &mut Rng, only: &BTreeSet<Fault>) -> Self {
         let calm = rng.chance(0.05);
         let mut rates = BTreeMap::new();
-        for &fault in Fault::ALL.iter().filter(|fault| !fault.needs_two() && **fault != Fault::Stranger) {
+        for &fault in Fault::ALL.iter().filter(|fault| !fault.needs_two() && !fault.is_apart()) {
             let (there, strength) = (rng.chance(0.45), rng.below(3) as i32);
             let there = if only.is_empty() { there && !calm } else { only.contains(&fault) };
             let rate = fault.rate(strength);
@@ -140,8 +146,11 @@ impl Plan {
                 rates.insert(fault, rate);
             }
         }
-        if only.contains(&Fault::Stranger) || only.is_empty() && !calm && Rng::new(rng.clone().next()).chance(0.1) {
-            rates.insert(Fault::Stranger, 600.0);
+        let mut apart = Rng::new(rng.clone().next());
+        for (fault, rate) in [(Fault::Stranger, 600.0), (Fault::Uninstall, 4000.0)] {
+            if only.contains(&fault) || apart.chance(0.1) && only.is_empty() && !calm {
+                rates.insert(fault, rate);
+            }
         }
         Self { rates, counts: BTreeMap::new() }
     }
@@ -189,8 +198,18 @@ impl Plan {
     /// What users do is somebody else's business.
     pub(super) fn without_users(&mut self) {
         use Fault as F;
-        let users =
-            [F::TaskLoops, F::Apply, F::Scale, F::Restart, F::Remove, F::Kill, F::Pause, F::Retry, F::DeclareDead];
+        let users = [
+            F::TaskLoops,
+            F::Apply,
+            F::Scale,
+            F::Restart,
+            F::Remove,
+            F::Kill,
+            F::Pause,
+            F::Retry,
+            F::DeclareDead,
+            F::Uninstall,
+        ];
         self.rates.retain(|fault, _| !users.contains(fault));
     }
 

@@ -119,6 +119,7 @@ impl World {
             | Fault::Pause
             | Fault::Retry
             | Fault::Leave
+            | Fault::Uninstall
             | Fault::DeclareDead => return self.command(fault),
             _ => {}
         }

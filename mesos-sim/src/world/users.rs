@@ -253,6 +253,14 @@ impl Users {
                 engine.disconnect();
                 Ok(())
             }
+            Fault::Uninstall => {
+                if rng.chance(0.5) {
+                    engine.uninstall();
+                } else {
+                    engine.teardown();
+                }
+                Ok(())
+            }
             _ => Ok(()),
         };
         ledger.commanded_of(&concerned.0);
