@@ -230,6 +230,6 @@ impl Attempt {
 
     /// Whether it counts as one of the instances that are there: in constraints, and in the share of its spec.
     pub(super) const fn counts(&self) -> bool {
-        !matches!(self.state, State::Unreachable) || !self.inactive
+        !matches!(self.state, State::Unreachable | State::Doubtful) || !self.inactive
     }
 }

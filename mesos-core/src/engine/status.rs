@@ -262,7 +262,6 @@ impl Engine {
         if let Some(attempt) = self.book.attempt_mut(id) {
             attempt.unreachable = Some(Since::ago(now, before));
             attempt.ready = false;
-            attempt.inactive = false;
         }
         self.set_state(id, State::Unreachable);
         self.touch_attempt(id);
@@ -352,7 +351,6 @@ impl Engine {
         if let Some(attempt) = self.book.attempt_mut(id) {
             attempt.doubted = Some(now);
             attempt.ready = false;
-            attempt.inactive = false;
         }
         self.set_state(id, State::Doubtful);
         self.touch_attempt(id);

@@ -36,6 +36,12 @@ pub(super) struct Kept {
     pub(super) record: store::Instance,
 }
 
+/// Whether it is out of sight, and its place may have another one.
+pub(super) fn is_inactive(record: &store::Instance) -> bool {
+    use store::instance::State;
+    matches!(record.state(), State::Unreachable | State::Doubtful) && record.inactive()
+}
+
 impl Disk {
     /// A batch becomes durable. The error names a record that can't be read.
     pub(super) fn apply(&mut self, batch: &Persist) -> Result<(), String> {

@@ -11,7 +11,7 @@ use v1::scheduler::{Call, Event, call, event};
 use v1::task_status::Reason;
 
 use super::Violation;
-use super::disk::Disk;
+use super::disk::{Disk, is_inactive};
 use crate::Cluster;
 use crate::agent::is_terminal;
 use crate::resources::Pool;
@@ -565,7 +565,7 @@ impl Ledger {
             let (all, fine) = slots.entry(&kept.slot).or_default();
             use instance::State as S;
             let state = kept.record.state();
-            if state == S::Unreachable && kept.record.inactive() {
+            if is_inactive(&kept.record) {
                 continue;
             }
             *all += 1;

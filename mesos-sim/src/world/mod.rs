@@ -666,9 +666,11 @@ impl World {
         let Some(engine) = &self.engine else { return violation("L1", "no engine") };
         let wanted: BTreeSet<String> = engine.tasks().map(|task| task.task_id).collect();
         let mut running = BTreeSet::new();
-        for agent in &self.cluster.agents {
+        for (index, agent) in self.cluster.agents.iter().enumerate() {
+            // One that is gone for good isn't heard any more.
+            let gone = self.gone.contains(&index) && !agent.reachable;
             for ((framework, id), task) in &agent.tasks {
-                if task.unacknowledged().is_some() && *framework == self.ledger.framework {
+                if !gone && task.unacknowledged().is_some() && *framework == self.ledger.framework {
                     return violation("L3", format!("an update of {id} is not acknowledged"));
                 }
                 if agent::is_terminal(task.state) {

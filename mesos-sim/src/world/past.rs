@@ -287,7 +287,7 @@ fn curve(old: &store::Slot, new: &store::Slot, given_up: bool) -> Result<(), Str
             // Two attempts of a slot may have ended since.
             let counted = new.faults > old.faults && new.faults <= old.faults + 2 || stable && new.faults == 1;
             if !counted {
-                return Err(format!("has had {} faults, and after one more {}", old.faults, new.faults));
+                return Err(format!("has had {} faults, and after one more {}: {end:?}", old.faults, new.faults));
             }
             doubled(new.faults - 1, 300_000)
         }

@@ -11,7 +11,7 @@ use mesos_proto::v1::scheduler::Event;
 use mesos_proto::{json, store};
 
 use super::Violation;
-use super::disk::Disk;
+use super::disk::{Disk, is_inactive};
 use super::ledger::{Launched, parse};
 use super::succession::Succession;
 use super::users::Users;
@@ -146,7 +146,7 @@ impl Places {
                 && kept.slot.1 != index
                 && kept.record.revision == record.revision
                 && kept.record.agent.hostname == record.agent.hostname
-                && !(kept.record.state() == instance::State::Unreachable && kept.record.inactive())
+                && !is_inactive(&kept.record)
                 && !touched(id)
         });
         match same.filter(|_| at.prompt) {

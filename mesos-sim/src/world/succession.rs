@@ -11,7 +11,7 @@ use mesos_proto::v1::TaskState;
 use mesos_proto::v1::scheduler::Event;
 
 use super::Violation;
-use super::disk::Kept;
+use super::disk::{Kept, is_inactive};
 use super::ledger::parse;
 use super::places::Moment;
 use crate::agent::is_terminal;
@@ -45,7 +45,7 @@ impl Told {
         let kept = at.disk.instances.get(task).map(|kept| &kept.record);
         match kept {
             // It may have come back since the other one was decided.
-            Some(record) if record.state() != instance::State::Unreachable => {
+            Some(record) if !matches!(record.state(), instance::State::Unreachable | instance::State::Doubtful) => {
                 self.lost && (!prompt || self.returned_at.is_some_and(|back| back + Duration::from_secs(1) >= at.now))
             }
             Some(record) => self.lost && record.inactive(),
@@ -143,7 +143,7 @@ impl Succession {
         let Some(surge) = policy.max_surge.count.map(|surge| if strict { 0 } else { surge }) else { return Ok(()) };
         let counts = |record: &Instance| {
             let duplicate = record.state() == instance::State::Killing && record.why() == instance::Why::Duplicate;
-            !(duplicate || record.state() == instance::State::Unreachable && record.inactive())
+            !(duplicate || is_inactive(record))
         };
         let mut places: BTreeMap<u32, BTreeSet<&str>> = BTreeMap::new();
         for kept in at.disk.instances.values().filter(|kept| kept.slot.0 == slot.0 && counts(&kept.record)) {

@@ -423,3 +423,16 @@ fn a_doubtful_task_is_no_reason_to_end_a_ready_one() {
     s.answer(&old, TaskRunning);
     assert_eq!(s.kills(), [&*old], "the ready one stays (ENGINE 3.6), until its turn comes");
 }
+
+// I8: whose place has another one already doesn't count again because nobody knows it any more (simulated: with a surge
+// of 0 that place had two).
+#[test]
+fn doubt_does_not_take_back_that_a_place_may_have_another_one() {
+    let (mut s, old, new) = replaced(service("web", 1).max_surge(Amount::Count(0)));
+    s.update(&new, TaskRunning);
+    assert_eq!(s.spec("web").live, 1);
+    s.answer(&old, TaskUnknown);
+    assert_eq!((s.state(&old), s.spec("web").live), (Some(State::Doubtful), 1));
+    s.answer(&old, TaskUnreachable);
+    assert_eq!((s.state(&old), s.spec("web").live), (Some(State::Unreachable), 1));
+}
