@@ -211,6 +211,19 @@ impl Slot {
         None
     }
 
+    /// Whether there is anything that would be lost without a record of its own: not if it has the attempt of its last
+    /// generation and nothing behind it, or waits for its very first.
+    pub(super) fn has_past(&self, now: Instant) -> bool {
+        let held_back = |waiting: Waiting| waiting.eligible_at > now || self.current.is_some();
+        !self.wanted
+            || self.mark != Mark::None
+            || [self.faults, self.invalids, self.losses, self.failures] != [0; 4]
+            || self.last_end.is_some()
+            || self.revision.is_some()
+            || self.waiting.is_some_and(held_back)
+            || self.generation > 0 && self.attempt(self.generation).is_none()
+    }
+
     /// Whether it is over and done with: nothing to wait for and nothing there.
     pub(super) fn is_spent(&self) -> bool {
         !self.wanted && self.current.is_none() && self.successor.is_none()
@@ -407,6 +420,8 @@ pub(super) struct Book {
     tasks: BTreeMap<Arc<str>, AttemptId>,
     /// No slot that is made anew uses a generation up to this one: an instance of its number may have.
     pub(super) burnt: u64,
+    /// Slots that have a record in the store.
+    pub(super) recorded: BTreeSet<SlotId>,
     /// By agent.
     there: BTreeSet<(Arc<str>, AttemptId)>,
     next: u32,

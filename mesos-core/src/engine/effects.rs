@@ -47,6 +47,10 @@ impl Engine {
         if let Some(spec) = self.book.specs.get(&id.slot.spec) {
             self.dirty_records.insert(Record::Attempt(id, record::attempt_key(spec.spec.name(), id)));
         }
+        if self.book.attempt(id).is_none() {
+            // What its record has said of the slot, that of the slot has to say from now on.
+            self.touch_slot(id.slot);
+        }
     }
 
     pub(super) fn touch_ghost(&mut self, task_id: &Arc<str>) {
@@ -101,9 +105,16 @@ impl Engine {
         for record in records {
             match record {
                 Record::Slot(id, key) => {
-                    let value = self.book.slot(id).map(|slot| self.slot_record(slot));
-                    slots.push(id);
-                    ops.push((key, value));
+                    let slot = self.book.slot(id).filter(|slot| slot.has_past(self.now));
+                    let value = slot.map(|slot| self.slot_record(slot));
+                    let was = self.book.recorded.remove(&id);
+                    if value.is_some() {
+                        self.book.recorded.insert(id);
+                    }
+                    if was || value.is_some() {
+                        slots.push(id);
+                        ops.push((key, value));
+                    }
                 }
                 Record::Attempt(id, key) => {
                     let kept =

@@ -169,13 +169,15 @@ impl Engine {
             spec.removed = stored.removed;
             let id = self.book.insert(spec);
             self.update_role(id);
-            let slots = recovered.slots.iter().filter(|((spec, _), _)| *spec == name);
-            for ((_, index), record) in slots {
+            let all = (name.clone(), 0)..=(name, u32::MAX);
+            for ((_, index), record) in recovered.slots.range(all) {
                 let slot = restore_slot(record, now, wall, self.backoff_limit(id));
                 if let Some(spec) = self.book.specs.get_mut(&id) {
                     spec.slots.insert(*index, slot);
                 }
-                self.touch_dirty(SlotId { spec: id, index: *index });
+                let slot_id = SlotId { spec: id, index: *index };
+                self.book.recorded.insert(slot_id);
+                self.touch_dirty(slot_id);
             }
         }
         let mut attempts = recovered.attempts;
@@ -197,6 +199,8 @@ impl Engine {
                 self.tell(None, Event::InstanceHeld { spec: name, index, why: Held::Quarantined });
             }
         }
+        let ids: Vec<SpecId> = self.book.specs.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.restore_fresh(id));
         for keys in recovered.unused.chunks(200) {
             self.writer.write(now, keys.iter().map(|key| (key.clone(), None)).collect());
         }
@@ -230,6 +234,17 @@ impl Engine {
         if uninstalling {
             self.resume_uninstall();
         }
+    }
+
+    /// Slots that wait for their first instance have no record: as many as are missing, and their numbers are the lowest
+    /// that are free. Those above all others are made when the spec is looked at.
+    fn restore_fresh(&mut self, id: SpecId) {
+        let Some(spec) = self.book.specs.get_mut(&id).filter(|spec| !spec.removed) else { return };
+        let there = spec.slots.values().filter(|slot| slot.wanted).count() as u32;
+        let last = spec.slots.last_key_value().map_or(0, |(last, _)| *last);
+        let free = (0..last).filter(|index| !spec.slots.contains_key(index));
+        let free: Vec<u32> = free.take(spec.spec.instance_count().saturating_sub(there) as usize).collect();
+        spec.slots.extend(free.into_iter().map(|index| (index, Slot::default())));
     }
 
     fn backoff_limit(&self, id: SpecId) -> Duration {
