@@ -21,6 +21,8 @@ pub(super) struct Disk {
     /// Specs of which two tasks of a slot must never run together.
     pub(super) strict: BTreeSet<String>,
     pub(super) policies: BTreeMap<String, store::Policy>,
+    /// Specs that are to go.
+    leaving: BTreeSet<String>,
     keys: BTreeMap<Key, String>,
     /// Nothing is taken before this moment.
     pub(super) down_until: Duration,
@@ -92,6 +94,11 @@ impl Disk {
                 } else {
                     self.strict.remove(*spec);
                 }
+                if record.as_ref().is_some_and(|spec| spec.removed()) {
+                    self.leaving.insert((*spec).to_owned());
+                } else {
+                    self.leaving.remove(*spec);
+                }
                 match record {
                     Some(record) => drop(self.policies.insert((*spec).to_owned(), record.policy)),
                     None => drop(self.policies.remove(*spec)),
@@ -123,6 +130,34 @@ impl Disk {
     /// The task of an attempt's record.
     pub(super) fn task(&self, key: &Key) -> Option<&str> {
         self.keys.get(key).map(String::as_str)
+    }
+
+    /// What is kept of a place: its record, or, if its attempt says it all, that.
+    pub(super) fn slot(&self, place: &(String, u32)) -> Option<store::Slot> {
+        self.slots.get(place).cloned().or_else(|| {
+            let kept = self.instances.values().filter(|kept| kept.slot == *place);
+            let generation = kept.map(|kept| kept.generation).max()?;
+            // Wanted, and nothing against it.
+            Some(store::Slot { generation, ..store::Slot::default() })
+        })
+    }
+
+    /// Places of a spec that wait for their first attempt, of which nothing is kept, if so many are wanted in all.
+    pub(super) fn fresh(&self, spec: &str, wanted: u32) -> BTreeSet<u32> {
+        let records = self.slots.iter().filter(|((name, _), _)| name == spec);
+        let mut there: BTreeMap<u32, bool> =
+            records.map(|((_, index), slot)| (*index, slot.goal() == store::slot::Goal::Run)).collect();
+        for kept in self.instances.values().filter(|kept| kept.slot.0 == spec) {
+            there.entry(kept.slot.1).or_insert(true);
+        }
+        let missing = wanted.saturating_sub(there.values().filter(|wanted| **wanted).count() as u32);
+        (0..).filter(|index| !there.contains_key(index)).take(missing as usize).collect()
+    }
+
+    /// How many places of a spec are wanted.
+    pub(super) fn wanted(&self, spec: &str) -> u32 {
+        let policy = self.policies.get(spec).filter(|_| !self.leaving.contains(spec));
+        policy.map_or(0, |policy| policy.instances)
     }
 
     /// An operator starts over with nothing.

@@ -234,7 +234,7 @@ impl Past {
 
     /// I11: what is durable of faults and delays stands, whatever happens to the process.
     fn held_back(&mut self, slot: (String, u32), batch: &Persist, disk: &Disk, wall: UnixTime) -> Check {
-        let Some(new) = disk.slots.get(&slot) else {
+        let Some(new) = &disk.slot(&slot) else {
             self.slots.remove(&slot);
             return Ok(());
         };

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use mesos_core::{Persist, StoreOp};
+use mesos_core::{Key, Persist, StoreOp};
 use mesos_proto::store::{Instance, instance};
 use mesos_proto::v1::TaskState;
 use mesos_proto::v1::scheduler::Event;
@@ -28,6 +28,8 @@ pub(super) struct Places {
     /// Specs that have avoided an agent.
     pub(super) avoiding: BTreeSet<String>,
     pub(super) succession: Succession,
+    /// When the number of a spec's places changed, by the scheduler's clock, in ms.
+    resized: BTreeMap<String, u64>,
     /// How often each invariant had something to judge.
     pub(super) judged: BTreeMap<&'static str, u64>,
 }
@@ -55,6 +57,19 @@ impl Moment<'_> {
     /// Whether a place has waited for a second. What holds it back may have been set by a clock that has jumped since.
     fn waits(&self, slot: &store::Slot) -> bool {
         self.steady && slot.eligible_at.is_some_and(|since| since + 1000 < self.wall)
+    }
+}
+
+/// How many places of a spec are wanted, once this batch is durable.
+fn wanted(spec: &str, batch: &Persist, disk: &Disk) -> u32 {
+    let key = Key::new(["spec", spec]);
+    match batch.ops().iter().find(|op| *op.key() == key) {
+        Some(StoreOp::Put { value, .. }) => {
+            let record = json::decode::<store::Spec>(value).ok().filter(|spec| !spec.removed());
+            record.map_or(0, |spec| spec.policy.instances)
+        }
+        Some(StoreOp::Delete { .. }) => 0,
+        None => disk.wanted(spec),
     }
 }
 
@@ -86,12 +101,18 @@ impl Places {
             let StoreOp::Put { key, value } = op else { continue };
             let segments: Vec<String> = key.segments().collect();
             match segments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-                ["inst", ..] if at.disk.task(key).is_none() => {
+                ["inst", spec, index, _] if at.disk.task(key).is_none() => {
+                    self.opens(spec, index, batch, at)?;
                     if let Ok(record) = json::decode::<Instance>(value) {
                         fresh.push(record);
                     }
                 }
                 ["slot", spec, index] => self.opens(spec, index, batch, at)?,
+                ["spec", spec] => {
+                    if wanted(spec, batch, at.disk) != at.disk.wanted(spec) {
+                        self.resized.insert((*spec).to_owned(), at.wall);
+                    }
+                }
                 _ => {}
             }
         }
@@ -107,27 +128,33 @@ impl Places {
         Ok(())
     }
 
-    /// I17: a new slot has the lowest index that is free.
+    /// I17: a new place has the lowest index that is free; those that wait for their first attempt count, though nothing
+    /// is kept of them.
     fn opens(&mut self, spec: &str, index: &str, batch: &Persist, at: &Moment<'_>) -> Check {
         let index: u32 = index.parse().unwrap_or(u32::MAX);
-        if at.disk.slots.contains_key(&(spec.to_owned(), index)) {
+        if at.disk.slot(&(spec.to_owned(), index)).is_some() {
             return Ok(());
         }
         self.judge("I17");
-        let there = |lower: u32| {
-            let written = |op: &StoreOp| {
-                let segments: Vec<String> = op.key().segments().collect();
-                segments == ["slot".to_owned(), spec.to_owned(), lower.to_string()]
-            };
-            // One that has given up its task for lost may have to wait for that before there is anything to write.
-            let haunted = at.disk.ghosts.iter().filter_map(|task| parse(task));
-            at.disk.slots.contains_key(&(spec.to_owned(), lower))
-                || batch.ops().iter().any(written)
-                || haunted.into_iter().any(|(name, index, ..)| name == spec && index == lower)
-                // One that has taken its task back has nothing more to remember.
-                || at.disk.instances.values().any(|kept| kept.slot.0 == spec && kept.slot.1 == lower)
+        let written = |lower: u32| {
+            batch.ops().iter().any(|op| {
+                let segments: Vec<String> = op.key().segments().take(3).collect();
+                matches!(&*segments[0], "slot" | "inst") && segments[1..] == [spec.to_owned(), lower.to_string()]
+            })
         };
-        match (0..index).find(|lower| !there(*lower)).filter(|_| at.prompt) {
+        // One that has given up its task for lost may have to wait for that before there is anything to write.
+        let haunted = |lower: u32| {
+            let ghosts = at.disk.ghosts.iter().filter_map(|task| parse(task));
+            ghosts.into_iter().any(|(name, index, ..)| name == spec && index == lower)
+        };
+        let fresh = at.disk.fresh(spec, wanted(spec, batch, at.disk));
+        let free = |lower: &u32| {
+            at.disk.slot(&(spec.to_owned(), *lower)).is_none()
+                && !fresh.contains(lower)
+                && !written(*lower)
+                && !haunted(*lower)
+        };
+        match (0..index).find(free).filter(|_| at.prompt) {
             Some(lower) => fail("I17", format!("{spec} gets instance {index}, and {lower} is free")),
             None => Ok(()),
         }
@@ -162,8 +189,8 @@ impl Places {
         self.judge("I16");
         let touched = |place: &(String, u32)| {
             batch.ops().iter().any(|op| {
-                let segments: Vec<String> = op.key().segments().collect();
-                segments == ["slot".to_owned(), place.0.clone(), place.1.to_string()]
+                let segments: Vec<String> = op.key().segments().take(3).collect();
+                matches!(&*segments[0], "slot" | "inst") && segments[1..] == [place.0.clone(), place.1.to_string()]
             })
         };
         // Beside what nobody has news of, another one has to wait; and agents that fail a spec are avoided by it.
@@ -175,8 +202,14 @@ impl Places {
             .slots
             .iter()
             .find(|(place, slot)| others.contains(&&place.0) && at.waits(slot) && !touched(place) && free(place));
-        match passed {
-            Some((place, _)) => fail("I16", format!("{} passes {place:?} over, which comes first", record.task_id)),
+        let fresh = others.iter().flat_map(|name| {
+            let since = self.resized.get(*name).copied().unwrap_or_default();
+            let wanted = if at.steady && since + 1000 < at.wall { at.disk.wanted(name) } else { 0 };
+            at.disk.fresh(name, wanted).into_iter().map(|index| ((*name).clone(), index))
+        });
+        let fresh = fresh.into_iter().find(|place| !touched(place) && free(place));
+        match passed.map(|(place, _)| place.clone()).or(fresh) {
+            Some(place) => fail("I16", format!("{} passes {place:?} over, which comes first", record.task_id)),
             None => Ok(()),
         }
     }

@@ -226,7 +226,10 @@ impl Succession {
             None => at.disk.records.get(&key),
         };
         let spec = value(Key::new(["spec", &slot.0])).and_then(|value| json::decode::<store::Spec>(value).ok());
-        let Some(policy) = spec.map(|spec| spec.policy) else { return Ok(()) };
+        let Some((policy, removed)) = spec.map(|spec| (spec.policy, spec.removed.unwrap_or(false))) else {
+            return Ok(());
+        };
+        let instances = if removed { 0 } else { policy.instances };
         let strict = policy.duplicates() == store::policy::Duplicates::Forbid;
         let Some(unavailable) = policy.max_unavailable.count else { return Ok(()) };
         let unavailable = if strict { unavailable.max(1) } else { unavailable };
@@ -244,10 +247,18 @@ impl Succession {
             .filter(|kept| after(kept).is_some_and(|r| r.state() == instance::State::Running && r.ready()))
             .map(|kept| kept.slot.1)
             .collect();
-        let indices = at.disk.slots.keys().filter(|(spec, _)| *spec == slot.0).map(|(_, index)| *index);
-        let slots = indices.filter_map(|index| {
-            let value = value(Key::new(["slot", &slot.0, &index.to_string()]))?;
-            json::decode::<store::Slot>(value).ok().map(|slot| (index, slot))
+        let kept = at.disk.instances.values().filter(mine).filter(|kept| after(kept).is_some()).map(|kept| kept.slot.1);
+        let recorded = at.disk.slots.keys().filter(|(spec, _)| *spec == slot.0).map(|(_, index)| *index);
+        let indices: BTreeSet<u32> = kept.chain(recorded).chain(at.disk.fresh(&slot.0, instances)).collect();
+        let slots = indices.into_iter().filter_map(|index| {
+            let key = Key::new(["slot", &slot.0, &index.to_string()]);
+            let removed = batch.ops().iter().any(|op| matches!(op, StoreOp::Delete { key: gone } if *gone == key));
+            match value(key) {
+                Some(value) => json::decode::<store::Slot>(value).ok().map(|slot| (index, slot)),
+                None if removed => None,
+                // Without a record there is nothing against it.
+                None => Some((index, store::Slot::default())),
+            }
         });
         let wanted: Vec<_> = slots.filter(|(_, slot)| slot.goal() == slot::Goal::Run).collect();
         // What has finished is done with.
