@@ -376,6 +376,8 @@ impl Engine {
                     self.revise(id, Former { revision: old, launch: Some(former.into()) });
                 }
                 self.write_spec(id, old != revision);
+                // What was declined before may do for it now.
+                self.demand(id);
                 id
             }
         };

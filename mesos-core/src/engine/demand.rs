@@ -4,8 +4,10 @@ use alloc::collections::BTreeSet;
 use core::time::Duration;
 
 use super::attempt::SpecId;
+use super::reconcile::jitter;
 use crate::Instant;
 use crate::planted::planted;
+use crate::rng::Rng;
 use crate::scheduler::CallId;
 
 /// Offers are wanted this long before they can be used, and unwanted only after as long.
@@ -15,7 +17,7 @@ const QUIET: Duration = Duration::from_secs(5);
 const GATHER: Duration = Duration::from_secs(1);
 /// No role is revived more often. A SUPPRESS comes only after `QUIET`, which is no shorter.
 const RATE: Duration = Duration::from_secs(5);
-/// Without an offer for so long, the REVIVE may have been lost.
+/// Without an offer for so long, the REVIVE may have been lost; give or take a tenth, and twice as long each time.
 const LOST: Duration = Duration::from_secs(30);
 const LONGEST: Duration = Duration::from_secs(300);
 /// Offers made before a REVIVE may still come this long after its answer.
@@ -33,7 +35,8 @@ pub(super) struct Role {
     pending_since: Option<Instant>,
     /// When REVIVE was last sent, whatever has come of it.
     last_change: Option<Instant>,
-    last_revive: Option<Instant>,
+    /// Without an offer until then, the REVIVE may have been lost.
+    repeat_at: Option<Instant>,
     revive: Option<CallId>,
     answered: Option<Instant>,
     /// How often REVIVE went without an offer following it.
@@ -64,7 +67,7 @@ impl Role {
     pub(super) fn subscribed(&mut self, now: Instant, first: bool) {
         self.revive = None;
         self.last_change = None;
-        self.last_revive = first.then_some(now);
+        self.repeat_at = first.then_some(now + LOST);
         self.silent = 0;
         if !first {
             self.conceal(now);
@@ -85,7 +88,7 @@ impl Role {
 
     pub(super) fn offered(&mut self, now: Instant) {
         self.silent = 0;
-        self.last_revive = None;
+        self.repeat_at = None;
         if core::mem::take(&mut self.suppressed) {
             // SUPPRESS was lost, or the offer crossed it: what is wanted, now or later, has to ask for offers.
             self.conceal(now);
@@ -104,11 +107,12 @@ impl Role {
         self.revive.is_some() || self.answered.is_some_and(|at| now < at + STRAGGLERS)
     }
 
-    pub(super) fn revived(&mut self, now: Instant, call: CallId) {
+    pub(super) fn revived(&mut self, now: Instant, call: CallId, rng: &mut Rng) {
         self.suppressed = false;
         self.pending_since = None;
         self.last_change = Some(now);
-        self.last_revive = Some(now);
+        let silence = LOST.saturating_mul(1 << self.silent.min(10)).min(LONGEST);
+        self.repeat_at = Some(now + jitter(silence, rng));
         self.revive = Some(call);
         self.hidden_until = None;
         self.hides = None;
@@ -119,7 +123,7 @@ impl Role {
         self.suppressed = true;
         self.pending_since = None;
         self.unwanted_since = None;
-        self.last_revive = None;
+        self.repeat_at = None;
     }
 
     /// A call has got its answer, or none.
@@ -133,12 +137,8 @@ impl Role {
         }
     }
 
-    fn silence(&self) -> Duration {
-        LOST.saturating_mul(1 << self.silent.saturating_sub(1).min(10)).min(LONGEST)
-    }
-
     fn lost(&self, now: Instant) -> bool {
-        !planted!(ReviveOnce) && self.last_revive.is_some_and(|at| at + self.silence() <= now)
+        !planted!(ReviveOnce) && self.repeat_at.is_some_and(|at| at <= now)
     }
 
     /// What is to be said now; `None` also while it has to wait.
@@ -174,7 +174,7 @@ impl Role {
             return Some(self.due(change, since));
         }
         if self.is_wanted(now) {
-            return self.last_revive.map(|at| at + self.silence());
+            return self.repeat_at;
         }
         let quiet = self.unwanted_since.filter(|_| !self.suppressed).map(|since| since + QUIET);
         // Five seconds before the first one may go.
@@ -218,7 +218,7 @@ mod tests {
             assert_eq!(role.deadline(now), Some(now + GATHER));
             now += GATHER;
             assert_eq!(role.poll(now), Some(Change::Revive));
-            role.revived(now, CallId::for_tests(1));
+            role.revived(now, CallId::for_tests(1), &mut Rng::new(1));
             assert!(calls == 0 || now.saturating_duration_since(last) >= RATE);
             (last, calls) = (now, calls + 1);
         }
@@ -229,11 +229,11 @@ mod tests {
     fn a_revive_without_offers_is_repeated_ever_more_slowly() {
         let mut role = Role { suppressed: true, ..Role::default() };
         role.waiting.insert((at(0), SpecId(1)));
-        let (mut now, mut revived) = (at(10), alloc::vec::Vec::new());
+        let (mut now, mut revived, mut rng) = (at(10), alloc::vec::Vec::new(), Rng::new(1));
         while revived.len() < 6 {
             match role.poll(now) {
                 Some(Change::Revive) => {
-                    role.revived(now, CallId::for_tests(1));
+                    role.revived(now, CallId::for_tests(1), &mut rng);
                     role.answered(now, CallId::for_tests(1), true);
                     revived.push(now);
                 }
@@ -241,9 +241,12 @@ mod tests {
                 None => now = role.deadline(now).unwrap(),
             }
         }
-        let gaps: alloc::vec::Vec<u64> =
-            revived.windows(2).map(|w| w[1].saturating_duration_since(w[0]).as_secs()).collect();
-        assert_eq!(gaps, [31, 61, 121, 241, 301]);
+        let gaps = revived.windows(2).map(|w| w[1].saturating_duration_since(w[0]) - GATHER);
+        let gaps: alloc::vec::Vec<f64> = gaps.map(|gap| gap.as_secs_f64()).collect();
+        for (gap, expected) in gaps.iter().zip([30.0, 60.0, 120.0, 240.0, 300.0]) {
+            assert!((gap / expected - 1.0).abs() <= 0.1, "{gaps:?}");
+        }
+        assert!(gaps.iter().any(|gap| gap.fract() != 0.0), "not all frameworks at once: {gaps:?}");
     }
 
     // Seed 23 of the simulated world: the offer was older than SUPPRESS, so no other would have come.
@@ -281,7 +284,7 @@ mod tests {
         role.demand();
         assert_eq!(role.poll(at(2)), None);
         assert_eq!(role.poll(at(3)), Some(Change::Revive));
-        role.revived(at(3), CallId::for_tests(1));
+        role.revived(at(3), CallId::for_tests(1), &mut Rng::new(1));
         assert!(role.has_stragglers(at(60)));
         role.answered(at(60), CallId::for_tests(1), true);
         assert!(role.has_stragglers(at(61)) && !role.has_stragglers(at(62)));

@@ -209,6 +209,8 @@ impl Engine {
     /// Places instances by a policy of one's own from now on.
     pub fn set_offer_policy(&mut self, policy: impl OfferPolicy + 'static) {
         self.policy = Some(Box::new(policy));
+        // It may like what was declined before.
+        self.roles.values_mut().for_each(Role::demand);
     }
 
     /// Acknowledges a status whose [`Event::Unacknowledged`] was told.
@@ -558,7 +560,19 @@ impl Engine {
             }
             Some(Sent::Implicit) => {}
             Some(Sent::Acknowledge) => self.acks_under_way = self.acks_under_way.saturating_sub(1),
-            None => {}
+            None => self.know_roles(),
+        }
+    }
+
+    /// A call of the user's may have given the framework more roles.
+    fn know_roles(&mut self) {
+        for name in &self.client.framework().roles {
+            if !self.roles.contains_key(name.as_str()) {
+                let mut role = Role::default();
+                // Whether it is suppressed, that call has said.
+                role.subscribed(self.now, false);
+                self.roles.insert(name.as_str().into(), role);
+            }
         }
     }
 
@@ -673,7 +687,7 @@ impl Engine {
         if let Ok(call) = self.client.calls().revive(&revive) {
             for role in &revive {
                 if let Some(role) = self.roles.get_mut(role) {
-                    role.revived(self.now, call);
+                    role.revived(self.now, call, &mut self.rng);
                 }
             }
             self.tell(None, Event::Revived { roles: names(&revive) });

@@ -89,6 +89,14 @@ pub enum Event {
         /// How.
         class: EndClass,
     },
+    /// A task that cannot be reached is given up: it no longer counts, and another one may take its place. Should it come
+    /// back, it is killed, unless its place is still free.
+    TaskRemoved {
+        /// The task as it was last.
+        task: Task,
+        /// Why.
+        why: GhostReason,
+    },
     /// A task of this framework that the engine does not know.
     UnknownTask {
         /// Its id.

@@ -15,9 +15,9 @@ use super::reconcile::Subject;
 use super::spec::Duplicates;
 use super::table::Row;
 use super::writer::Effect;
-use super::{id, kills};
+use super::{id, kills, life};
 use crate::planted::planted;
-use crate::{Instant, Update};
+use crate::{Instant, Update, v1};
 
 /// A master forgets agents after this time, and so do we.
 const FORGET: Duration = Duration::from_secs(14 * 86_400);
@@ -159,9 +159,10 @@ impl Engine {
 
     pub(super) fn set_ghost_timer(&mut self, task_id: &Arc<str>) {
         let now = self.now;
+        let grace = self.ghost_kill_policy(task_id).map_or(GRACE, |policy| life::grace(Some(&policy)));
         let wait = |ghost: &Ghost| match ghost.kills_sent {
             0 => ghost.since.plus(FORGET).max(now),
-            sent => now + kills::wait(GRACE, sent),
+            sent => now + kills::wait(grace, sent),
         };
         let Some(ghost) = self.ghosts.get_mut(task_id) else { return };
         let (old, new) = (ghost.due, wait(ghost));
@@ -192,13 +193,20 @@ impl Engine {
         }
     }
 
+    /// How a task is killed that was ours.
+    fn ghost_kill_policy(&self, task_id: &str) -> Option<v1::KillPolicy> {
+        let was = self.ghosts.get(task_id)?.was.as_ref()?;
+        self.book.named(&was.spec)?.1.spec.launch.task.kill_policy
+    }
+
     pub(super) fn send_ghost_kill(&mut self, task_id: &Arc<str>) {
         let may = self.may_call();
+        let policy = self.ghost_kill_policy(task_id);
         let Some(ghost) = self.ghosts.get(task_id).filter(|_| may) else { return };
         let agent = Some(&*ghost.agent_id).filter(|id| !id.is_empty());
         // Lost calls are repeated by the timer.
         let before = ghost.kills_sent.saturating_sub(1);
-        if self.client.calls().kill(&**task_id, agent, None).is_ok() {
+        if self.client.calls().kill(&**task_id, agent, policy).is_ok() {
             self.counters.kill(before);
         }
     }
@@ -294,7 +302,7 @@ impl Engine {
         if planted!(AnswerDoubles) && !row.is_life() {
             self.launch_again(task_id);
         }
-        let reconciled = update.reason() == Some(crate::v1::task_status::Reason::Reconciliation);
+        let reconciled = update.reason() == Some(v1::task_status::Reason::Reconciliation);
         // An agent that was away sends what it had to say from the start.
         let old = self.ended_lately.explains(self.now, task_id) || self.has_ended(task_id) && !reconciled;
         if (!row.is_life() && !planted!(KillsTheDead)) || old {

@@ -214,8 +214,12 @@ impl Engine {
     /// An attempt becomes a ghost.
     pub(super) fn give_up(&mut self, id: AttemptId, why: GhostReason) {
         let Some(name) = self.book.specs.get(&id.slot.spec).map(|spec| spec.spec.name().to_string()) else { return };
+        let snapshot = self.task(id);
         let Some(attempt) = self.forget(id) else { return };
         let task_id = attempt.task_id.clone();
+        if let Some(task) = snapshot {
+            self.tell(Some(id.slot), Event::TaskRemoved { task, why });
+        }
         let ghost = Ghost::of(attempt, &name, why, Since::now(self.now));
         if !planted!(GhostForgotten) {
             self.haunt(task_id, ghost);
@@ -642,7 +646,7 @@ impl Engine {
 }
 
 /// How long a task has to end by itself.
-fn grace(policy: Option<&v1::KillPolicy>) -> Duration {
+pub(super) fn grace(policy: Option<&v1::KillPolicy>) -> Duration {
     let grace = policy.and_then(|policy| policy.grace_period.as_ref());
     grace.map_or(GRACE, |grace| Duration::from_nanos(u64::try_from(grace.nanoseconds).unwrap_or(0)))
 }

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::attempt::{Agent, Attempt, AttemptId, SlotId, SpecId, State};
+use super::book::Spec;
 use super::config::Order;
 use super::engine::{Engine, Sent};
 use super::event::Event;
@@ -130,6 +131,8 @@ struct Candidate {
     hands: Vec<usize>,
     /// The last slot that was looked at.
     after: Option<(Instant, u32)>,
+    /// The slots still to be looked at, if their numbers decide.
+    numbers: Option<BTreeSet<u32>>,
 }
 
 impl Engine {
@@ -260,7 +263,8 @@ impl Engine {
             let eligible: Vec<SpecId> = waiting.take_while(|(at, _)| *at <= now).map(|(_, spec)| *spec).collect();
             for spec in eligible {
                 let hands = hands.iter().enumerate().filter(|(_, hand)| hand.role == role).map(|(index, _)| index);
-                candidates.insert(spec, Candidate { hands: hands.collect(), after: None });
+                let numbers = (self.config.order == Order::InSpecOrder).then(|| self.eligible(spec));
+                candidates.insert(spec, Candidate { hands: hands.collect(), after: None, numbers });
                 queue.extend(self.rank(spec));
             }
         }
@@ -282,17 +286,32 @@ impl Engine {
         Some((spec.spec.policy.priority, share, spec.spec.name().into(), id))
     }
 
+    /// The slots of a spec that may go now.
+    fn eligible(&self, id: SpecId) -> BTreeSet<u32> {
+        let waiting = self.book.specs.get(&id).into_iter().flat_map(|spec| &spec.sums.waiting);
+        waiting.take_while(|(at, _)| *at <= self.now).map(|(_, index)| *index).collect()
+    }
+
+    /// The next slot that is eligible and has no question open about what it had before.
+    fn next_slot(&self, spec: &Spec, candidate: &mut Candidate) -> Option<u32> {
+        let known = |index: &u32| {
+            spec.slots.get(index).is_some_and(|slot| slot.attempts().all(|attempt| attempt.answered_in == self.session))
+        };
+        if let Some(numbers) = &mut candidate.numbers {
+            return core::iter::from_fn(|| numbers.pop_first()).find(known);
+        }
+        let from = candidate.after.map_or(core::ops::Bound::Unbounded, core::ops::Bound::Excluded);
+        let slots = spec.sums.waiting.range((from, core::ops::Bound::Unbounded));
+        let next = slots.take_while(|(at, _)| *at <= self.now).find(|(_, index)| known(index))?;
+        candidate.after = Some(*next);
+        Some(next.1)
+    }
+
     /// Places the next instance of a spec; `false` if none can be.
     fn place_one(&mut self, id: SpecId, candidate: &mut Candidate, hands: &mut [Hand<'_>]) -> bool {
         let now = self.now;
         let Some(spec) = self.book.specs.get(&id) else { return false };
-        // The next slot that is eligible and has no question open about what it had before.
-        let from = candidate.after.map_or(core::ops::Bound::Unbounded, core::ops::Bound::Excluded);
-        let mut slots = spec.sums.waiting.range((from, core::ops::Bound::Unbounded)).take_while(|(at, _)| *at <= now);
-        let ready = slots.find(|(_, index)| {
-            spec.slots.get(index).is_some_and(|slot| slot.attempts().all(|attempt| attempt.answered_in == self.session))
-        });
-        let Some(&(at, index)) = ready else {
+        let Some(index) = self.next_slot(spec, candidate) else {
             let gated = spec.sums.waiting.first().is_some_and(|(at, _)| *at <= now);
             for &place in &candidate.hands {
                 if let Some(hand) = hands.get_mut(place) {
@@ -345,7 +364,6 @@ impl Engine {
         if let Some(spec) = self.book.specs.get_mut(&id) {
             spec.lacking = if chosen.is_some() { None } else { lacking.or_else(|| spec.lacking.take()) };
         }
-        candidate.after = Some((at, index));
         let Some((place, taken)) = chosen else { return !wanted };
         if let Some(hand) = hands.get_mut(place) {
             if let Some(placed) = self.prepare(SlotId { spec: id, index }, hand, taken) {

@@ -157,3 +157,53 @@ fn filters_by_situation() {
     let refuse = s.declines()[0].1;
     assert!((17.0..=22.0).contains(&refuse), "as long as it waits: {refuse}");
 }
+
+// ENGINE 2.5: a long filter hides what a looser constraint, or another policy of placement, would take.
+#[test]
+fn looser_constraints_ask_for_offers_again() {
+    #[derive(Debug)]
+    struct Any;
+    impl OfferPolicy for Any {
+        fn rate(&mut self, _: &Place<'_>) -> Option<i64> {
+            Some(0)
+        }
+    }
+    let changes: [fn(&mut Engine); 2] =
+        [|engine| assert!(engine.apply(service("web", 2)).is_ok()), |engine| engine.set_offer_policy(Any)];
+    for change in changes {
+        let mut s = Script::new([service("web", 2).unique(Field::Hostname)]);
+        s.running(1);
+        s.sleep(secs(10));
+        s.offer("a1", BIG);
+        assert_eq!(s.declines()[0].1, 120.0);
+        s.sleep(secs(10));
+        s.clear();
+        change(&mut s.engine);
+        s.tick();
+        s.sleep(secs(6));
+        assert_eq!(s.take(Type::Revive).len(), 1);
+    }
+}
+
+// ENGINE 2.5: a role that the framework gets later is asked for like the others.
+#[test]
+fn a_role_that_was_added() {
+    let mut s = suppressed();
+    s.answering = false;
+    let info = Framework::new("test").roles(["*", "new"]).info().clone();
+    s.engine.calls().update_framework(info, ["new"], None).unwrap();
+    s.tick();
+    s.reply(200, "");
+    s.answering = true;
+    s.engine.apply(service("other", 1).role("new")).unwrap();
+    s.tick();
+    s.sleep(secs(6));
+    let revives = s.take(Type::Revive);
+    assert_eq!(revives.len(), 1);
+    assert_eq!(revives[0].revive.as_ref().unwrap().roles, ["new"]);
+    let mut offer = s.make_offer("a1", BIG);
+    offer.allocation_info = Some(v1::resource::AllocationInfo { role: Some("new".into()) });
+    offer.resources = parse(BIG, "new");
+    s.offers(vec![offer]);
+    assert_eq!(s.accept().tasks.len(), 1);
+}

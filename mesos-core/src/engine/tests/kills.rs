@@ -241,3 +241,25 @@ fn asked_again_it_is_killed_again() {
         assert_eq!(s.kills(), [&*task]);
     }
 }
+
+// ENGINE 4.6, I15: one that comes back after it was given up is killed as its spec says.
+#[test]
+fn a_ghost_has_its_time_to_end_too() {
+    let mut s = Script::new([service("web", 2).scalable(true).kill_grace(secs(60))]);
+    let tasks = s.running(2);
+    s.engine.scale("web", 1).unwrap();
+    s.tick();
+    s.master_says(&tasks[1], TaskUnreachable, Reason::AgentRemoved);
+    let removed = |event: &Event| matches!(event, Event::TaskRemoved { task, why: GhostReason::Abandoned } if task.task_id == tasks[1]);
+    assert_eq!(s.told(removed), 1);
+    s.clear();
+    s.master_says(&tasks[1], TaskRunning, Reason::AgentReregistered);
+    s.sleep(secs(69));
+    let kills = s.take(Type::Kill);
+    let grace =
+        kills.iter().map(|call| call.kill.clone().unwrap().kill_policy.unwrap().grace_period.unwrap().nanoseconds);
+    assert!(grace.eq([60_000_000_000]), "{kills:?}");
+    s.sleep(secs(2));
+    assert_eq!(s.kills(), [&*tasks[1]]);
+    s.update(&tasks[1], TaskKilled);
+}

@@ -195,6 +195,23 @@ fn who_goes_first() {
     assert_eq!(plain[12..], ["c-1", "c-2", "a-1", "a-2"]);
 }
 
+// S31: by number, whoever waits for longer.
+#[test]
+fn in_spec_order_the_number_decides() {
+    for (order, first) in [(Order::InSpecOrder, "web-1"), (Order::Fair, "web-3")] {
+        let mut s = Script::with(config().order(order), [service("web", 3)]);
+        let tasks = s.running(3);
+        for task in [&tasks[2], &tasks[0]] {
+            s.engine.kill(task).unwrap();
+            s.tick();
+            s.update(task, TaskKilled);
+            s.sleep(secs(1));
+        }
+        s.offer("a2", "cpus:1;mem:32");
+        assert_eq!(s.accept().tasks[0].name, first);
+    }
+}
+
 // ENGINE 44, S108
 #[test]
 fn unique_hosts() {

@@ -30,6 +30,7 @@ fn unreachable_replaced() {
     s.sleep(secs(2));
     assert_eq!(s.state(&old), None);
     assert!(s.stored(["ghost", &old]).is_some_and(|record| record.contains("EXPIRED")));
+    assert_eq!(s.told(|e| matches!(e, Event::TaskRemoved { why: GhostReason::Expired, .. })), 1);
     assert_eq!(s.tasks("web", 0).len(), 1);
     assert!(s.spec("web").satisfied);
 }
