@@ -137,6 +137,10 @@ pub(super) struct Attempt {
     /// When it began to be killed.
     pub(super) killing: Option<Since>,
     pub(super) kills_sent: u32,
+    /// When this process first sent one.
+    pub(super) first_kill: Option<Instant>,
+    /// One without grace period was sent.
+    pub(super) forced: bool,
     /// Unreachable when a KILL was last sent: it may not have arrived.
     pub(super) unreachable_since_kill: bool,
     /// Of the last status dealt with.
@@ -195,6 +199,8 @@ impl Attempt {
             unreachable: None,
             killing: None,
             kills_sent: 0,
+            first_kill: None,
+            forced: false,
             unreachable_since_kill: false,
             uuid: None,
             inactive: false,

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::scheduler;
+use crate::{Resources, scheduler};
 
 /// All that an [`Engine`](super::Engine) needs to know besides its specs. Each default is what most frameworks want.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct Config {
     pub(super) implicit_every: Duration,
     pub(super) max_launching_per_agent: u32,
     pub(super) max_kills: u32,
+    pub(super) global_gate: bool,
+    pub(super) headroom: Resources,
 }
 
 /// What to do about a task of this framework that the engine does not know.
@@ -68,7 +70,7 @@ pub enum Order {
 impl Config {
     /// The defaults, for this protocol client.
     #[must_use]
-    pub const fn new(client: scheduler::Config) -> Self {
+    pub fn new(client: scheduler::Config) -> Self {
         Self {
             client,
             unknown_tasks: UnknownTasks::Kill,
@@ -82,6 +84,8 @@ impl Config {
             implicit_every: Duration::from_secs(60 * 60),
             max_launching_per_agent: 32,
             max_kills: 100,
+            global_gate: false,
+            headroom: Resources::new(),
         }
     }
 
@@ -157,6 +161,22 @@ impl Config {
     #[must_use]
     pub fn max_kills(mut self, tasks: u32) -> Self {
         self.max_kills = tasks.max(1);
+        self
+    }
+
+    /// Whether nothing is launched after a subscription before the master has said what became of each task, or a minute
+    /// has passed; not by default. As it is, an instance waits only for what is known of its own last task.
+    #[must_use]
+    pub const fn global_gate(mut self, gate: bool) -> Self {
+        self.global_gate = gate;
+        self
+    }
+
+    /// What a launch must leave of what is offered of its agent to its role, for what the agent is to do besides;
+    /// nothing by default. Of ports only the number counts.
+    #[must_use]
+    pub fn headroom(mut self, headroom: Resources) -> Self {
+        self.headroom = headroom;
         self
     }
 }

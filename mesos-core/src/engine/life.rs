@@ -481,21 +481,31 @@ impl Engine {
         if !self.kills.is_under_way(id) {
             return;
         }
-        let policy = self.kill_policy(id);
-        let grace = grace(policy.as_ref());
+        let mut policy = self.kill_policy(id);
         let may = self.may_call();
         let Some(attempt) = self.book.attempt_mut(id) else { return };
         if !matches!(attempt.state, State::Killing(_)) {
             return;
         }
+        attempt.first_kill.get_or_insert(now);
+        let force_at = self.force_at(id);
+        let forced = force_at.is_some_and(|at| at <= now);
+        if forced {
+            policy = Some(v1::KillPolicy::new(Duration::ZERO));
+        }
+        let grace = grace(policy.as_ref());
+        let Some(attempt) = self.book.attempt_mut(id) else { return };
         let before = attempt.kills_sent;
-        attempt.kills_sent = before.saturating_add(1);
+        // The first one of its kind is the one that counts.
+        let first = forced && !core::mem::replace(&mut attempt.forced, forced);
+        attempt.kills_sent = if first { 1 } else { before.saturating_add(1) };
         // One that goes to an agent out of sight is lost as well.
         attempt.unreachable_since_kill = attempt.last.state == Some(v1::TaskState::TaskUnreachable);
         let wait = kills::wait(grace, attempt.kills_sent);
         let (task_id, agent_id) = (attempt.task_id.clone(), attempt.agent.clone());
-        let wait = wait + self.rng.below(wait / 10);
-        self.set_timer_at(id, (!planted!(KillOnce)).then_some(now + wait));
+        let next = now + wait + self.rng.below(wait / 10);
+        let next = force_at.filter(|_| !forced).map_or(next, |at| next.min(at));
+        self.set_timer_at(id, (!planted!(KillOnce)).then_some(next));
         if may {
             // A call that is lost is repeated by the timer.
             let agent = Some(&*agent_id.id).filter(|id| !id.is_empty());
@@ -508,10 +518,17 @@ impl Engine {
     /// It is ending, it says: the KILL has arrived, and is repeated only if that takes too long (ENGINE 4.6).
     pub(super) fn kill_seen(&mut self, id: AttemptId) {
         let after = self.now + kills::wait(grace(self.kill_policy(id).as_ref()), 1);
+        let after = self.force_at(id).map_or(after, |at| after.min(at));
         let due = self.book.attempt(id).and_then(|attempt| attempt.due);
         if due.is_some_and(|due| due < after) {
             self.set_timer_at(id, Some(after));
         }
+    }
+
+    /// When its time is up, even if it would get more of it.
+    fn force_at(&self, id: AttemptId) -> Option<Instant> {
+        let after = self.policy(id.slot)?.force_kill_after?;
+        Some(self.book.attempt(id)?.first_kill? + after)
     }
 
     fn kill_policy(&self, id: AttemptId) -> Option<v1::KillPolicy> {

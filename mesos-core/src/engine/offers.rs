@@ -325,8 +325,10 @@ impl Engine {
             .get(&index)
             .and_then(|slot| slot.waiting)
             .is_some_and(|waiting| now.saturating_duration_since(waiting.since) >= DESPERATE);
+        let gated = self.writer.is_stalled(now) || self.config.global_gate && !self.reconciler.is_settled(now);
         let (revision, launch, wanted) = spec.next(index);
         let need = &launch.need;
+        let with_headroom = (!self.config.headroom.is_empty()).then(|| need.plus(&self.config.headroom));
         let (mut best, mut hopeless, mut lacking) = (None, Vec::new(), None);
         for &place in &candidate.hands {
             let Some(hand) = hands.get_mut(place) else { continue };
@@ -335,14 +337,14 @@ impl Engine {
             let launching = agent.map_or(0, |agent| agent.launching);
             if hand.closing.is_some() || hand.placed.len() >= LAUNCHES {
                 hopeless.push(place);
-            } else if self.writer.is_stalled(now)
+            } else if gated
                 || launching >= self.config.max_launching_per_agent
                 || !desperate && avoided.is_some_and(|until| now < until)
             {
                 hand.gated = true;
             } else if !placement::allows(spec, index, revision, &hand.agent) {
                 hopeless.push(place);
-            } else if let Err(shortfall) = hand.pool.fits(need) {
+            } else if let Err(shortfall) = hand.pool.fits(with_headroom.as_ref().unwrap_or(need)) {
                 lacking = Some(shortfall);
                 hopeless.push(place);
             } else {

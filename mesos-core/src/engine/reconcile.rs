@@ -58,6 +58,8 @@ pub(super) struct Reconciler {
     next_call: Instant,
     next_run: Option<Instant>,
     next_implicit: Option<Instant>,
+    /// Until the first run of the session is answered, or this moment.
+    unsettled_until: Option<Instant>,
     every: Duration,
     implicit_every: Duration,
 }
@@ -77,6 +79,7 @@ impl Reconciler {
             next_call: Instant::ORIGIN,
             next_run: None,
             next_implicit: None,
+            unsettled_until: None,
             every,
             implicit_every,
         }
@@ -88,6 +91,7 @@ impl Reconciler {
         self.next_call = now;
         self.next_run = Some(now);
         self.next_implicit = Some(now + IMPLICIT_AT_LAST);
+        self.unsettled_until = self.next_implicit;
     }
 
     /// The session is over.
@@ -145,6 +149,7 @@ impl Reconciler {
     pub(super) fn poll(&mut self, now: Instant, rng: &mut Rng) -> Option<Ask> {
         if let Some(run) = self.run.take_if(|run| run.open == 0) {
             // Half an interval off the explicit ones, but at once after the first of a session.
+            self.unsettled_until = None;
             let first = self.next_implicit.is_some_and(|at| at <= run.started + IMPLICIT_AT_LAST);
             if first {
                 self.next_implicit = Some(now);
@@ -183,6 +188,11 @@ impl Reconciler {
         }
         self.next_call = now + if batch.len() == BATCH { BETWEEN_BATCHES } else { BETWEEN_CALLS };
         Some(Ask::Explicit(batch))
+    }
+
+    /// Whether the first run of the session has had its time.
+    pub(super) fn is_settled(&self, now: Instant) -> bool {
+        self.unsettled_until.is_none_or(|until| until <= now)
     }
 
     /// A question could not be sent: it stays due.

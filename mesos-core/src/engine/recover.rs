@@ -20,7 +20,7 @@ use super::launch::{Launch, Revision};
 use super::record::{self, FORMAT};
 use super::spec::{SpecError, TaskSpec};
 use crate::planted::planted;
-use crate::{Instant, Key, UnixTime, v1};
+use crate::{Instant, Key, ResourceProblem, UnixTime, v1};
 
 /// A record that can't be read. It is neither used nor changed; whatever it belongs to stands still.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,9 @@ pub enum RecoverError {
     /// Two specs have the same name, or names that look the same in task ids.
     #[error("two specs are called {0:?}, or look like it in task ids")]
     SameName(String),
+    /// The [headroom](Config::headroom) can't be asked for.
+    #[error("headroom: {0}")]
+    Headroom(ResourceProblem),
     /// A newer version has written this store.
     #[error("record {key} has format {format}; this version reads up to {FORMAT}")]
     Newer {
@@ -126,6 +129,9 @@ impl Engine {
         records: impl IntoIterator<Item = (Key, Bytes)>,
         seed: u64,
     ) -> Result<Self, RecoverError> {
+        if let Some(problem) = config.headroom.problems().into_iter().next() {
+            return Err(RecoverError::Headroom(problem));
+        }
         let roles = config.client.framework().roles.clone();
         let mut given: Vec<TaskSpec> = specs.into_iter().collect();
         let mut errors = Vec::new();

@@ -217,6 +217,16 @@ impl TaskSpec {
         self
     }
 
+    /// How long after its first KILL a task that hasn't ended gets one without any time to end by itself, whatever its
+    /// [`kill_grace`](Self::kill_grace); never by default. For agents that can be reached: on others, nothing is killed.
+    ///
+    /// It is policy, unlike the grace period: a change restarts nothing. A new process starts to count anew.
+    #[must_use]
+    pub fn force_kill_after(mut self, time: Duration) -> Self {
+        self.policy.force_kill_after = Some(whole(time));
+        self
+    }
+
     /// How others find the task; for service discovery.
     #[must_use]
     pub fn discovery(mut self, discovery: v1::DiscoveryInfo) -> Self {

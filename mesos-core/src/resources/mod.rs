@@ -117,6 +117,17 @@ impl Resources {
         self
     }
 
+    /// Both together, as far as they can be asked for; of the other one's ports the number.
+    pub(crate) fn plus(&self, other: &Self) -> Self {
+        let mut sum = self.clone();
+        for (name, amount) in &other.scalars {
+            let there = sum.scalars.entry(name.clone()).or_insert(Amount::Thousandths(0));
+            *there = Amount::Thousandths(there.asked().saturating_add(amount.asked()));
+        }
+        sum.ports = self.port_count().saturating_add(other.port_count());
+        sum
+    }
+
     fn set(mut self, name: ResourceName, amount: f64) -> Self {
         match Amount::new(amount) {
             Some(amount) => self.scalars.insert(name, amount),

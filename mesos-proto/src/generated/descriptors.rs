@@ -2572,8 +2572,8 @@ pub(crate) static MESOS__STORE__POLICY__ONRETURN: Enum = Enum { name: "mesos.sto
 pub(crate) static MESOS__STORE__POLICY__KILLSELECTION: Enum = Enum { name: "mesos.store.Policy.KillSelection", mask: 0xe, values: &[("HIGHEST_INDEX", 1), ("YOUNGEST_FIRST", 2), ("OLDEST_FIRST", 3)] };
 pub(crate) static MESOS__STORE__POLICY: Message = Message {
     name: "mesos.store.Policy", map_entry: false, required: 0xfffcf,
-    index: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22],
-    by_name: &[6, 7, 21, 13, 12, 11, 1, 15, 0, 9, 5, 18, 19, 20, 14, 2, 16, 3, 4, 17, 8, 10],
+    index: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23],
+    by_name: &[6, 7, 21, 13, 12, 22, 11, 1, 15, 0, 9, 5, 18, 19, 20, 14, 2, 16, 3, 4, 17, 8, 10],
     fields: &[
         Field { name: "kind", number: 1, label: Label::Required, kind: Kind::Enum(&MESOS__STORE__POLICY__KIND) },
         Field { name: "instances", number: 2, label: Label::Required, kind: Kind::Uint32 },
@@ -2597,6 +2597,7 @@ pub(crate) static MESOS__STORE__POLICY: Message = Message {
         Field { name: "max_unavailable", number: 20, label: Label::Required, kind: Kind::Message(&MESOS__STORE__AMOUNT) },
         Field { name: "min_ready", number: 21, label: Label::Optional, kind: Kind::Uint64 },
         Field { name: "constraints", number: 22, label: Label::Repeated, kind: Kind::Message(&MESOS__STORE__CONSTRAINT) },
+        Field { name: "force_kill_after", number: 23, label: Label::Optional, kind: Kind::Uint64 },
     ],
 };
 pub(crate) static MESOS__STORE__AMOUNT: Message = Message {

@@ -155,6 +155,9 @@ pub struct Policy {
     pub min_ready: ::core::option::Option<u64>,
     #[prost(message, repeated, tag = "22")]
     pub constraints: ::prost::alloc::vec::Vec<Constraint>,
+    /// From the first KILL to one without grace period. Absent: never.
+    #[prost(uint64, optional, tag = "23")]
+    pub force_kill_after: ::core::option::Option<u64>,
 }
 /// Nested message and enum types in `Policy`.
 pub mod policy {

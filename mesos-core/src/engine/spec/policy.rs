@@ -31,6 +31,8 @@ pub(crate) struct Policy {
     pub(crate) duplicates: Duplicates,
     pub(crate) on_return: OnReturn,
     pub(crate) kill_selection: KillSelection,
+    /// `None` is never.
+    pub(crate) force_kill_after: Option<Duration>,
     pub(crate) rerun_on_change: bool,
     pub(crate) scalable: bool,
     pub(crate) max_surge: Amount,
@@ -58,6 +60,7 @@ impl Default for Policy {
             duplicates: Duplicates::Allow,
             on_return: OnReturn::PreferReady,
             kill_selection: KillSelection::HighestIndex,
+            force_kill_after: None,
             rerun_on_change: false,
             scalable: false,
             max_surge: Amount::Percent(25),

@@ -107,6 +107,7 @@ impl Policy {
             max_unavailable: self.max_unavailable.to_record(),
             min_ready: self.min_ready.map(millis),
             constraints: self.constraints.iter().map(Constraint::to_record).collect(),
+            force_kill_after: self.force_kill_after.map(millis),
         }
     }
 
@@ -157,6 +158,7 @@ impl Policy {
             duplicates,
             on_return,
             kill_selection,
+            force_kill_after: record.force_kill_after.map(Duration::from_millis),
             rerun_on_change: record.rerun_on_change,
             scalable: record.scalable,
             max_surge: Amount::from_record(&record.max_surge).ok_or(RecordError("policy.max_surge"))?,

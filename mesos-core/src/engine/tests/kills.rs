@@ -263,3 +263,33 @@ fn a_ghost_has_its_time_to_end_too() {
     assert_eq!(s.kills(), [&*tasks[1]]);
     s.update(&tasks[1], TaskKilled);
 }
+
+// ENGINE 4.6: off unless asked for; then the next KILL gives no time at all, and is repeated like a first one.
+#[test]
+fn a_kill_is_forced() {
+    let graces = |calls: Vec<Call>| -> Vec<i64> {
+        let policies = calls.into_iter().map(|call| call.kill.unwrap().kill_policy);
+        policies
+            .map(|policy| policy.and_then(|policy| policy.grace_period).map_or(-1, |grace| grace.nanoseconds))
+            .collect()
+    };
+    const GRACE: i64 = 20_000_000_000;
+    let spec = || service("web", 1).kill_grace(secs(20));
+    for (spec, expected) in [(spec(), &[GRACE; 3][..]), (spec().force_kill_after(secs(40)), &[GRACE, GRACE, 0, 0, 0])] {
+        let mut s = Script::new([spec]);
+        let task = s.running(1).remove(0);
+        s.engine.restart_instance("web", 0).unwrap();
+        s.tick();
+        // After 0, 30 and 90 s; or after 40, 50 and 70.
+        s.sleep(secs(35));
+        s.update(&task, TaskKilling);
+        s.sleep(secs(65));
+        assert_eq!(graces(s.take(Type::Kill)), expected);
+        // Each task has its time.
+        s.update(&task, TaskKilled);
+        let task = s.running(1).remove(0);
+        s.engine.kill(&task).unwrap();
+        s.tick();
+        assert_eq!(graces(s.take(Type::Kill)), [GRACE]);
+    }
+}

@@ -329,3 +329,19 @@ fn missing_attributes() {
         assert!(s.accepts().is_empty(), "{case}");
     }
 }
+
+// ENGINE 2.1: what a launch leaves counts all that is offered of the agent; ports too.
+#[test]
+fn headroom() {
+    let web = || service("web", 4).resources(Resources::new().cpus(1.0).mem(32.0).ports(1).static_ports([31001]));
+    let left = Resources::new().cpus(0.5).disk(10.0).ports(1);
+    let mut s = Script::with(config().headroom(left), [web(), service("other", 4)]);
+    assert!(s.launch("a1", "cpus:8;mem:500;ports:[31000-31001]").is_empty(), "no disk");
+    assert!(s.spec("web").lacking.is_some_and(|lacking| lacking.contains("disk")));
+    assert_eq!(s.launch("a2", "cpus:3.499;mem:500;disk:10;ports:[31000-31001]").len(), 2);
+    let accept = s.launch("a3", "cpus:3.5;mem:500;disk:10;ports:[31001-31001]");
+    assert_eq!(accept.len(), 3);
+    assert!(accept.iter().all(|task| task.contains("other")), "{accept:?}");
+    let wrong = Engine::new(config().headroom(Resources::new().cpus(-1.0)), [], [], 1);
+    assert!(matches!(wrong, Err(RecoverError::Headroom(_))));
+}

@@ -173,3 +173,27 @@ fn an_implicit_question_is_not_lost() {
     s.sleep(secs(1200));
     assert_eq!(implicit(&mut s), 0);
 }
+
+// ENGINE section 5: with the global gate nothing is launched before all is answered, or a minute has passed.
+#[test]
+fn global_gate() {
+    for (gate, answered) in [(false, false), (true, false), (true, true)] {
+        let mut s = Script::with(config().global_gate(gate), [service("web", 1), service("other", 2)]);
+        let tasks = s.running(3);
+        s.update(tasks.iter().find(|task| task.contains("web")).unwrap(), TaskKilled);
+        s.cut();
+        s.resubscribe();
+        if answered {
+            tasks.iter().filter(|task| task.contains("other")).for_each(|task| s.answer(task, TaskRunning));
+        }
+        s.sleep(secs(10));
+        s.clear();
+        let launched = s.launch("a2", BIG).len();
+        assert_eq!(launched, usize::from(!gate || answered));
+        if launched == 0 {
+            assert_eq!(s.declines()[0].1, 5.0);
+            s.sleep(secs(50));
+            assert_eq!(s.launch("a2", BIG).len(), 1);
+        }
+    }
+}
