@@ -5,6 +5,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::attempt::{Agent, Attempt, AttemptId, SlotId, SpecId, State};
 use super::event::EndClass;
@@ -12,8 +13,9 @@ use super::id;
 use super::launch::{Launch, Revision};
 use super::placement::Peers;
 use super::spec::TaskSpec;
+use super::unplaced::Obstacle;
 use crate::resources::Shortfall;
-use crate::{Instant, v1};
+use crate::{Instant, UnixTime, v1};
 
 /// A declared task type and its slots.
 #[derive(Debug)]
@@ -34,6 +36,22 @@ pub(super) struct Spec {
     pub(super) lacking: Option<Shortfall>,
     /// Which of satisfied and degraded was told last.
     pub(super) told: Option<Standing>,
+    /// The rollout that is under way.
+    pub(super) rollout: Option<Rollout>,
+    /// What has stood in the way since something began to wait.
+    pub(super) obstacles: BTreeMap<Obstacle, u64>,
+    /// When it is next looked whether something has waited for long.
+    pub(super) unplaced_at: Option<Instant>,
+}
+
+/// A rollout, as it was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rollout {
+    pub(super) revision: Revision,
+    pub(super) updated: u32,
+    pub(super) paused: bool,
+    /// If nothing happens until then.
+    pub(super) stalls_at: Option<Instant>,
 }
 
 /// A revision that was wanted before.
@@ -61,6 +79,8 @@ pub(super) struct Sums {
     pub(super) wanted: u32,
     /// Wanted slots with an instance that is ready.
     pub(super) ready: u32,
+    /// Those of them in which it is of the wanted revision.
+    pub(super) updated: u32,
     pub(super) finished: u32,
     pub(super) held: u32,
     /// Wanted slots in which there is still something of another revision.
@@ -89,7 +109,7 @@ pub(super) struct Slot {
     pub(super) losses: u32,
     /// What `max_failures` limits.
     pub(super) failures: u32,
-    pub(super) last_end: Option<End>,
+    pub(super) last_end: Option<LastEnd>,
     pub(super) current: Option<Box<Attempt>>,
     pub(super) successor: Option<Box<Attempt>>,
     pub(super) waiting: Option<Waiting>,
@@ -121,15 +141,22 @@ pub(super) struct Waiting {
     pub(super) eligible_at: Instant,
 }
 
-/// How an attempt ended.
+/// How the last task of an instance ended.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct End {
-    pub(super) class: EndClass,
-    pub(super) state: Option<v1::TaskState>,
-    pub(super) reason: Option<v1::task_status::Reason>,
-    pub(super) message: Option<String>,
-    pub(super) at: crate::UnixTime,
-    pub(super) ran_for: Option<core::time::Duration>,
+#[non_exhaustive]
+pub struct LastEnd {
+    /// What it counts as.
+    pub class: EndClass,
+    /// Its last state.
+    pub state: Option<v1::TaskState>,
+    /// Why Mesos says so.
+    pub reason: Option<v1::task_status::Reason>,
+    /// A text for people.
+    pub message: Option<String>,
+    /// When; the epoch if there was no clock.
+    pub at: UnixTime,
+    /// How long it had been running; `None` if it never did.
+    pub ran_for: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -138,6 +165,7 @@ pub(super) struct Contribution {
     live: u32,
     wanted: bool,
     ready: bool,
+    updated: bool,
     finished: bool,
     held: bool,
     double: bool,
@@ -247,11 +275,13 @@ impl Slot {
                 && a.counts()
         });
         let beside = u32::from(self.waiting.is_some());
+        let ready = |a: &Attempt| a.ready && a.state == State::Running;
         Contribution {
             waiting: self.waiting.filter(|_| !self.blocked).map(|waiting| waiting.eligible_at),
             live: self.attempts().filter(|a| a.counts()).count() as u32,
             wanted: self.wanted,
-            ready: self.wanted && self.attempts().any(|a| a.ready && a.state == State::Running),
+            ready: self.wanted && self.attempts().any(ready),
+            updated: self.wanted && self.attempts().any(|a| ready(a) && a.revision == *revision),
             finished: self.wanted && self.mark == Mark::Finished,
             held: self.wanted && (matches!(self.mark, Mark::Exhausted | Mark::Invalid) || self.blocked),
             double: self.attempts().filter(|a| double(a)).count() as u32 + beside > 1,
@@ -288,6 +318,9 @@ impl Spec {
             first_waiting: None,
             lacking: None,
             told: None,
+            rollout: None,
+            obstacles: BTreeMap::new(),
+            unplaced_at: None,
         }
     }
 
@@ -373,6 +406,7 @@ impl Spec {
         for (sum, old, new) in [
             (&mut sums.wanted, old.wanted, new.wanted),
             (&mut sums.ready, old.ready, new.ready),
+            (&mut sums.updated, old.updated, new.updated),
             (&mut sums.finished, old.finished, new.finished),
             (&mut sums.held, old.held, new.held),
             (&mut sums.doubles, old.double, new.double),

@@ -3,13 +3,14 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
+use core::time::Duration;
 
 use mesos_proto::store::engine::Marker;
 
 use super::attempt::{Attempt, KillReason, SlotId, SpecId, State};
-use super::book::{Former, Mark, Slot, Spec, Standing};
+use super::book::{Former, LastEnd, Mark, Slot, Spec, Standing};
 use super::engine::Engine;
-use super::event::{Event, Task};
+use super::event::{Event, Held, Task};
 use super::launch::Revision;
 use super::record;
 use super::spec::{KillSelection, SpecError, TaskSpec};
@@ -52,6 +53,28 @@ pub enum CommandError {
     /// The engine is being uninstalled, or has ended.
     #[error("the engine is coming to its end")]
     Ending,
+}
+
+/// One of a spec's instances, and how it fares.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct InstanceStatus {
+    /// Which one.
+    pub index: u32,
+    /// Whether it is wanted; if not, it goes with its last task.
+    pub wanted: bool,
+    /// Its task and, while one takes the place of another, both; the one that was there first comes first.
+    pub tasks: Vec<Task>,
+    /// If it is to get another task: how long it is held back. Zero if it only waits for an offer.
+    pub waits: Option<Duration>,
+    /// Whether it has finished for good.
+    pub finished: bool,
+    /// Why it is given up, if it is.
+    pub held: Option<Held>,
+    /// How often it has failed in a row, as the back-off counts.
+    pub faults: u32,
+    /// How its last task ended.
+    pub last_end: Option<LastEnd>,
 }
 
 /// A spec and how it fares (S38).
@@ -106,6 +129,7 @@ impl Engine {
         let roles = self.client.framework().roles.clone();
         spec.settle_role(roles.first().map_or("*", String::as_str));
         spec.validate(&roles)?;
+        self.keep_restarts(&mut spec);
         let revision = spec.revision();
         self.put(spec);
         Ok(revision)
@@ -140,7 +164,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Replaces all instances of a spec by new ones of the same kind, one after another.
+    /// Replaces all instances of a spec by new ones of the same kind, one after another. A spec that is
+    /// [applied](Self::apply) afterwards, or given to another process, doesn't change that.
     ///
     /// # Errors
     /// There is none of this name.
@@ -318,6 +343,25 @@ impl Engine {
         self.book.named(name).map(|(_, spec)| status(spec))
     }
 
+    /// The instances of a spec, by number.
+    pub fn instances(&self, spec: &str) -> impl Iterator<Item = InstanceStatus> + '_ {
+        let slots = self.book.named(spec).map(|(_, spec)| spec.slots.iter());
+        slots.into_iter().flatten().map(|(index, slot)| InstanceStatus {
+            index: *index,
+            wanted: slot.wanted,
+            tasks: slot.attempts().filter_map(|attempt| self.task(attempt.id)).collect(),
+            waits: slot.waiting.map(|waiting| waiting.eligible_at.saturating_duration_since(self.now)),
+            finished: slot.mark == Mark::Finished,
+            held: match slot.mark {
+                Mark::Exhausted => Some(Held::Exhausted),
+                Mark::Invalid => Some(Held::Invalid),
+                Mark::None | Mark::Finished => slot.blocked.then_some(Held::Quarantined),
+            },
+            faults: slot.faults,
+            last_end: slot.last_end.clone(),
+        })
+    }
+
     pub(super) fn is_ending(&self) -> bool {
         self.ended || !matches!(self.marker, Marker::Running | Marker::Removed)
     }
@@ -340,6 +384,13 @@ impl Engine {
     fn indices(&self, id: SpecId, wanted: impl Fn(&Slot) -> bool) -> Vec<u32> {
         let slots = self.book.specs.get(&id).map(|spec| &spec.slots);
         slots.into_iter().flatten().filter(|(_, slot)| slot.wanted && wanted(slot)).map(|(index, _)| *index).collect()
+    }
+
+    /// A spec that a user gives knows nothing of restarts by command, which it neither repeats nor takes back.
+    pub(super) fn keep_restarts(&self, spec: &mut TaskSpec) {
+        if let Some((_, there)) = self.book.named(spec.name()) {
+            spec.launch.force = there.spec.launch.force;
+        }
     }
 
     /// Puts a spec in force that has been checked.
@@ -511,16 +562,17 @@ impl Engine {
                     State::Staged => 4,
                     State::Running if !attempt.ready => 5,
                     State::Running if attempt.revision != spec.revision => 6,
-                    State::Running => 7,
+                    State::Running if self.closing_for(&attempt.agent.id).is_some() => 7,
+                    State::Running => 8,
                 };
                 // A slot is in as good a condition as the better one of its attempts.
                 let condition = slot.attempts().map(condition).max().unwrap_or_default();
                 let age = slot.current.as_ref().and_then(|a| a.running).map(|since| since.elapsed(self.now));
                 let age = age.unwrap_or_default();
                 let order = match selection {
-                    KillSelection::HighestIndex => (Reverse(core::time::Duration::ZERO), core::time::Duration::ZERO),
-                    KillSelection::Oldest => (Reverse(age), core::time::Duration::ZERO),
-                    KillSelection::Youngest => (Reverse(core::time::Duration::ZERO), age),
+                    KillSelection::HighestIndex => (Reverse(Duration::ZERO), Duration::ZERO),
+                    KillSelection::Oldest => (Reverse(age), Duration::ZERO),
+                    KillSelection::Youngest => (Reverse(Duration::ZERO), age),
                 };
                 (condition, order, Reverse(*index))
             })

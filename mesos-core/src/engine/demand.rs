@@ -1,9 +1,14 @@
 //! Whether offers are wanted: SUPPRESS and REVIVE for each role.
 
 use alloc::collections::BTreeSet;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::attempt::SpecId;
+use super::engine::{Engine, Sent};
+use super::event::Event;
 use super::reconcile::jitter;
 use crate::Instant;
 use crate::planted::planted;
@@ -183,6 +188,57 @@ impl Role {
     }
 }
 
+impl Engine {
+    /// A call of the user's may have given the framework more roles.
+    pub(super) fn know_roles(&mut self) {
+        for name in &self.client.framework().roles {
+            if !self.roles.contains_key(name.as_str()) {
+                let mut role = Role::default();
+                // Whether it is suppressed, that call has said.
+                role.subscribed(self.now, false);
+                self.roles.insert(name.as_str().into(), role);
+            }
+        }
+    }
+
+    /// Says which roles want offers, and which don't.
+    pub(super) fn change_demand(&mut self) {
+        if !self.may_call() || self.config.own_offers {
+            return;
+        }
+        let (mut suppress, mut revive) = (Vec::new(), Vec::new());
+        for (name, role) in &mut self.roles {
+            match role.poll(self.now) {
+                Some(Change::Suppress) => suppress.push(name.clone()),
+                Some(Change::Revive) => revive.push(name.clone()),
+                None => {}
+            }
+        }
+        let names = |roles: &[Arc<str>]| roles.iter().map(|role| role.to_string()).collect::<Vec<String>>();
+        if !suppress.is_empty() && self.client.calls().suppress(&suppress).is_ok() {
+            for role in &suppress {
+                if let Some(role) = self.roles.get_mut(role) {
+                    role.suppressed();
+                }
+            }
+            self.tell(None, Event::Suppressed { roles: names(&suppress) });
+        }
+        if revive.is_empty() {
+            return;
+        }
+        if let Ok(call) = self.client.calls().revive(&revive) {
+            for role in &revive {
+                if let Some(role) = self.roles.get_mut(role) {
+                    role.revived(self.now, call, &mut self.rng);
+                    self.counters.revived_again += u64::from(role.silent > 1);
+                }
+            }
+            self.tell(None, Event::Revived { roles: names(&revive) });
+            self.sent.insert(call, Sent::Revive(revive));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,7 +285,7 @@ mod tests {
     fn a_revive_without_offers_is_repeated_ever_more_slowly() {
         let mut role = Role { suppressed: true, ..Role::default() };
         role.waiting.insert((at(0), SpecId(1)));
-        let (mut now, mut revived, mut rng) = (at(10), alloc::vec::Vec::new(), Rng::new(1));
+        let (mut now, mut revived, mut rng) = (at(10), Vec::new(), Rng::new(1));
         while revived.len() < 6 {
             match role.poll(now) {
                 Some(Change::Revive) => {
@@ -242,7 +298,7 @@ mod tests {
             }
         }
         let gaps = revived.windows(2).map(|w| w[1].saturating_duration_since(w[0]) - GATHER);
-        let gaps: alloc::vec::Vec<f64> = gaps.map(|gap| gap.as_secs_f64()).collect();
+        let gaps: Vec<f64> = gaps.map(|gap| gap.as_secs_f64()).collect();
         for (gap, expected) in gaps.iter().zip([30.0, 60.0, 120.0, 240.0, 300.0]) {
             assert!((gap / expected - 1.0).abs() <= 0.1, "{gaps:?}");
         }

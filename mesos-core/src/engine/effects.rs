@@ -163,6 +163,9 @@ impl Engine {
         }
         if let Some(batch) = self.writer.poll(self.now) {
             self.counters.batches += 1;
+            if self.persisting.is_none_or(|(ticket, _)| ticket != batch.ticket()) {
+                self.persisting = Some((batch.ticket(), self.now));
+            }
             self.outputs.push_back(Output::Persist(batch));
         }
     }

@@ -9,13 +9,14 @@ use core::time::Duration;
 
 use super::attempt::{AttemptId, SlotId, SpecId};
 use super::book::{Book, Standing};
+use super::closing::Closings;
 use super::config::{Config, OnRemoved};
-use super::demand::{Change, Role};
+use super::demand::Role;
 use super::effects::Record;
 use super::event::{Event, Receipt};
 use super::ghost::{Ended, Ghosts};
 use super::kills::Kills;
-use super::metrics::Counters;
+use super::metrics::{Counters, Histograms};
 use super::offers::{Accepts, AgentState};
 use super::placement::OfferPolicy;
 use super::reconcile::{AGAIN, Ask, Reconciler, Subject};
@@ -59,6 +60,7 @@ pub struct Engine {
     pub(super) book: Book,
     pub(super) roles: BTreeMap<Arc<str>, Role>,
     pub(super) agents: BTreeMap<Arc<str>, AgentState>,
+    pub(super) closings: Closings,
     pub(super) ghosts: Ghosts,
     pub(super) ended_lately: Ended,
     /// What can't be read of each slot that is blocked by it.
@@ -85,8 +87,11 @@ pub struct Engine {
     /// and none of the engine's own before this one: it says that nobody else has taken over.
     fence: u64,
     /// Inverse offers that wait for it.
-    inverse: Vec<crate::v1::InverseOffer>,
+    pub(super) inverse: Vec<crate::v1::InverseOffer>,
     pub(super) counters: Counters,
+    pub(super) histograms: Histograms,
+    /// When the batch that is under way was first given to the store.
+    pub(super) persisting: Option<(crate::Ticket, Instant)>,
     pub(super) acks: VecDeque<Effect>,
     pub(super) acks_under_way: usize,
     pub(super) outputs: VecDeque<Output<Event>>,
@@ -104,6 +109,10 @@ pub struct Engine {
 pub(super) enum Timer {
     Attempt(AttemptId),
     Ghost(Arc<str>),
+    /// Nothing has come of a rollout for long.
+    Rollout(SpecId),
+    /// Something may have waited for long.
+    Unplaced(SpecId),
     /// Tasks had long enough to end.
     Uninstall,
 }
@@ -155,6 +164,7 @@ impl Engine {
             book: Book::default(),
             roles,
             agents: BTreeMap::new(),
+            closings: Closings::new(),
             ghosts: Ghosts::default(),
             ended_lately: Ended::default(),
             quarantined: BTreeMap::new(),
@@ -175,6 +185,8 @@ impl Engine {
             fence: 0,
             inverse: Vec::new(),
             counters: Counters::default(),
+            histograms: Histograms::default(),
+            persisting: None,
             acks: VecDeque::new(),
             acks_under_way: 0,
             outputs: VecDeque::new(),
@@ -264,13 +276,17 @@ impl Engine {
         let Some(spec) = self.book.specs.get_mut(&id) else { return };
         let first = spec.sums.waiting.first().map(|(at, _)| *at);
         let told = core::mem::replace(&mut spec.first_waiting, first);
-        if let (true, Some(role)) = (told != first, self.roles.get_mut(spec.spec.role_name())) {
+        let moved = told != first;
+        if let (true, Some(role)) = (moved, self.roles.get_mut(spec.spec.role_name())) {
             if let Some(told) = told {
                 role.waiting.remove(&(told, id));
             }
             if let Some(first) = first {
                 role.waiting.insert((first, id));
             }
+        }
+        if moved {
+            self.watch_waiting(id, first);
         }
     }
 
@@ -283,6 +299,7 @@ impl Engine {
             if self.dirty_slots.is_empty() {
                 for spec in core::mem::take(&mut specs) {
                     self.roll(spec);
+                    self.tell_rollout(spec);
                     self.tell_standing(spec);
                 }
             }
@@ -326,6 +343,9 @@ impl Engine {
     }
 
     fn on_persisted(&mut self, ticket: crate::Ticket) {
+        if let Some((_, began)) = self.persisting.take_if(|(under_way, _)| *under_way == ticket) {
+            self.histograms.persisted.add(self.now.saturating_duration_since(began));
+        }
         let (effects, stall) = self.writer.persisted(ticket);
         for effect in effects {
             self.perform(effect);
@@ -340,7 +360,10 @@ impl Engine {
         match failure {
             StoreFailure::Unavailable(_) if planted!(FailureIsDone) => self.on_persisted(ticket),
             StoreFailure::Fenced(_) if planted!(FencedGoesOn) => self.writer.failed(self.now, ticket, failure),
-            StoreFailure::Unavailable(_) => self.writer.failed(self.now, ticket, failure),
+            StoreFailure::Unavailable(_) => {
+                self.counters.store_failures += 1;
+                self.writer.failed(self.now, ticket, failure);
+            }
             StoreFailure::Fenced(_) => self.finish(Event::Fenced(failure)),
             StoreFailure::Refused { .. } => self.finish(Event::StoreRefused(failure)),
         }
@@ -435,28 +458,6 @@ impl Engine {
             | E::RescindInverse(_)
             | E::Unknown { .. } => {}
         }
-    }
-
-    /// Agents are to be taken away: fine where nothing of ours is; elsewhere the tasks have nowhere to go.
-    fn answer_inverse(&mut self) {
-        let inverse = core::mem::take(&mut self.inverse);
-        let empty = |offer: &&crate::v1::InverseOffer| {
-            offer.agent_id.as_ref().is_some_and(|agent| self.book.on_agent(&agent.value).next().is_none())
-        };
-        let (yes, no): (Vec<_>, Vec<_>) = inverse.into_iter().partition(|offer| empty(&offer));
-        let ids = |offers: Vec<crate::v1::InverseOffer>| -> Vec<String> {
-            offers.into_iter().map(|offer| offer.id.value).collect()
-        };
-        let filters = |secs| Some(crate::v1::Filters { refuse_seconds: Some(secs) });
-        let event = Event::InverseOffersAnswered { accepted: yes.len() as u32, declined: no.len() as u32 };
-        // Both come again after the filter, or with the next session.
-        if !yes.is_empty() {
-            let _ = self.client.calls().accept_inverse_offers(ids(yes), filters(600.0));
-        }
-        if !no.is_empty() {
-            let _ = self.client.calls().decline_inverse_offers(ids(no), filters(60.0));
-        }
-        self.tell(None, event);
     }
 
     fn on_subscribed(&mut self, subscribed: scheduler::Subscribed) {
@@ -564,18 +565,6 @@ impl Engine {
         }
     }
 
-    /// A call of the user's may have given the framework more roles.
-    fn know_roles(&mut self) {
-        for name in &self.client.framework().roles {
-            if !self.roles.contains_key(name.as_str()) {
-                let mut role = Role::default();
-                // Whether it is suppressed, that call has said.
-                role.subscribed(self.now, false);
-                self.roles.insert(name.as_str().into(), role);
-            }
-        }
-    }
-
     // Time.
 
     fn on_timers(&mut self) {
@@ -586,6 +575,8 @@ impl Engine {
             match self.timers.pop_first() {
                 Some((_, Timer::Attempt(id))) => self.on_attempt_timer(id),
                 Some((_, Timer::Ghost(task_id))) => self.on_ghost_timer(&task_id),
+                Some((_, Timer::Rollout(id))) => self.on_rollout_timer(id),
+                Some((_, Timer::Unplaced(id))) => self.on_unplaced_timer(id),
                 Some((_, Timer::Uninstall)) => self.begin_teardown(),
                 None => {}
             }
@@ -657,41 +648,6 @@ impl Engine {
         match self.client.calls().reconcile(tasks) {
             Ok(_) => self.counters.asked += number as u64,
             Err(_) => self.reconciler.not_sent(now),
-        }
-    }
-
-    fn change_demand(&mut self) {
-        if !self.may_call() || self.config.own_offers {
-            return;
-        }
-        let (mut suppress, mut revive) = (Vec::new(), Vec::new());
-        for (name, role) in &mut self.roles {
-            match role.poll(self.now) {
-                Some(Change::Suppress) => suppress.push(name.clone()),
-                Some(Change::Revive) => revive.push(name.clone()),
-                None => {}
-            }
-        }
-        let names = |roles: &[Arc<str>]| roles.iter().map(|role| role.to_string()).collect::<Vec<_>>();
-        if !suppress.is_empty() && self.client.calls().suppress(&suppress).is_ok() {
-            for role in &suppress {
-                if let Some(role) = self.roles.get_mut(role) {
-                    role.suppressed();
-                }
-            }
-            self.tell(None, Event::Suppressed { roles: names(&suppress) });
-        }
-        if revive.is_empty() {
-            return;
-        }
-        if let Ok(call) = self.client.calls().revive(&revive) {
-            for role in &revive {
-                if let Some(role) = self.roles.get_mut(role) {
-                    role.revived(self.now, call, &mut self.rng);
-                }
-            }
-            self.tell(None, Event::Revived { roles: names(&revive) });
-            self.sent.insert(call, Sent::Revive(revive));
         }
     }
 

@@ -8,6 +8,7 @@ use core::time::Duration;
 use super::attempt::{KillReason, State};
 use super::launch::Revision;
 use super::recover::Quarantined;
+use super::unplaced::Explanation;
 use crate::scheduler::{DisconnectReason, FatalReason, Subscribed};
 use crate::{Instant, StoreFailure, scheduler, v1};
 
@@ -49,6 +50,19 @@ pub enum Event {
     SpecRemoved {
         /// Its name.
         spec: String,
+    },
+    /// The instances of a spec are being replaced by those of a new revision.
+    Rollout {
+        /// The spec.
+        spec: String,
+        /// What its instances are to have.
+        revision: Revision,
+        /// How that goes.
+        stage: RolloutStage,
+        /// How many have a ready task of this revision.
+        updated: u32,
+        /// How many are wanted.
+        wanted: u32,
     },
     /// An instance waits for its next attempt.
     InstanceWaiting {
@@ -143,6 +157,23 @@ pub enum Event {
     ReconcileDone {
         /// How long it took.
         took: Duration,
+    },
+    /// Instances that may go wait for an offer that they fit: told after a minute, and each minute from then on, unless
+    /// offers are [left to the user](super::Config::own_offers).
+    Unplaced {
+        /// The spec.
+        spec: String,
+        /// Why, as far as is known; see [`explain`](super::Engine::explain).
+        explanation: Explanation,
+    },
+    /// An agent is about to be taken away, and takes no launches until it is back.
+    AgentClosing {
+        /// The agent.
+        agent_id: String,
+        /// When it is to go; zero if that has passed.
+        starts_in: Duration,
+        /// For how long; `None` is for ever.
+        during: Option<Duration>,
     },
     /// An agent has failed a spec several times and is avoided by it for a while.
     AgentAvoided {
@@ -298,6 +329,22 @@ pub enum EndClass {
     External,
     /// We killed it.
     Wanted,
+}
+
+/// How a rollout goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RolloutStage {
+    /// There are instances of another revision; again after a pause, and after a crash.
+    Started,
+    /// One more is ready.
+    Progress,
+    /// It is [paused](super::Engine::pause).
+    Paused,
+    /// Nothing has become ready for 10 min. It goes on all the same.
+    Stalled,
+    /// No other revision is left, and everything is ready.
+    Done,
 }
 
 /// Why a task is no longer counted although it may come back.

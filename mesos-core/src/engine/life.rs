@@ -4,7 +4,7 @@ use alloc::string::ToString;
 use core::time::Duration;
 
 use super::attempt::{Attempt, AttemptId, KillReason, Since, SlotId, State};
-use super::book::{End, Mark, Waiting};
+use super::book::{LastEnd, Mark, Waiting};
 use super::engine::{After, Engine, Timer};
 use super::event::{EndClass, Event, GhostReason, Held, Task};
 use super::ghost::Ghost;
@@ -291,6 +291,9 @@ impl Engine {
         let at = self.wall_now().unwrap_or_default();
         let snapshot = self.task(id);
         let Some(attempt) = self.forget(id) else { return };
+        if let Some(since) = attempt.killing {
+            self.histograms.until_killed.add(since.elapsed(now));
+        }
         let ran_for = attempt.running.map(|since| since.elapsed(now));
         let stable = self.was_stable(&attempt, ran_for);
         if let Some(task) = snapshot {
@@ -299,8 +302,9 @@ impl Engine {
         self.strike(id.slot, &attempt, class, ran_for, stable);
         let Some(policy) = self.policy(id.slot).cloned() else { return };
         let had_started = attempt.staged.is_some() || attempt.running.is_some();
+        self.counters.launches_lost += u64::from(class == EndClass::Infra && !had_started);
         let Some(slot) = self.book.slot_mut(id.slot) else { return };
-        slot.last_end = Some(End {
+        slot.last_end = Some(LastEnd {
             class,
             state: attempt.last.state,
             reason: attempt.last.reason,
@@ -420,6 +424,7 @@ impl Engine {
             }
             return;
         }
+        self.counters.strikes += 1;
         let agent = self.agents.entry(agent_id.clone()).or_default();
         if let Some(during) = agent.strikes.entry(spec).or_default().strike(self.now) {
             if let Some(spec) = self.book.specs.get(&spec) {

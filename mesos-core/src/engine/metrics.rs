@@ -1,11 +1,13 @@
 //! Numbers for whoever watches an engine.
 
 use alloc::collections::BTreeMap;
+use core::time::Duration;
 
 use super::engine::Engine;
 use super::event::{EndClass, Event};
 use crate::scheduler;
 use crate::v1::TaskState;
+use crate::v1::task_status::Reason;
 
 /// What an engine has done and seen since it was made: each only grows, and starts from zero with the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,10 +29,22 @@ pub struct Counters {
     pub running: u64,
     /// Tasks that have ended, by how.
     pub ended: BTreeMap<EndClass, u64>,
+    /// Those of them of which no status ever came but the last one.
+    pub launches_lost: u64,
+    /// Ends after which an instance was to get another task.
+    pub restarts: u64,
+    /// Ends that were held against an agent.
+    pub strikes: u64,
     /// Statuses, by what they said; repetitions and answers to questions too.
     pub statuses: BTreeMap<TaskState, u64>,
     /// Those that had been dealt with already.
     pub repeated: u64,
+    /// Those that told of a start when the task was known to run.
+    pub stale: u64,
+    /// Those in a state of a later Mesos.
+    pub unreadable: u64,
+    /// Those that answered a question.
+    pub answers: u64,
     /// Those of tasks that are not the engine's, which it told as [`Event::UnknownTask`].
     pub unknown: u64,
     /// ACKNOWLEDGE calls.
@@ -41,6 +55,8 @@ pub struct Counters {
     pub kills_repeated: u64,
     /// Roles revived.
     pub revived: u64,
+    /// Those of them that were revived without having got an offer since the last time.
+    pub revived_again: u64,
     /// Roles suppressed.
     pub suppressed: u64,
     /// Questions for the state of a task.
@@ -49,6 +65,8 @@ pub struct Counters {
     pub asked_for_all: u64,
     /// Batches given to the store, again too.
     pub batches: u64,
+    /// How often the store failed to take one.
+    pub store_failures: u64,
     /// How often the store was told to have [stalled](Event::StoreStalled).
     pub stalled: u64,
 }
@@ -69,8 +87,69 @@ pub struct Gauges {
     pub unanswered: u32,
     /// Statuses whose acknowledgement waits for its turn; not those that wait for the store.
     pub unacknowledged: u32,
+    /// Statuses whose acknowledgement waits for the store.
+    pub held_statuses: u32,
+    /// Instances that are held back after an end.
+    pub held_back: u32,
+    /// How long the instance that could go first has been able to, if one can.
+    pub longest_wait: Option<Duration>,
     /// Roles for which the master is believed to offer nothing.
     pub suppressed: u32,
+}
+
+/// How long things took.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Histograms {
+    /// From when an instance could go to when it was placed on an agent; the store's time comes on top.
+    pub until_placed: Histogram,
+    /// From then to TASK_RUNNING.
+    pub until_running: Histogram,
+    /// From a batch for the store to its answer that it is durable.
+    pub persisted: Histogram,
+    /// From the decision to kill a task to its end.
+    pub until_killed: Histogram,
+}
+
+const BUCKETS: usize = 24;
+
+/// Durations, counted by their size.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Histogram {
+    counts: [u64; BUCKETS],
+    sum: Duration,
+}
+
+impl Histogram {
+    pub(super) fn add(&mut self, duration: Duration) {
+        self.sum = self.sum.saturating_add(duration);
+        let index = (0..BUCKETS).find(|index| bound(*index).is_none_or(|bound| duration <= bound));
+        if let Some(count) = index.and_then(|index| self.counts.get_mut(index)) {
+            *count += 1;
+        }
+    }
+
+    /// How many there were.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// How long all of them took together.
+    #[must_use]
+    pub const fn sum(&self) -> Duration {
+        self.sum
+    }
+
+    /// How many took up to so long and longer than the bound before: 1 ms, 2 ms, 4 ms, … 70 min, and in the end, as
+    /// `None`, all the others.
+    pub fn buckets(&self) -> impl Iterator<Item = (Option<Duration>, u64)> + '_ {
+        self.counts.iter().enumerate().map(|(index, count)| (bound(index), *count))
+    }
+}
+
+fn bound(index: usize) -> Option<Duration> {
+    (index + 1 < BUCKETS).then(|| Duration::from_millis(1 << index))
 }
 
 impl Counters {
@@ -80,7 +159,10 @@ impl Counters {
             E::Subscribed(_) => self.subscriptions += 1,
             E::Offers(offers) => self.offers += offers.len() as u64,
             E::Rescind(_) => self.rescinded += 1,
-            E::Update(update) => *self.statuses.entry(update.state()).or_default() += 1,
+            E::Update(update) => {
+                *self.statuses.entry(update.state()).or_default() += 1;
+                self.answers += u64::from(update.reason() == Some(Reason::Reconciliation));
+            }
             _ => {}
         }
     }
@@ -94,6 +176,7 @@ impl Counters {
                 self.declined += u64::from(*declined);
                 self.launched += u64::from(*launched);
             }
+            Event::InstanceWaiting { .. } => self.restarts += 1,
             Event::UnknownTask { .. } => self.unknown += 1,
             Event::Revived { roles } => self.revived += roles.len() as u64,
             Event::Suppressed { roles } => self.suppressed += roles.len() as u64,
@@ -120,6 +203,10 @@ impl Engine {
     pub fn gauges(&self) -> Gauges {
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let (kills_under_way, kills_queued) = self.kills.counts();
+        let now = self.now;
+        let waiting = self.book.specs.values().map(|spec| &spec.sums.waiting);
+        let first = waiting.clone().filter_map(|waiting| waiting.first()).map(|(at, _)| *at).min();
+        let held_back = waiting.map(|waiting| waiting.iter().rev().take_while(|(at, _)| *at > now).count());
         Gauges {
             calling: self.may_call(),
             ghosts: number(self.ghosts.iter().count()),
@@ -127,7 +214,16 @@ impl Engine {
             kills_queued: number(kills_queued),
             unanswered: number(self.reconciler.open()),
             unacknowledged: number(self.acks.len()),
+            held_statuses: number(self.writer.held_acknowledgements()),
+            held_back: number(held_back.sum()),
+            longest_wait: first.filter(|at| *at <= now).map(|at| now.saturating_duration_since(at)),
             suppressed: number(self.roles.values().filter(|role| role.suppressed).count()),
         }
+    }
+
+    /// How long things have taken so far.
+    #[must_use]
+    pub const fn histograms(&self) -> &Histograms {
+        &self.histograms
     }
 }

@@ -22,6 +22,7 @@
 mod adopt;
 mod attempt;
 mod book;
+mod closing;
 mod commands;
 mod config;
 mod demand;
@@ -46,18 +47,21 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod uninstall;
+mod unplaced;
 mod writer;
 
 pub use adopt::{Adoptee, Adoption, NotAdopted, adopt};
 pub use attempt::{KillReason, State};
-pub use commands::{CommandError, SpecStatus};
+pub use book::LastEnd;
+pub use commands::{CommandError, InstanceStatus, SpecStatus};
 pub use config::{Config, OnRemoved, Order, Removal, UnknownTasks};
 pub use engine::Engine;
-pub use event::{EndClass, Event, GhostReason, Held, Receipt, Task};
+pub use event::{EndClass, Event, GhostReason, Held, Receipt, RolloutStage, Task};
 pub use launch::Revision;
-pub use metrics::{Counters, Gauges};
+pub use metrics::{Counters, Gauges, Histogram, Histograms};
 pub use placement::{OfferPolicy, Place};
 pub use recover::{Quarantined, RecoverError};
 pub use spec::{
     Amount, CheckProblem, Duplicates, Field, KillSelection, OnReturn, RestartPolicy, SpecError, SpecProblem, TaskSpec,
 };
+pub use unplaced::{Explanation, Obstacle};

@@ -14,15 +14,16 @@ use super::engine::{Engine, Sent};
 use super::event::Event;
 use super::launch::{self, Target};
 use super::spec::Field;
+use super::unplaced::Obstacle;
 use super::writer::Effect;
 use super::{id, placement};
 use crate::planted::planted;
 use crate::resources::{Pool, Taken};
 use crate::scheduler::{CallError, Outcome};
-use crate::{Instant, OfferRef, Offers, v1};
+use crate::{Instant, Offers, v1};
 
 /// Filters by situation, in seconds.
-const NOTHING_WAITS: u64 = 3600;
+pub(super) const NOTHING_WAITS: u64 = 3600;
 const NOTHING_FITS: u64 = 120;
 const SHORT: u64 = 5;
 /// An instance that waits this long takes an agent that it would avoid.
@@ -198,6 +199,9 @@ impl Engine {
                 role.offered(now);
             }
         }
+        for offer in events.iter().flat_map(Offers::iter) {
+            self.note_unavailability(offer.agent_id(), offer.unavailability());
+        }
         let mut hands: Vec<Hand<'a>> = Vec::new();
         let mut places: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         for offer in events.iter().flat_map(Offers::iter).filter(|offer| !void.contains(offer.id())) {
@@ -216,7 +220,7 @@ impl Engine {
                     role,
                     ids: Vec::new(),
                     pool: Pool::new(),
-                    closing: self.closing(offer),
+                    closing: None,
                     placed: Vec::new(),
                     gated: false,
                 });
@@ -227,29 +231,10 @@ impl Engine {
                     hand.pool.add(hand.ids.len(), offer.resources());
                 }
                 hand.ids.push(offer.id());
-                hand.closing = hand.closing.max(self.closing(offer));
+                hand.closing = hand.closing.max(self.closing_for(offer.agent_id()));
             }
         }
         hands
-    }
-
-    /// For how many seconds an agent takes no launches, because it is about to be taken away.
-    fn closing(&self, offer: OfferRef<'_>) -> Option<u64> {
-        const LEAD: Duration = Duration::from_secs(360);
-        let (start, during) = offer.unavailability()?;
-        let now = self.wall_now()?.since_epoch();
-        let start = Duration::from_nanos(u64::try_from(start).ok()?);
-        if now + LEAD < start {
-            return None;
-        }
-        match during {
-            None => Some(NOTHING_WAITS),
-            Some(during) => {
-                let end = start.saturating_add(Duration::from_nanos(u64::try_from(during).unwrap_or(0)));
-                let left = end.checked_sub(now)?;
-                (!left.is_zero()).then(|| left.as_secs().clamp(1, NOTHING_WAITS))
-            }
-        }
     }
 
     /// Places what waits: by priority, then in turns.
@@ -329,29 +314,38 @@ impl Engine {
         let (revision, launch, wanted) = spec.next(index);
         let need = &launch.need;
         let with_headroom = (!self.config.headroom.is_empty()).then(|| need.plus(&self.config.headroom));
-        let (mut best, mut hopeless, mut lacking) = (None, Vec::new(), None);
+        let (mut best, mut hopeless, mut lacking, mut obstacles) = (None, Vec::new(), None, Vec::new());
         for &place in &candidate.hands {
             let Some(hand) = hands.get_mut(place) else { continue };
             let agent = self.agents.get(&hand.agent.id);
             let avoided = agent.and_then(|agent| agent.strikes.get(&id)).and_then(|strikes| strikes.avoided_until);
             let launching = agent.map_or(0, |agent| agent.launching);
-            if hand.closing.is_some() || hand.placed.len() >= LAUNCHES {
+            if hand.placed.len() >= LAUNCHES {
                 hopeless.push(place);
-            } else if gated
-                || launching >= self.config.max_launching_per_agent
-                || !desperate && avoided.is_some_and(|until| now < until)
-            {
+            } else if hand.closing.is_some() {
+                obstacles.push(Obstacle::Closing);
+                hopeless.push(place);
+            } else if gated || launching >= self.config.max_launching_per_agent {
+                obstacles.push(Obstacle::Gated);
                 hand.gated = true;
-            } else if !placement::allows(spec, index, revision, &hand.agent) {
+            } else if !desperate && avoided.is_some_and(|until| now < until) {
+                obstacles.push(Obstacle::Avoided);
+                hand.gated = true;
+            } else if let Some(field) = placement::forbids(spec, index, revision, &hand.agent) {
+                obstacles.push(Obstacle::Constraint(field.clone()));
                 hopeless.push(place);
             } else if let Err(shortfall) = hand.pool.fits(with_headroom.as_ref().unwrap_or(need)) {
+                obstacles.push(Obstacle::Resource(shortfall.first().into()));
                 lacking = Some(shortfall);
                 hopeless.push(place);
             } else {
                 let candidate =
                     placement::Place { spec: spec.spec.name(), index, agent: &hand.agent, pool: &hand.pool };
-                let rating = self.policy.as_mut().map_or(Some(i64::MAX), |policy| policy.rate(&candidate));
-                if let Some(rating) = rating.filter(|rating| best.is_none_or(|(best, _)| *rating > best)) {
+                let Some(rating) = self.policy.as_mut().map_or(Some(i64::MAX), |policy| policy.rate(&candidate)) else {
+                    obstacles.push(Obstacle::Policy);
+                    continue;
+                };
+                if best.is_none_or(|(best, _)| rating > best) {
                     best = Some((rating, place));
                     if rating == i64::MAX {
                         break;
@@ -364,6 +358,11 @@ impl Engine {
         let mut hopeless = hopeless.into_iter().filter(|_| wanted).peekable();
         candidate.hands.retain(|hand| hopeless.next_if_eq(hand).is_none());
         if let Some(spec) = self.book.specs.get_mut(&id) {
+            if chosen.is_none() {
+                for obstacle in obstacles {
+                    *spec.obstacles.entry(obstacle).or_default() += 1;
+                }
+            }
             spec.lacking = if chosen.is_some() { None } else { lacking.or_else(|| spec.lacking.take()) };
         }
         let Some((place, taken)) = chosen else { return !wanted };
@@ -380,7 +379,9 @@ impl Engine {
         let now = self.now;
         let spec = self.book.specs.get_mut(&slot_id.spec)?;
         let slot = spec.slots.get_mut(&slot_id.index)?;
-        slot.waiting = None;
+        if let Some(waiting) = slot.waiting.take() {
+            self.histograms.until_placed.add(now.saturating_duration_since(waiting.eligible_at));
+        }
         slot.generation = slot.generation.saturating_add(1);
         let generation = slot.generation;
         let attempt_id = AttemptId { slot: slot_id, generation };

@@ -121,9 +121,9 @@ fn value<'a>(agent: &'a Agent, field: &Field) -> Option<&'a str> {
     }
 }
 
-/// Whether all constraints of a spec let this instance onto this agent (S108).
-pub(super) fn allows(spec: &Spec, index: u32, revision: Revision, agent: &Agent) -> bool {
-    spec.spec.policy.constraints.iter().all(|constraint| {
+/// The field of the first constraint of a spec that doesn't let this instance onto this agent (S108).
+pub(super) fn forbids<'a>(spec: &'a Spec, index: u32, revision: Revision, agent: &Agent) -> Option<&'a Field> {
+    let allows = |constraint: &Constraint| {
         // A missing field refuses.
         let Some(value) = value(agent, &constraint.field) else { return false };
         // Without those of its own slot.
@@ -138,7 +138,8 @@ pub(super) fn allows(spec: &Spec, index: u32, revision: Revision, agent: &Agent)
             Operator::Unique => peers() == 0,
             Operator::MaxPer(count) => peers() < *count,
         }
-    })
+    };
+    spec.spec.policy.constraints.iter().find(|constraint| !allows(constraint)).map(|constraint| &constraint.field)
 }
 
 /// Numbers are equal if their first three decimals are.

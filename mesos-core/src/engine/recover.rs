@@ -11,7 +11,7 @@ use mesos_proto::store::{self, engine::Marker, ghost, slot};
 use mesos_proto::{Described, json};
 
 use super::attempt::{Agent, Attempt, AttemptId, KillReason, Last, Since, SlotId, SpecId, State};
-use super::book::{End, Former, Mark, Slot, Spec, Waiting};
+use super::book::{Former, LastEnd, Mark, Slot, Spec, Waiting};
 use super::config::{Config, Removal};
 use super::engine::Engine;
 use super::event::{Event, GhostReason, Held};
@@ -218,7 +218,8 @@ impl Engine {
             self.tell(None, Event::RecordQuarantined(quarantined));
         }
         let given: BTreeSet<String> = recovered.given.iter().map(|spec| spec.name().to_string()).collect();
-        for spec in recovered.given {
+        for mut spec in recovered.given {
+            self.keep_restarts(&mut spec);
             self.put(spec);
         }
         let ids: Vec<(SpecId, String)> =
@@ -409,7 +410,7 @@ fn restore_slot(record: &store::Slot, now: Instant, wall: Option<UnixTime>, limi
         losses: record.losses,
         failures: record.failures,
         last_end: record.last_end.as_ref().and_then(|last| {
-            Some(End {
+            Some(LastEnd {
                 class: record::class_of(last.class.try_into().ok()?),
                 state: last.state.and_then(|state| state.try_into().ok()),
                 reason: last.reason.and_then(|reason| reason.try_into().ok()),

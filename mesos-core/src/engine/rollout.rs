@@ -1,11 +1,17 @@
 //! From one revision to the next: who may be ended, and who may get a successor first (ENGINE 4.1).
 
+use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::attempt::{AttemptId, KillReason, SlotId, SpecId, State};
-use super::book::Slot;
-use super::engine::Engine;
+use super::book::{Rollout, Slot, Standing};
+use super::engine::{Engine, Timer};
+use super::event::{Event, RolloutStage};
 use crate::Instant;
+
+/// Without one more ready instance for so long, a rollout has stalled.
+const STALLED: Duration = Duration::from_secs(600);
 
 impl Engine {
     /// Does what the rollout of a spec allows now.
@@ -96,5 +102,54 @@ impl Engine {
             State::Unreachable | State::Doubtful => self.abandon(id, why),
             _ => self.begin_kill(id, why),
         }
+    }
+
+    /// Tells how far the rollout of a spec has come, if there is one.
+    pub(super) fn tell_rollout(&mut self, id: SpecId) {
+        use RolloutStage::{Done, Paused, Progress, Started};
+        let now = self.now;
+        let Some(spec) = self.book.specs.get_mut(&id) else { return };
+        let (revision, updated, paused) = (spec.revision, spec.sums.updated, spec.paused);
+        let over = spec.removed || spec.sums.stale == 0 && spec.standing() == Standing::Satisfied;
+        let old = spec.rollout;
+        let begins = if paused { Paused } else { Started };
+        let stage = match old {
+            None if over || spec.sums.stale == 0 => None,
+            None => Some(begins),
+            Some(_) if over => Some(Done).filter(|_| !spec.removed),
+            Some(old) if old.revision != revision || old.paused != paused => Some(begins),
+            Some(old) if updated > old.updated => Some(Progress),
+            Some(_) => None,
+        };
+        let stalls_at = match stage {
+            Some(_) if paused => None,
+            Some(_) => Some(now + STALLED),
+            None => old.and_then(|old| old.stalls_at),
+        };
+        let goes_on = !over && (old.is_some() || stage.is_some());
+        spec.rollout = goes_on.then_some(Rollout { revision, updated, paused, stalls_at });
+        let (old, new) = (old.and_then(|old| old.stalls_at), spec.rollout.and_then(|new| new.stalls_at));
+        if old != new {
+            self.timers.extend(new.map(|at| (at, Timer::Rollout(id))));
+            old.map(|at| self.timers.remove(&(at, Timer::Rollout(id))));
+        }
+        if let Some(stage) = stage {
+            self.tell_stage(id, stage);
+        }
+    }
+
+    /// Nothing has come of a rollout for long.
+    pub(super) fn on_rollout_timer(&mut self, id: SpecId) {
+        if let Some(rollout) = self.book.specs.get_mut(&id).and_then(|spec| spec.rollout.as_mut()) {
+            rollout.stalls_at = None;
+            self.tell_stage(id, RolloutStage::Stalled);
+        }
+    }
+
+    fn tell_stage(&mut self, id: SpecId, stage: RolloutStage) {
+        let Some(spec) = self.book.specs.get(&id) else { return };
+        let (updated, wanted) = (spec.sums.updated, spec.sums.wanted);
+        let (spec, revision) = (spec.spec.name().to_string(), spec.revision);
+        self.tell_after_all(Event::Rollout { spec, revision, stage, updated, wanted });
     }
 }

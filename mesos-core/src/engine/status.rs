@@ -55,6 +55,7 @@ impl Engine {
         let (Some(uuid), Some(agent)) = (status.uuid.filter(|uuid| !uuid.is_empty()), status.agent_id) else { return };
         if v1::TaskState::try_from(status.state).is_err() && self.writer.held_acknowledgements() < HELD {
             let task_id = status.task_id.value.into();
+            self.counters.unreadable += 1;
             self.later(After::Nothing, Effect::Acknowledge { agent_id: agent.value, task_id, uuid });
         }
     }
@@ -91,6 +92,7 @@ impl Engine {
         let state = attempt.state;
         // An agent that was away sends what it had to say from the start.
         let stale = row == Row::Starting && attempt.running.is_some();
+        self.counters.stale += u64::from(stale);
         let was_healthy = attempt.last.healthy;
         let changed = merge(attempt, update, stale);
         let healthy = attempt.last.healthy;
@@ -234,6 +236,9 @@ impl Engine {
         self.touch_attempt(id);
         self.tell_task(id, Event::TaskUpdated);
         if first {
+            if let Some(attempt) = self.book.attempt(id) {
+                self.histograms.until_running.add(attempt.prepared.elapsed(now));
+            }
             self.tell_task(id, Event::TaskLaunched);
         }
         self.check_ready(id);

@@ -492,6 +492,14 @@ fn push_span(spans: &mut Vec<Span>, span: Span) {
 }
 
 impl Shortfall {
+    /// The name of the first of them.
+    pub(crate) fn first(&self) -> &str {
+        match self.missing.first() {
+            Some(Missing::Scalar { name, .. }) => name.as_str(),
+            Some(Missing::Ports { .. } | Missing::StaticPorts(_)) | None => "ports",
+        }
+    }
+
     /// At least one; in the order cpus, mem, disk, gpus, others by name, ports, static ports.
     #[cfg(test)]
     pub(crate) fn missing(&self) -> &[Missing] {

@@ -343,7 +343,7 @@ fn records_of_later_versions_are_refused() {
 }
 
 /// How many kinds of changes there are below.
-const POLICY_CHANGES: usize = 21;
+const POLICY_CHANGES: usize = 22;
 const LAUNCH_CHANGES: usize = 21;
 
 /// A change of policy, of this kind.
@@ -373,6 +373,7 @@ fn change_policy(spec: TaskSpec, kind: usize, n: u32) -> TaskSpec {
         18 => spec.unique(format!("a{n}")),
         19 => spec.max_per(Field::Zone, n),
         20 => spec.is("rack", n.to_string()),
+        21 => spec.force_kill_after(time),
         _ => spec.job(),
     }
 }

@@ -19,6 +19,7 @@ mod reconcile;
 mod recover;
 mod rollout;
 mod scale;
+mod seen;
 mod uninstall;
 mod unreachable;
 mod world;

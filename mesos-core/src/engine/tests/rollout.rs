@@ -280,3 +280,24 @@ fn paused_in_its_own_revision() {
     s.offer("a3", BIG);
     assert!(s.accept().tasks.iter().all(|task| has(task, "NEW")));
 }
+
+// ENGINE 4.5: a restart by command is one restart: neither a change of policy nor another process repeats it or takes it
+// back.
+#[test]
+fn a_restart_is_not_repeated() {
+    let (mut s, mut world) = settled(slow(3));
+    let before = world.tasks.clone();
+    s.engine.restart("web").unwrap();
+    s.tick();
+    world.play(&mut s, secs(3));
+    world.crash(&mut s);
+    world.play(&mut s, secs(60));
+    world.assert_settled(&s, "web", 3);
+    assert!(world.tasks.keys().all(|task| !before.contains_key(task)), "it goes on after a crash");
+    let after = world.tasks.clone();
+    world.crash(&mut s);
+    apply(&mut s, slow(4));
+    world.play(&mut s, secs(60));
+    world.assert_settled(&s, "web", 4);
+    assert!(after.keys().all(|task| world.tasks.contains_key(task)));
+}

@@ -1,0 +1,102 @@
+//! Agents that are about to be taken away: for maintenance that is announced, or by inverse offers.
+
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::engine::Engine;
+use super::event::Event;
+use super::offers::NOTHING_WAITS;
+use crate::v1;
+
+/// So long before the start nothing is launched there any more.
+const LEAD: Duration = Duration::from_secs(360);
+/// So many agents are remembered.
+const MOST: usize = 10_000;
+
+/// Agents whose unavailability was announced.
+pub(super) type Closings = BTreeMap<Arc<str>, Closing>;
+
+/// When an agent isn't there; since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Closing {
+    start: Duration,
+    /// `None` is for ever.
+    end: Option<Duration>,
+    told: bool,
+}
+
+impl Closing {
+    fn is_over(self, now: Duration) -> bool {
+        self.end.is_some_and(|end| end <= now)
+    }
+
+    fn is_near(self, now: Duration) -> bool {
+        now + LEAD >= self.start && !self.is_over(now)
+    }
+}
+
+impl Engine {
+    /// What an offer, or an inverse one, says of its agent: from when on it isn't there, and for how long, in nanoseconds.
+    pub(super) fn note_unavailability(&mut self, agent_id: &str, unavailability: Option<(i64, Option<i64>)>) {
+        let now = self.wall_now().map(|now| now.since_epoch());
+        let nanos = |nanos: i64| Duration::from_nanos(u64::try_from(nanos).unwrap_or(0));
+        let announced = unavailability.filter(|(start, _)| *start >= 0).zip(now);
+        let Some(((start, during), now)) = announced else {
+            self.closings.remove(agent_id);
+            return;
+        };
+        let start = nanos(start);
+        let end = during.map(|during| start.saturating_add(nanos(during)));
+        let known = self.closings.get(agent_id).filter(|known| (known.start, known.end) == (start, end));
+        let mut closing = Closing { start, end, told: known.is_some_and(|known| known.told) };
+        if known.is_none() {
+            self.closings.retain(|_, closing| !closing.is_over(now));
+            self.closings.remove(agent_id);
+        }
+        if self.closings.len() >= MOST {
+            return;
+        }
+        if closing.is_near(now) && !core::mem::replace(&mut closing.told, true) {
+            let (starts_in, during) = (start.saturating_sub(now), end.map(|end| end.saturating_sub(start)));
+            self.tell(None, Event::AgentClosing { agent_id: agent_id.to_string(), starts_in, during });
+        }
+        self.closings.insert(agent_id.into(), closing);
+    }
+
+    /// For how many seconds an agent takes no launches, because it is about to be taken away.
+    pub(super) fn closing_for(&self, agent_id: &str) -> Option<u64> {
+        let now = self.wall_now()?.since_epoch();
+        let closing = self.closings.get(agent_id).filter(|closing| closing.is_near(now))?;
+        let left = closing.end.map(|end| end.saturating_sub(now).as_secs());
+        Some(left.map_or(NOTHING_WAITS, |left| left.clamp(1, NOTHING_WAITS)))
+    }
+
+    /// Agents are to be taken away: fine where nothing of ours is; elsewhere the tasks have nowhere to go.
+    pub(super) fn answer_inverse(&mut self) {
+        let inverse = core::mem::take(&mut self.inverse);
+        for offer in &inverse {
+            let Some(agent) = &offer.agent_id else { continue };
+            let during = offer.unavailability.duration.as_ref().map(|during| during.nanoseconds);
+            self.note_unavailability(&agent.value, Some((offer.unavailability.start.nanoseconds, during)));
+        }
+        let empty = |offer: &&v1::InverseOffer| {
+            offer.agent_id.as_ref().is_some_and(|agent| self.book.on_agent(&agent.value).next().is_none())
+        };
+        let (yes, no): (Vec<_>, Vec<_>) = inverse.into_iter().partition(|offer| empty(&offer));
+        let ids =
+            |offers: Vec<v1::InverseOffer>| -> Vec<String> { offers.into_iter().map(|offer| offer.id.value).collect() };
+        let filters = |secs| Some(v1::Filters { refuse_seconds: Some(secs) });
+        let event = Event::InverseOffersAnswered { accepted: yes.len() as u32, declined: no.len() as u32 };
+        // Both come again after the filter, or with the next session.
+        if !yes.is_empty() {
+            let _ = self.client.calls().accept_inverse_offers(ids(yes), filters(600.0));
+        }
+        if !no.is_empty() {
+            let _ = self.client.calls().decline_inverse_offers(ids(no), filters(60.0));
+        }
+        self.tell(None, event);
+    }
+}
