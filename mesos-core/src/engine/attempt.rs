@@ -127,6 +127,8 @@ pub(super) struct Attempt {
     pub(super) state: State,
     pub(super) agent: Arc<Agent>,
     pub(super) executor_id: Option<Box<str>>,
+    /// Those that its executor was launched with, if it has some of its own.
+    pub(super) executor_resources: Box<[v1::Resource]>,
     /// As Mesos writes them, for people.
     pub(super) resources: Box<str>,
     pub(super) ports: Box<[u16]>,
@@ -191,6 +193,7 @@ impl Attempt {
             state: State::Prepared,
             agent,
             executor_id: None,
+            executor_resources: Box::default(),
             resources: Box::default(),
             ports: Box::default(),
             prepared: Since::now(now),
@@ -223,6 +226,7 @@ impl Attempt {
         let id = AttemptId { slot, generation: self.id.generation };
         Self {
             executor_id: self.executor_id.clone(),
+            executor_resources: self.executor_resources.clone(),
             resources: self.resources.clone(),
             ports: self.ports.clone(),
             prepared: self.prepared,

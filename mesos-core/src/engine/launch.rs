@@ -38,6 +38,15 @@ impl Launch {
         Revision(fnv1a(&self.to_record(store::Stamp::default()).encode_to_vec()))
     }
 
+    /// What its executor needs besides, if it has one with resources of its own. Plain scalars, as specs are checked.
+    pub(crate) fn executor_need(&self) -> Option<Resources> {
+        let resources = self.task.executor.as_ref().map(|executor| &executor.resources)?;
+        let scalar = |need: Resources, resource: &v1::Resource| {
+            need.scalar(&*resource.name, resource.scalar.map_or(0.0, |scalar| scalar.value))
+        };
+        Some(resources.iter().fold(Resources::new(), scalar)).filter(|need| !need.is_empty())
+    }
+
     /// Whether there is something to run, or an image that says it by itself.
     pub(crate) fn has_command(&self) -> bool {
         let command = self.task.command.as_deref();
@@ -100,13 +109,15 @@ pub(crate) fn task_info(
     target: &Target<'_>,
     taken: Taken,
 ) -> v1::TaskInfo {
-    let Taken { resources, ports } = taken;
+    let Taken { resources, ports, executor } = taken;
     let mut task = launch.task.clone();
     task.name = launch.task_name(spec, index);
     task.task_id = task_id.into();
     task.agent_id = target.agent_id.into();
     task.resources = resources;
-    if task.executor.is_none() {
+    if let Some(info) = &mut task.executor {
+        info.resources = executor;
+    } else {
         let command = task.command.get_or_insert_default();
         if command.value.is_none() && command.shell.is_none() {
             // What the image runs by itself.

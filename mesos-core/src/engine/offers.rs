@@ -12,7 +12,7 @@ use super::book::Spec;
 use super::config::Order;
 use super::engine::{Engine, Sent};
 use super::event::Event;
-use super::launch::{self, Target};
+use super::launch::{self, Launch, Target};
 use super::spec::Field;
 use super::unplaced::Obstacle;
 use super::writer::Effect;
@@ -314,6 +314,7 @@ impl Engine {
         let (revision, launch, wanted) = spec.next(index);
         let need = &launch.need;
         let with_headroom = (!self.config.headroom.is_empty()).then(|| need.plus(&self.config.headroom));
+        let executor = launch.executor_need();
         let (mut best, mut hopeless, mut lacking, mut obstacles) = (None, Vec::new(), None, Vec::new());
         for &place in &candidate.hands {
             let Some(hand) = hands.get_mut(place) else { continue };
@@ -334,7 +335,13 @@ impl Engine {
             } else if let Some(field) = placement::forbids(spec, index, revision, &hand.agent) {
                 obstacles.push(Obstacle::Constraint(field.clone()));
                 hopeless.push(place);
-            } else if let Err(shortfall) = hand.pool.fits(with_headroom.as_ref().unwrap_or(need)) {
+            } else if let Err(shortfall) = {
+                let asked = with_headroom.as_ref().unwrap_or(need);
+                match executor.as_ref().filter(|_| !self.has_executor(launch, hand)) {
+                    Some(executor) => hand.pool.fits(&asked.plus(executor)),
+                    None => hand.pool.fits(asked),
+                }
+            } {
                 obstacles.push(Obstacle::Resource(shortfall.first().into()));
                 lacking = Some(shortfall);
                 hopeless.push(place);
@@ -353,7 +360,18 @@ impl Engine {
                 }
             }
         }
-        let chosen = best.and_then(|(_, place)| Some((place, hands.get_mut(place)?.pool.take(need).ok()?)));
+        let chosen = best.and_then(|(_, place)| {
+            let hand = hands.get_mut(place)?;
+            let Some(executor) = executor else { return Some((place, hand.pool.take(need).ok()?)) };
+            let mut taken = match self.executor_of(launch, hand) {
+                Some(there) => Taken { executor: there.executor_resources.to_vec(), ..hand.pool.take(need).ok()? },
+                None => hand.pool.take(&need.plus(&executor)).ok()?,
+            };
+            if taken.executor.is_empty() {
+                taken.share(&executor);
+            }
+            Some((place, taken))
+        });
         // Both are in order. What one of a former revision doesn't fit may do for the others.
         let mut hopeless = hopeless.into_iter().filter(|_| wanted).peekable();
         candidate.hands.retain(|hand| hopeless.next_if_eq(hand).is_none());
@@ -374,6 +392,22 @@ impl Engine {
         true
     }
 
+    /// A task of the executor that this one is to have, on the same agent; it says what that has got.
+    fn executor_of(&self, launch: &Launch, hand: &Hand<'_>) -> Option<&Attempt> {
+        let id = launch.task.executor.as_ref().map(|executor| &*executor.executor_id.value);
+        let same = |attempt: &&Attempt| attempt.executor_id.as_deref() == id && !attempt.executor_resources.is_empty();
+        self.book.on_agent(&hand.agent.id).filter(same).max_by_key(|attempt| attempt.state == State::Running)
+    }
+
+    /// Whether its executor is there for sure, or comes along in the same ACCEPT. Otherwise there must be room for it,
+    /// even if it had been launched before.
+    fn has_executor(&self, launch: &Launch, hand: &Hand<'_>) -> bool {
+        self.executor_of(launch, hand).is_some_and(|attempt| {
+            matches!(attempt.state, State::Staged | State::Running)
+                || hand.placed.iter().any(|(placed, _)| *placed == attempt.id)
+        })
+    }
+
     /// A slot has found its place: an attempt is made, and its task described.
     fn prepare(&mut self, slot_id: SlotId, hand: &Hand<'_>, taken: Taken) -> Option<(AttemptId, v1::TaskInfo)> {
         let now = self.now;
@@ -392,13 +426,15 @@ impl Engine {
         let target =
             Target { agent_id: &hand.agent.id, hostname: &hand.agent.hostname, agent_ip: hand.agent.ip.as_deref() };
         let resources = placement::text(&taken.resources);
-        let ports = taken.ports.as_slice().into();
+        let (ports, executor) = (taken.ports.as_slice().into(), taken.executor.as_slice().into());
         let task = launch::task_info(spec.spec.name(), launch, slot_id.index, &task_id, &target, taken);
         let named: BTreeSet<&Field> = spec.spec.policy.constraints.iter().map(|c| &c.field).collect();
         let agent = self.book.share(placement::keep(&hand.agent, &named));
         let mut attempt = Attempt::new(attempt_id, task_id.into(), revision, agent, now);
         attempt.resources = resources.into();
         attempt.ports = ports;
+        attempt.executor_id = task.executor.as_ref().map(|executor| executor.executor_id.value.as_str().into());
+        attempt.executor_resources = executor;
         attempt.answered_in = self.session;
         self.agents.entry(hand.agent.id.clone()).or_default().launching += 1;
         self.book.place(attempt);

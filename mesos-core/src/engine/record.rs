@@ -196,6 +196,7 @@ impl Engine {
             never_seen: attempt.never_seen.then_some(true),
             ready: attempt.ready.then_some(true),
             been_ready: attempt.been_ready.then_some(true),
+            executor_resources: attempt.executor_resources.to_vec(),
         }
     }
 

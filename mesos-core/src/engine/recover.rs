@@ -282,6 +282,7 @@ impl Engine {
         let why = record.why.and_then(|why| why.try_into().ok());
         attempt.state = record.state.try_into().map_or(State::Launching, |state| record::state_of(state, why));
         attempt.executor_id = record.executor_id.as_deref().map(Into::into);
+        attempt.executor_resources = record.executor_resources.clone().into();
         attempt.resources = record.resources.as_deref().unwrap_or_default().into();
         attempt.ports = record.ports.iter().filter_map(|port| u16::try_from(*port).ok()).collect();
         attempt.prepared = since(record.prepared, policy.launch_timeout);

@@ -119,8 +119,9 @@ impl TaskSpec {
         self
     }
 
-    /// Has the task run by this executor instead of by Mesos's own; with a command of its own, of type CUSTOM, and
-    /// without resources: what it needs is part of [`resources`](Self::resources), as they share a container.
+    /// Has the task run by this executor instead of by Mesos's own; with a command of its own, and of type CUSTOM.
+    /// Its resources, plain scalars, are taken besides the task's once for each agent, where no other task of the engine
+    /// runs in it already. Without any, what it needs is part of the task's, as they share a container.
     ///
     /// It is left as it is, without variables for ports and the like, since agents share an executor between tasks only
     /// if all of them describe it in the same way.

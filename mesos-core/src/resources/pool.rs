@@ -77,6 +77,30 @@ pub(crate) struct Taken {
     pub(crate) resources: Vec<v1::Resource>,
     /// Static ones first, then the others; both in ascending order.
     pub(crate) ports: Vec<u16>,
+    /// Those of its executor, if that has some of its own.
+    pub(crate) executor: Vec<v1::Resource>,
+}
+
+impl Taken {
+    /// Gives scalars of what was taken to the executor; of what is reserved last, so that it mostly gets the same.
+    pub(crate) fn share(&mut self, executor: &Resources) {
+        for (name, amount) in &executor.scalars {
+            let mut asked = amount.asked();
+            for resource in self.resources.iter_mut().rev().filter(|resource| resource.name == name.as_str()) {
+                let Some(scalar) = &mut resource.scalar else { continue };
+                let there = thousandths(scalar.value).unwrap_or(0);
+                let some = there.min(asked);
+                asked -= some;
+                scalar.value = double(there - some);
+                let mut part = resource.clone();
+                part.scalar = Some(v1::value::Scalar { value: double(some) });
+                if some > 0 {
+                    self.executor.push(part);
+                }
+            }
+        }
+        self.resources.retain(|resource| resource.scalar.is_none_or(|scalar| scalar.value > 0.0));
+    }
 }
 
 /// Everything that a pool has too little of for some need.
@@ -252,7 +276,8 @@ impl Pool {
     /// nothing.
     pub(crate) fn take(&mut self, need: &Resources) -> Result<Taken, Shortfall> {
         self.fits(need)?;
-        let mut taken = Taken { resources: Vec::with_capacity(need.scalars.len() + 1), ports: Vec::new() };
+        let mut taken =
+            Taken { resources: Vec::with_capacity(need.scalars.len() + 1), ports: Vec::new(), executor: Vec::new() };
         for (name, amount) in &need.scalars {
             let (revocable, _) = self.source(need, name, amount.asked());
             self.take_scalar(name, amount.asked(), revocable, &mut taken.resources);

@@ -2703,8 +2703,8 @@ pub(crate) static MESOS__STORE__INSTANCE__STATE: Enum = Enum { name: "mesos.stor
 pub(crate) static MESOS__STORE__INSTANCE__WHY: Enum = Enum { name: "mesos.store.Instance.Why", mask: 0x3fe, values: &[("UPDATE", 1), ("SCALE", 2), ("USER", 3), ("UNHEALTHY", 4), ("OVERDUE", 5), ("DUPLICATE", 6), ("DRAIN", 7), ("EVICT", 8), ("EXTERNAL", 9)] };
 pub(crate) static MESOS__STORE__INSTANCE: Message = Message {
     name: "mesos.store.Instance", map_entry: false, required: 0x22f,
-    index: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21],
-    by_name: &[5, 20, 6, 15, 17, 13, 18, 8, 9, 19, 7, 2, 11, 10, 0, 3, 16, 1, 12, 14, 4],
+    index: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22],
+    by_name: &[5, 20, 6, 21, 15, 17, 13, 18, 8, 9, 19, 7, 2, 11, 10, 0, 3, 16, 1, 12, 14, 4],
     fields: &[
         Field { name: "stamp", number: 1, label: Label::Required, kind: Kind::Message(&MESOS__STORE__STAMP) },
         Field { name: "task_id", number: 2, label: Label::Required, kind: Kind::String },
@@ -2727,6 +2727,7 @@ pub(crate) static MESOS__STORE__INSTANCE: Message = Message {
         Field { name: "never_seen", number: 19, label: Label::Optional, kind: Kind::Bool },
         Field { name: "ready", number: 20, label: Label::Optional, kind: Kind::Bool },
         Field { name: "been_ready", number: 21, label: Label::Optional, kind: Kind::Bool },
+        Field { name: "executor_resources", number: 22, label: Label::Repeated, kind: Kind::Message(&MESOS__V1__RESOURCE) },
     ],
 };
 pub(crate) static MESOS__STORE__AGENT: Message = Message {

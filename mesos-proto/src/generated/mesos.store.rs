@@ -743,6 +743,9 @@ pub struct Instance {
     /// It was so at some time.
     #[prost(bool, optional, tag = "21")]
     pub been_ready: ::core::option::Option<bool>,
+    /// What its executor got, if that has resources of its own: all its tasks on an agent have to say the same.
+    #[prost(message, repeated, tag = "22")]
+    pub executor_resources: ::prost::alloc::vec::Vec<super::v1::Resource>,
 }
 /// Nested message and enum types in `Instance`.
 pub mod instance {

@@ -79,8 +79,10 @@ pub enum SpecProblem {
     /// Mesos's executor for task groups, or an executor without a command to start it.
     #[error("the executor must be of type CUSTOM and have a command")]
     Executor,
-    /// Resources that are to be the executor's own: they would have to be taken from the offers, too.
-    #[error("the executor has resources of its own, instead of the task having enough for both")]
+    /// The executor's own resources aren't such that they can be taken from offers.
+    #[error(
+        "the executor's resources must be positive scalars, each once, of which nothing but name and amount is given"
+    )]
     ExecutorResources,
     /// The same variable twice.
     #[error("variable {0:?} is set twice")]
@@ -255,7 +257,14 @@ impl TaskSpec {
             if !custom || executor.command.is_none() {
                 problems.push(SpecProblem::Executor);
             }
-            if !executor.resources.is_empty() {
+            let plain = |resource: &v1::Resource| {
+                let amount = resource.scalar.map(|scalar| scalar.value);
+                amount.is_some_and(|amount| *resource == v1::Resource::scalar(&*resource.name, amount) && amount > 0.0)
+            };
+            let names: BTreeSet<&str> = executor.resources.iter().map(|resource| &*resource.name).collect();
+            let need = self.launch.executor_need().unwrap_or_default();
+            let good = executor.resources.iter().all(plain) && names.len() == executor.resources.len();
+            if !good || !need.problems().is_empty() {
                 problems.push(SpecProblem::ExecutorResources);
             }
         }

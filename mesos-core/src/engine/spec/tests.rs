@@ -91,6 +91,7 @@ fn one_fault_at_a_time() {
     let mapped = |mapping: fn(TaskSpec) -> TaskSpec| mapping(web().docker(bridged()).port_mapping(80, "tcp"));
     let user = v1::ContainerInfo::docker(DockerInfo::new("nginx").with_network(Network::User));
     let second = Duration::from_secs(1);
+    let scalar = |amount| v1::Resource::scalar("cpus", amount);
 
     let cases = [
         (TaskSpec { name: "".into(), ..web() }, SpecProblem::NoName),
@@ -115,6 +116,14 @@ fn one_fault_at_a_time() {
         (executed(v1::ExecutorInfo::default_executor("e")), SpecProblem::Executor),
         (executed(v1::ExecutorInfo { command: None, ..executor() }), SpecProblem::Executor),
         (executed(executor().with_resources([v1::Resource::default()])), SpecProblem::ExecutorResources),
+        (executed(executor().with_resources([scalar(-1.0)])), SpecProblem::ExecutorResources),
+        (executed(executor().with_resources([scalar(1.0), scalar(1.0)])), SpecProblem::ExecutorResources),
+        (
+            executed(
+                executor().with_resources([v1::Resource { allocation_info: Some(Default::default()), ..scalar(1.0) }]),
+            ),
+            SpecProblem::ExecutorResources,
+        ),
         (
             with_variables(vec![variable("A", Some("1")), variable("A", Some("2"))]),
             SpecProblem::DuplicateVariable("A".into()),

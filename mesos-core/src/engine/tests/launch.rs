@@ -345,3 +345,64 @@ fn headroom() {
     let wrong = Engine::new(config().headroom(Resources::new().cpus(-1.0)), [], [], 1);
     assert!(matches!(wrong, Err(RecoverError::Headroom(_))));
 }
+
+/// A spec whose tasks share an executor with resources of its own.
+fn shared(instances: u32) -> TaskSpec {
+    let executor = v1::ExecutorInfo::custom("e", v1::CommandInfo::new("x"));
+    let own = [v1::Resource::scalar("cpus", 0.5), v1::Resource::scalar("mem", 100.0)];
+    TaskSpec::new("web")
+        .executor(executor.with_resources(own))
+        .resources(Resources::new().cpus(1.0).ports(1))
+        .instances(instances)
+        .scalable(true)
+}
+
+/// What the tasks of an ACCEPT and their executors got, as Mesos writes it.
+fn given(accept: &Accept) -> Vec<(String, String)> {
+    let executor = |task: &v1::TaskInfo| placement::text(&task.executor.as_ref().unwrap().resources);
+    accept.tasks.iter().map(|task| (placement::text(&task.resources), executor(task))).collect()
+}
+
+// ENGINE 2.1, I2: an executor's resources are taken once for each agent, and described to all its tasks in the same way.
+#[test]
+fn an_executor_has_resources_too() {
+    let mut s = Script::with(client(Framework::new("test").roles(["web"])), [shared(4)]);
+    s.offer("a1", "cpus:1.499;mem:200;ports:[1-9]");
+    assert!(s.accepts().is_empty());
+    s.offer("a1", "cpus(web):1;cpus:2.2;mem:100;ports:[1-9]");
+    let first = s.accept();
+    let executor = "cpus:0.5;mem:100".to_string();
+    assert_eq!(
+        given(&first),
+        [("cpus(web):1;ports:[1-1]".to_string(), executor.clone()), ("cpus:1;ports:[2-2]".into(), executor.clone())]
+    );
+    // Nobody knows so far whether it is there: there must be room for it, but nothing more is taken.
+    s.offer("a1", "cpus:1.4;mem:100;ports:[1-9]");
+    assert!(s.accepts().is_empty());
+    s.offer("a1", "cpus:1.5;mem:100;ports:[1-9]");
+    let third = s.accept();
+    assert_eq!(given(&third), [("cpus:1;ports:[1-1]".to_string(), executor.clone())]);
+    for task in first.ids().iter().chain(&third.ids()) {
+        s.update(task, TaskRunning);
+    }
+    s.offer("a1", "cpus:1;ports:[1-9]");
+    assert_eq!(given(&s.accept()), [("cpus:1;ports:[1-1]".to_string(), executor.clone())]);
+    // After a crash it is described as before; with its last task it is gone.
+    s.engine.scale("web", 5).unwrap();
+    s.specs = vec![shared(5)];
+    s.tick();
+    s.crash();
+    first.ids().iter().for_each(|task| s.answer(task, TaskRunning));
+    s.offer("a1", "cpus(web):1;ports:[1-9]");
+    let fifth = s.accept();
+    assert_eq!(given(&fifth), [("cpus(web):1;ports:[1-1]".to_string(), executor)]);
+    let tasks: Vec<String> = s.engine.tasks().map(|task| task.task_id).collect();
+    assert_eq!(tasks.len(), 5);
+    tasks.iter().for_each(|task| s.update(task, TaskFinished));
+    s.sleep(secs(2));
+    s.clear();
+    s.offer("a1", "cpus(web):9;mem(web):100;ports:[1-9]");
+    let again = given(&s.accept());
+    assert_eq!(again.len(), 5);
+    assert!(again.iter().all(|(_, executor)| executor == "cpus(web):0.5;mem(web):100"), "{again:?}");
+}

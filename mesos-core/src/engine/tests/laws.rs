@@ -18,6 +18,8 @@ pub(super) struct Laws {
     unacknowledged: BTreeMap<(String, Vec<u8>), (v1::TaskStatus, u32)>,
     /// The last status of each task.
     last: BTreeMap<String, v1::TaskStatus>,
+    /// What each executor with resources of its own was launched with, and its tasks; by agent and id.
+    executors: BTreeMap<(String, String), (Vec<v1::Resource>, BTreeSet<String>)>,
     ended: bool,
 }
 
@@ -50,6 +52,9 @@ impl Laws {
 
     pub(super) fn on_status(&mut self, status: &v1::TaskStatus) {
         self.last.insert(status.task_id.value.clone(), status.clone());
+        if !matches!(status.state(), TaskStaging | TaskStarting | TaskRunning | TaskKilling | TaskUnreachable) {
+            self.executors.retain(|_, (_, tasks)| !tasks.remove(&status.task_id.value) || !tasks.is_empty());
+        }
         if let Some(uuid) = status.uuid.as_ref().filter(|uuid| !uuid.is_empty()) {
             let key = (status.task_id.value.clone(), uuid.to_vec());
             self.unacknowledged.entry(key).or_insert_with(|| (status.clone(), 0)).1 += 1;
@@ -146,7 +151,20 @@ impl Laws {
                 assert!(self.launched.insert(id.clone()), "I3: {id} was used before");
                 // W3
                 assert!(instance(id, store).is_some(), "W3: {id} has no record");
-                for resource in &task.resources {
+                let executor = task.executor.as_ref().filter(|executor| !executor.resources.is_empty());
+                let key = executor.map(|executor| (task.agent_id.value.clone(), executor.executor_id.value.clone()));
+                let fresh = executor.zip(key).map_or(&[][..], |(executor, key)| {
+                    let known = self.executors.contains_key(&key);
+                    let (had, tasks) = self.executors.entry(key).or_default();
+                    tasks.insert(id.clone());
+                    if known {
+                        assert_eq!(*had, executor.resources, "I2: another description of the same executor");
+                        return &[];
+                    }
+                    had.clone_from(&executor.resources);
+                    &executor.resources
+                });
+                for resource in task.resources.iter().chain(fresh) {
                     match &resource.ranges {
                         Some(ranges) => {
                             for port in ranges.range.iter().flat_map(|range| range.begin..=range.end) {

@@ -114,7 +114,7 @@ fn zero_is_nothing() {
     let zero = need().cpus(1.0).cpus(0.0).mem(-0.0).disk(0.0).scalar("x", 0.0).ports(0).static_ports([]);
     assert_eq!((zero.clone(), zero.problems()), (need(), vec![]));
     let mut pool = pool(&[vec![scalar("cpus", 1.0)]]);
-    assert_eq!(pool.take(&zero), Ok(Taken { resources: vec![], ports: vec![] }));
+    assert_eq!(pool.take(&zero), Ok(Taken { resources: vec![], ports: vec![], executor: vec![] }));
     assert_eq!(used(&pool), []);
 }
 
@@ -172,7 +172,10 @@ fn scalars_add_up_and_nothing_else_is_taken() {
     ]]);
     assert_eq!(pool.amount("cpus", false), 1500);
     let taken = pool.take(&need().cpus(1.25).mem(64.0)).unwrap();
-    assert_eq!(taken, Taken { resources: vec![scalar("cpus", 1.25), scalar("mem", 64.0)], ports: vec![] });
+    assert_eq!(
+        taken,
+        Taken { resources: vec![scalar("cpus", 1.25), scalar("mem", 64.0)], ports: vec![], executor: vec![] }
+    );
     let taken = pool.take(&need().disk(0.5).cpus(0.25)).unwrap();
     assert_eq!(taken.resources, [scalar("cpus", 0.25), scalar("disk", 0.5)]);
     assert_eq!((pool.amount("gpus", false), pool.amount("disk", false)), (2000, 999_500));
