@@ -2,9 +2,9 @@
 //! that have none and want none.
 //!
 //! A [`Driver`] runs one machine: the [`Engine`](mesos_core::engine::Engine), which keeps declared tasks running, the
-//! bare protocol [`Client`](mesos_core::scheduler::Client), or one of your own. [`Http`] is how it reaches masters, and
-//! may be shared by many; for `https` the feature `tls` is needed. Nothing is printed; what happens is an event, or a
-//! `tracing` event.
+//! bare protocol [`Client`](mesos_core::scheduler::Client), an executor's [`Client`](mesos_core::executor::Client), or
+//! one of your own. [`Http`] is how it reaches masters and agents, and may be shared by many; for `https` the feature
+//! `tls` is needed. Nothing is printed; what happens is an event, or a `tracing` event.
 //!
 //! # Quick start
 //!
@@ -46,6 +46,12 @@
 //!
 //! With [`Driver::store`] the framework and its tasks outlive the process; commands come from other threads through a
 //! [`Handle`].
+//!
+//! # An executor
+//!
+//! ```no_run
+#![doc = include_str!("../examples/blocking_executor.rs")]
+//! ```
 
 mod block_on;
 mod connect;

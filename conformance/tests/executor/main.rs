@@ -2,15 +2,21 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod ends;
+mod examples;
 mod restarts;
 mod tasks;
 
 use conformance::task;
 use conformance::v1::{CommandInfo, DurationInfo, ExecutorInfo, Offer, TaskInfo};
 
-/// The executor, by this name, with what it is started with.
+/// The executor, by this name.
 fn executor(name: &str) -> ExecutorInfo {
-    let command = CommandInfo::exec(env!("CARGO_BIN_EXE_executor"), [""; 0]);
+    executor_by(name, env!("CARGO_BIN_EXE_executor"))
+}
+
+/// An executor by this name, with what it is started with.
+fn executor_by(name: &str, program: &str) -> ExecutorInfo {
+    let command = CommandInfo::exec(program, [""; 0]);
     let grace = Some(DurationInfo { nanoseconds: 2_000_000_000 });
     ExecutorInfo { shutdown_grace_period: grace, ..ExecutorInfo::custom(name, command) }
 }
@@ -38,6 +44,8 @@ conformance::scenarios! {
         ends::right_token: Options { executor_tokens: true, ..Options::default() };
         restarts::twenty_tasks_run_on: Options::default();
         restarts::launched_and_killed_around_a_restart: Options::default();
+        examples::on_tokio: Options::default();
+        examples::on_threads: Options::default();
         restarts::tasks_end_all_through_a_restart: Options::default();
     }
     real {}

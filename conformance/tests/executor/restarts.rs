@@ -9,7 +9,7 @@ use conformance::{Cluster, Gate, Scheduler};
 use super::{executor, task_of};
 
 /// The distinct updates of a task, in the order in which they first came: what they said, and by whom.
-fn states(scheduler: &Scheduler, task: &str) -> Vec<(conformance::v1::TaskState, Source)> {
+pub(super) fn states(scheduler: &Scheduler, task: &str) -> Vec<(conformance::v1::TaskState, Source)> {
     let mut uuids = Vec::new();
     let mut states = Vec::new();
     for update in scheduler.seen.updates.iter().filter(|update| update.task_id() == task) {

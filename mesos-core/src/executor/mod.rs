@@ -44,8 +44,8 @@
 //!
 //! # An executor, without any I/O
 //!
-//! What an executor does with each event is all that a program has to add to a driver (`mesos-tokio` has a whole one
-//! among its examples). Here is one whose tasks run no time at all.
+//! What an executor does with each event is all that a program has to add to a driver (`mesos-tokio` and
+//! `mesos-blocking` show a whole one on their first page). Here is one whose tasks run no time at all.
 //!
 //! ```
 //! use mesos_core::executor::{CallError, Client, Config, Env, Event};
