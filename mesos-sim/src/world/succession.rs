@@ -125,7 +125,11 @@ impl Succession {
             let Some(told) = self.told.get(other) else {
                 return fail("I7", format!("{id} takes the place of {other}, of which nothing was heard"));
             };
-            if !told.ended && told.revision == revision && !told.is_given_up(other, prompt, at) {
+            // A rollout ends it: meanwhile its own revision may have become the next one again.
+            let leaves = at.disk.instances.get(other).is_some_and(|kept| {
+                kept.record.state() == instance::State::Killing && kept.record.why() == instance::Why::Update
+            });
+            if !told.ended && told.revision == revision && !leaves && !told.is_given_up(other, prompt, at) {
                 return fail("I7", format!("{id} takes the place of {other}, which has not ended: {told:?}"));
             }
         }
