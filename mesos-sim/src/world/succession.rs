@@ -137,6 +137,8 @@ impl Succession {
             self.judge("I7");
         }
         self.told.entry(id.to_owned()).or_default().revision = revision;
+        // Of what was launched in this session, silence says something.
+        self.known.insert(id.to_owned());
         self.surge(&slot, id, at)
     }
 
