@@ -667,8 +667,8 @@ impl World {
         let wanted: BTreeSet<String> = engine.tasks().map(|task| task.task_id).collect();
         let mut running = BTreeSet::new();
         for (index, agent) in self.cluster.agents.iter().enumerate() {
-            // One that is gone for good isn't heard any more.
-            let gone = self.gone.contains(&index) && !agent.reachable;
+            // One that is gone for good isn't heard any more, or not by a registry that has forgotten it.
+            let gone = self.gone.contains(&index);
             for ((framework, id), task) in &agent.tasks {
                 if !gone && task.unacknowledged().is_some() && *framework == self.ledger.framework {
                     return violation("L3", format!("an update of {id} is not acknowledged"));

@@ -286,6 +286,10 @@ fn curve(old: &store::Slot, new: &store::Slot, given_up: bool) -> Result<(), Str
         C::Ok | C::Fault | C::External => {
             // Two attempts of a slot may have ended since.
             let counted = new.faults > old.faults && new.faults <= old.faults + 2 || stable && new.faults == 1;
+            // What ends after another one was intended in its place counts for nothing, though that be given up at once.
+            if given_up && new.faults == old.faults {
+                return Ok(());
+            }
             if !counted {
                 return Err(format!("has had {} faults, and after one more {}: {end:?}", old.faults, new.faults));
             }
