@@ -190,11 +190,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Kills a task. If its instance is wanted, another one takes its place.
+    /// Kills a task. If its instance is wanted, another one takes its place. One that was [given up](Event::TaskRemoved)
+    /// or isn't known, and is being watched for, gets a KILL as well.
     ///
     /// # Errors
     /// There is no task of this id.
     pub fn kill(&mut self, task_id: &str) -> Result<(), CommandError> {
+        if self.kill_given_up(task_id) {
+            return Ok(());
+        }
         let id = self.book.find(task_id).ok_or_else(|| CommandError::NoTask(task_id.to_string()))?;
         match self.book.attempt(id).map(|attempt| attempt.state) {
             Some(State::Unreachable | State::Doubtful) => self.abandon(id, KillReason::User),

@@ -21,6 +21,7 @@ pub struct Config {
     pub(super) max_kills: u32,
     pub(super) global_gate: bool,
     pub(super) headroom: Resources,
+    pub(super) port_order: PortOrder,
 }
 
 /// What to do about a task of this framework that the engine does not know.
@@ -67,6 +68,17 @@ pub enum Order {
     InSpecOrder,
 }
 
+/// Which of an agent's ports are given to a task that needn't have particular ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PortOrder {
+    /// The lowest, as the original does.
+    #[default]
+    Lowest,
+    /// Those after the last ones given on that agent, so that a port isn't used again as soon as it is free.
+    Rotating,
+}
+
 impl Config {
     /// The defaults, for this protocol client.
     #[must_use]
@@ -86,6 +98,7 @@ impl Config {
             max_kills: 100,
             global_gate: false,
             headroom: Resources::new(),
+            port_order: PortOrder::Lowest,
         }
     }
 
@@ -177,6 +190,13 @@ impl Config {
     #[must_use]
     pub fn headroom(mut self, headroom: Resources) -> Self {
         self.headroom = headroom;
+        self
+    }
+
+    /// In which order ports are given away; the lowest first by default. A new process starts at the lowest.
+    #[must_use]
+    pub const fn port_order(mut self, order: PortOrder) -> Self {
+        self.port_order = order;
         self
     }
 }

@@ -61,6 +61,8 @@ pub struct Engine {
     pub(super) roles: BTreeMap<Arc<str>, Role>,
     pub(super) agents: BTreeMap<Arc<str>, AgentState>,
     pub(super) closings: Closings,
+    /// The highest port that was last given away on each agent, if they rotate.
+    pub(super) last_ports: BTreeMap<Arc<str>, u16>,
     pub(super) ghosts: Ghosts,
     pub(super) ended_lately: Ended,
     /// What can't be read of each slot that is blocked by it.
@@ -165,6 +167,7 @@ impl Engine {
             roles,
             agents: BTreeMap::new(),
             closings: Closings::new(),
+            last_ports: BTreeMap::new(),
             ghosts: Ghosts::default(),
             ended_lately: Ended::default(),
             quarantined: BTreeMap::new(),

@@ -185,6 +185,15 @@ impl Engine {
         }
     }
 
+    /// A8: a user wants the end of a task that isn't counted. Whether there is such a one.
+    pub(super) fn kill_given_up(&mut self, task_id: &str) -> bool {
+        let Some((task_id, _)) = self.ghosts.by_id.get_key_value(task_id) else { return false };
+        let task_id = task_id.clone();
+        self.kill_ghost(&task_id);
+        self.set_ghost_timer(&task_id);
+        true
+    }
+
     /// Sends KILL, once what is known of the task is durable.
     fn kill_ghost(&mut self, task_id: &Arc<str>) {
         if let Some(ghost) = self.ghosts.get_mut(task_id) {

@@ -12,6 +12,7 @@ use super::kills;
 use super::launch::Revision;
 use super::reconcile::{AGAIN, Subject, jitter};
 use super::spec::{Duplicates, Policy, RestartPolicy};
+use super::table::Row;
 use super::writer::Effect;
 use crate::planted::planted;
 use crate::{Instant, v1};
@@ -413,7 +414,9 @@ impl Engine {
         let spec = slot_id.spec;
         let agent_id = &attempt.agent.id;
         let early = ran_for.is_none_or(|ran| ran < EARLY_FAULT);
-        let dropped = matches!(attempt.last.state, Some(v1::TaskState::TaskDropped | v1::TaskState::TaskLost));
+        let last = &attempt.last;
+        let row = last.state.map(|state| Row::of_state(state, last.reason, last.healthy, attempt.staged.is_none()));
+        let dropped = row == Some(Row::Dropped);
         let guilty = class == EndClass::Fault && early || class == EndClass::Infra && dropped;
         if !guilty {
             if stable {

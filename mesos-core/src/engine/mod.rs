@@ -54,7 +54,7 @@ pub use adopt::{Adoptee, Adoption, NotAdopted, adopt};
 pub use attempt::{KillReason, State};
 pub use book::LastEnd;
 pub use commands::{CommandError, InstanceStatus, SpecStatus};
-pub use config::{Config, OnRemoved, Order, Removal, UnknownTasks};
+pub use config::{Config, OnRemoved, Order, PortOrder, Removal, UnknownTasks};
 pub use engine::Engine;
 pub use event::{EndClass, Event, GhostReason, Held, Receipt, RolloutStage, Task};
 pub use launch::Revision;

@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use super::attempt::{Agent, Attempt, AttemptId, SlotId, SpecId, State};
 use super::book::Spec;
-use super::config::Order;
+use super::config::{Order, PortOrder};
 use super::engine::{Engine, Sent};
 use super::event::Event;
 use super::launch::{self, Launch, Target};
@@ -28,6 +28,8 @@ const NOTHING_FITS: u64 = 120;
 const SHORT: u64 = 5;
 /// An instance that waits this long takes an agent that it would avoid.
 const DESPERATE: Duration = Duration::from_secs(120);
+/// So many agents are remembered for the order of their ports.
+const AGENTS: usize = 100_000;
 /// So many tasks in an ACCEPT: their records must fit one batch.
 const LAUNCHES: usize = 200;
 
@@ -215,11 +217,15 @@ impl Engine {
                 } else {
                     Agent { id: offer.agent_id().into(), ..Agent::default() }
                 };
+                let mut pool = Pool::new();
+                if let Some(port) = self.last_ports.get(&agent.id) {
+                    pool.start_ports_at(port.saturating_add(1));
+                }
                 hands.push(Hand {
                     agent: Arc::new(agent),
                     role,
                     ids: Vec::new(),
-                    pool: Pool::new(),
+                    pool,
                     closing: None,
                     placed: Vec::new(),
                     gated: false,
@@ -392,6 +398,22 @@ impl Engine {
         true
     }
 
+    /// The next task on this agent gets other ports, if they rotate.
+    fn remember_ports(&mut self, agent_id: &Arc<str>, given: &[u16]) {
+        if self.config.port_order == PortOrder::Lowest {
+            return;
+        }
+        let before = self.last_ports.get(agent_id).copied();
+        // Those below the last one were given when all above it were.
+        let below = given.iter().filter(|port| Some(**port) <= before).max();
+        if let Some(last) = below.or(given.iter().max()) {
+            if before.is_none() && self.last_ports.len() >= AGENTS {
+                self.last_ports.pop_first();
+            }
+            self.last_ports.insert(agent_id.clone(), *last);
+        }
+    }
+
     /// A task of the executor that this one is to have, on the same agent; it says what that has got.
     fn executor_of(&self, launch: &Launch, hand: &Hand<'_>) -> Option<&Attempt> {
         let id = launch.task.executor.as_ref().map(|executor| &*executor.executor_id.value);
@@ -426,6 +448,7 @@ impl Engine {
         let target =
             Target { agent_id: &hand.agent.id, hostname: &hand.agent.hostname, agent_ip: hand.agent.ip.as_deref() };
         let resources = placement::text(&taken.resources);
+        let particular = launch.need.static_port_count();
         let (ports, executor) = (taken.ports.as_slice().into(), taken.executor.as_slice().into());
         let task = launch::task_info(spec.spec.name(), launch, slot_id.index, &task_id, &target, taken);
         let named: BTreeSet<&Field> = spec.spec.policy.constraints.iter().map(|c| &c.field).collect();
@@ -436,6 +459,7 @@ impl Engine {
         attempt.executor_id = task.executor.as_ref().map(|executor| executor.executor_id.value.as_str().into());
         attempt.executor_resources = executor;
         attempt.answered_in = self.session;
+        self.remember_ports(&hand.agent.id, attempt.ports.get(particular..).unwrap_or_default());
         self.agents.entry(hand.agent.id.clone()).or_default().launching += 1;
         self.book.place(attempt);
         self.touch_attempt(attempt_id);

@@ -58,9 +58,17 @@ impl Row {
 
     /// The row of a status, which can depend on the state where TASK_LOST is concerned.
     pub(super) fn of(update: &Update, launching: bool) -> Self {
-        let reason = update.reason();
+        Self::of_state(update.state(), update.reason(), update.healthy(), launching)
+    }
+
+    pub(super) fn of_state(
+        state: v1::TaskState,
+        reason: Option<Reason>,
+        healthy: Option<bool>,
+        launching: bool,
+    ) -> Self {
         let draining = reason == Some(Reason::AgentDraining);
-        match update.state() {
+        match state {
             TaskStaging | TaskStarting => Self::Starting,
             TaskRunning => Self::Running,
             TaskKilling => Self::Killing,
@@ -78,7 +86,7 @@ impl Row {
             },
             TaskKilled | TaskDropped | TaskGone if draining => Self::Drained,
             TaskKilled if reason == Some(Reason::TaskKilledDuringLaunch) => Self::KilledDuringLaunch,
-            TaskKilled if update.healthy() == Some(false) => Self::KilledUnhealthy,
+            TaskKilled if healthy == Some(false) => Self::KilledUnhealthy,
             TaskKilled => Self::Killed,
             TaskError => Self::Error,
             TaskDropped => Self::Dropped,

@@ -31,6 +31,8 @@ pub(crate) struct Pool {
     /// Every port ever offered, once; sorted.
     spans: Vec<Span>,
     used: BTreeSet<usize>,
+    /// From here on ports are given away that needn't be particular ones; then those below.
+    first_port: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -138,6 +140,11 @@ const RESERVATIONS: u32 = 13;
 impl Pool {
     pub(crate) fn new() -> Self {
         Self::default()
+    }
+
+    /// Gives away ports from this one on, before those below it.
+    pub(crate) fn start_ports_at(&mut self, port: u16) {
+        self.first_port = port.into();
     }
 
     /// Adds what an offer has; `offer` is the caller's number for it.
@@ -441,14 +448,21 @@ impl Pool {
         let mut chosen = Vec::new();
         let mut count = need.port_count() - need.static_ports.len() as u32;
         for bucket in self.order(Kind::Ports, revocable) {
-            for span in self.spans.iter().filter(|span| span.bucket == bucket && !span.taken) {
+            let free = self.spans.iter().filter(|span| span.bucket == bucket && !span.taken);
+            // There is no port 0.
+            let rounds = [(self.first_port, u32::from(u16::MAX)), (0, self.first_port.saturating_sub(1))];
+            for (span, (first, last)) in
+                rounds.into_iter().flat_map(|round| free.clone().map(move |span| (span, round)))
+            {
                 if count == 0 {
                     return chosen;
                 }
-                let mut begin = span.begin;
-                let within = span.begin as u16..=span.end as u16;
-                let fixed = need.static_ports.range(within).map(|&port| u32::from(port));
-                for bound in fixed.chain([span.end + 1]) {
+                let (mut begin, end) = (span.begin.max(first), span.end.min(last));
+                if begin > end {
+                    continue;
+                }
+                let fixed = need.static_ports.range(begin as u16..=end as u16).map(|&port| u32::from(port));
+                for bound in fixed.chain([end + 1]) {
                     let some = (bound - begin).min(count);
                     if some > 0 {
                         chosen.push((begin, begin + some - 1));
@@ -480,6 +494,11 @@ impl Resources {
     pub(crate) fn port_count(&self) -> u32 {
         // At most 65536 static ones.
         self.ports.max(self.static_ports.len() as u32)
+    }
+
+    /// How many of them are particular ones.
+    pub(crate) fn static_port_count(&self) -> usize {
+        self.static_ports.len()
     }
 }
 

@@ -123,8 +123,11 @@ impl Client {
         }
     }
 
-    /// With ids that the former client of the same driver has not used, and the leader that was fed to it.
+    /// With ids that the former client of the same driver has not used, the leader that was fed to it, and the framework as
+    /// calls have changed it, but for its id.
     pub(crate) fn after(mut self, former: &Self) -> Self {
+        let id = self.config.profile.info.id.take();
+        self.config.profile.info = v1::FrameworkInfo { id, ..former.config.profile.info.clone() };
         self.next_exchange = former.next_exchange;
         self.next_call = former.next_call;
         self.leader = former.leader.clone();

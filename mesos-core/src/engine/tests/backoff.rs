@@ -209,3 +209,17 @@ fn a_run_that_was_never_healthy_proves_nothing() {
         }
     }
 }
+
+// ENGINE 3.5, 1.5: TASK_LOST is held against the agent only where it stands for TASK_DROPPED.
+#[test]
+fn what_was_lost_may_be_the_agents_fault() {
+    for (reason, avoided) in [(Reason::GcError, 1), (Reason::AgentRemovedByOperator, 0), (Reason::AgentRemoved, 1)] {
+        let mut s = Script::new([service("web", 1)]);
+        for _ in 0..3 {
+            let task = s.launch("a1", BIG).remove(0);
+            s.master_says(&task, TaskLost, reason);
+            s.sleep(secs(3));
+        }
+        assert_eq!(s.told(|e| matches!(e, Event::AgentAvoided { .. })), avoided, "{reason:?}");
+    }
+}

@@ -7,8 +7,8 @@ fn seconds(moments: &[(Instant, Call)]) -> Vec<u64> {
 }
 
 /// An engine without any demand, suppressed.
-fn suppressed() -> Script {
-    let mut s = Script::new([service("web", 0).scalable(true)]);
+fn suppressed(config: Config) -> Script {
+    let mut s = Script::with(config, [service("web", 0).scalable(true)]);
     s.sleep(secs(20));
     assert_eq!(s.take(Type::Suppress).len(), 1);
     assert_eq!(s.told(|e| matches!(e, Event::Suppressed { .. })), 1);
@@ -19,7 +19,7 @@ fn suppressed() -> Script {
 // ENGINE 49, L5, I12
 #[test]
 fn revive_lost() {
-    let mut s = suppressed();
+    let mut s = suppressed(config());
     s.engine.scale("web", 1).unwrap();
     s.tick();
     s.sleep(secs(200));
@@ -32,7 +32,7 @@ fn revive_lost() {
 // ENGINE 49: however often demand changes.
 #[test]
 fn one_revive_in_five_seconds() {
-    let mut s = suppressed();
+    let mut s = suppressed(config());
     for round in 1..20 {
         s.engine.scale("web", round).unwrap();
         s.tick();
@@ -47,7 +47,7 @@ fn one_revive_in_five_seconds() {
 // ENGINE 50
 #[test]
 fn decline_undoes_revive() {
-    let mut s = suppressed();
+    let mut s = suppressed(config());
     s.answering = false;
     s.engine.scale("web", 1).unwrap();
     s.tick();
@@ -67,7 +67,7 @@ fn decline_undoes_revive() {
 // ENGINE 51
 #[test]
 fn suppressed_but_offered() {
-    let mut s = suppressed();
+    let mut s = suppressed(config());
     for _ in 0..10 {
         s.offer("a1", BIG);
         assert_eq!(s.declines()[0].1, 3600.0);
@@ -188,7 +188,7 @@ fn looser_constraints_ask_for_offers_again() {
 // ENGINE 2.5: a role that the framework gets later is asked for like the others.
 #[test]
 fn a_role_that_was_added() {
-    let mut s = suppressed();
+    let mut s = suppressed(config().on_removed(OnRemoved::FreshId));
     s.answering = false;
     let info = Framework::new("test").roles(["*", "new"]).info().clone();
     s.engine.calls().update_framework(info, ["new"], None).unwrap();
@@ -206,4 +206,9 @@ fn a_role_that_was_added() {
     offer.resources = parse(BIG, "new");
     s.offers(vec![offer]);
     assert_eq!(s.accept().tasks.len(), 1);
+    // Also of a framework that is made anew.
+    s.error("Framework has been removed");
+    s.resubscribe();
+    assert_eq!(s.subscribes.last().unwrap().framework_info.roles, ["*", "new"]);
+    assert_eq!(s.subscribes.last().unwrap().framework_info.id, None);
 }

@@ -293,3 +293,25 @@ fn a_kill_is_forced() {
         assert_eq!(graces(s.take(Type::Kill)), [GRACE]);
     }
 }
+
+// ENGINE 1.4 A8: a user may ask for the end of one that was given up, and of one that nobody knows.
+#[test]
+fn a_ghost_is_killed_by_a_user() {
+    let mut s = Script::new([service("web", 2).scalable(true)]);
+    let tasks = s.running(2);
+    s.engine.scale("web", 1).unwrap();
+    s.tick();
+    s.master_says(&tasks[1], TaskUnreachable, Reason::AgentRemoved);
+    s.answer("zombie", TaskRunning);
+    s.clear();
+    for task in [&*tasks[1], "zombie"] {
+        s.engine.kill(task).unwrap();
+        s.tick();
+        assert_eq!(s.kills(), [task]);
+    }
+    s.sleep(secs(20));
+    assert!(s.kills().contains(&tasks[1]), "again");
+    s.update(&tasks[1], TaskKilled);
+    s.update("zombie", TaskKilled);
+    assert_eq!(s.engine.kill("zombie"), Err(CommandError::NoTask("zombie".into())));
+}

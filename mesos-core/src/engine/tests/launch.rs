@@ -406,3 +406,22 @@ fn an_executor_has_resources_too() {
     assert_eq!(again.len(), 5);
     assert!(again.iter().all(|(_, executor)| executor == "cpus(web):0.5;mem(web):100"), "{again:?}");
 }
+
+// ENGINE 2.1: the next ports, and after the last one the first; static ones don't count.
+#[test]
+fn ports_in_turns() {
+    let need = Resources::new().cpus(1.0).ports(3).static_ports([31005]);
+    for (order, expected) in [(PortOrder::Lowest, [[0, 1]; 4]), (PortOrder::Rotating, [[0, 1], [2, 3], [0, 4], [1, 2]])]
+    {
+        let spec = service("web", 1).resources(need.clone()).backoff(secs(1), secs(1));
+        let mut s = Script::with(config().port_order(order), [spec]);
+        for [first, second] in expected {
+            let task = s.launch("a1", "cpus:1;ports:[31000-31002,31003-31005]").remove(0);
+            assert_eq!(s.engine.find_task(&task).unwrap().ports, [31005, 31000 + first, 31000 + second], "{order:?}");
+            s.update(&task, TaskRunning);
+            s.sleep(secs(100));
+            s.update(&task, TaskFailed);
+            s.sleep(secs(2));
+        }
+    }
+}
