@@ -57,7 +57,7 @@ impl Engine {
             self.closings.remove(agent_id);
         }
         if self.closings.len() >= MOST {
-            return;
+            self.closings.pop_first();
         }
         if closing.is_near(now) && !core::mem::replace(&mut closing.told, true) {
             let (starts_in, during) = (start.saturating_sub(now), end.map(|end| end.saturating_sub(start)));

@@ -201,12 +201,10 @@ impl Engine {
                 role.offered(now);
             }
         }
-        for offer in events.iter().flat_map(Offers::iter) {
-            self.note_unavailability(offer.agent_id(), offer.unavailability());
-        }
         let mut hands: Vec<Hand<'a>> = Vec::new();
         let mut places: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         for offer in events.iter().flat_map(Offers::iter).filter(|offer| !void.contains(offer.id())) {
+            self.note_unavailability(offer.agent_id(), offer.unavailability());
             let role = offer.role().unwrap_or("*");
             // Nothing is looked at that nobody waits for.
             let wanted =

@@ -130,6 +130,7 @@ fn account(
     taken: &Taken,
     units: &mut Vec<Unit>,
     used: &mut BTreeSet<usize>,
+    first_port: u16,
 ) {
     let mut got = vec![];
     for resource in &taken.resources {
@@ -164,12 +165,31 @@ fn account(
     listed.sort_unstable();
     assert_eq!(ports, listed, "the ports of the resources, each once");
 
-    // Nothing better is left: neither deeper reservations of the name, nor lower ports of the bucket.
+    // Nothing better is left: neither deeper reservations of the name, nor ports of the bucket that come before.
+    let turn = |unit: &Unit| unit.port.map(|port| (port < first_port, port));
     for unit in got.iter().filter(|unit| unit.port.is_none_or(|port| dynamic.contains(&port))) {
         for rest in units.iter().filter(|rest| rest.is(&unit.form.name, unit.form.revocable.is_some())) {
             assert!(rest.depth() <= unit.depth(), "{rest:?} before {unit:?}");
-            assert!(rest.form != unit.form || rest.port >= unit.port, "{rest:?} before {unit:?}");
+            assert!(rest.form != unit.form || turn(rest) >= turn(unit), "{rest:?} before {unit:?}");
         }
+    }
+}
+
+/// What an executor gets is taken from the task's, bucket by bucket, and exactly so much.
+fn shares(need: &Need, mut taken: Taken) {
+    let own: Vec<_> = need.scalars.iter().map(|&(name, amount)| (name, amount / 2)).collect();
+    let before = taken.clone();
+    taken.share(&Need { scalars: own.clone(), dynamic: 0, fixed: vec![], revocable: Revocable::No }.resources());
+    let units = |resources: &[v1::Resource]| {
+        let mut forms: Vec<_> = resources.iter().flat_map(|r| expand(r, 0)).map(|unit| format!("{unit:?}")).collect();
+        forms.sort_unstable();
+        forms
+    };
+    let both = [&*taken.resources, &*taken.executor].concat();
+    assert_eq!((units(&both), &taken.ports), (units(&before.resources), &before.ports));
+    for (name, amount) in own {
+        let executor = taken.executor.iter().filter(|resource| resource.name == name).flat_map(|r| expand(r, 0));
+        assert_eq!(executor.count(), amount as usize);
     }
 }
 
@@ -239,8 +259,13 @@ proptest! {
     // S77, S90, S91, S105, S107: what is taken and what remains is what was there, per bucket; a take succeeds if and
     // only if the oracle says so; one that fails changes nothing.
     #[test]
-    fn nothing_is_lost_or_made_up(offered in some(some(resource(), 0..8), 1..4), needs in some(a_need(), 1..8)) {
+    fn nothing_is_lost_or_made_up(
+        offered in some(some(resource(), 0..8), 1..4),
+        needs in some(a_need(), 1..8),
+        first in prop_oneof![Just(0_u16), any::<u16>(), 1..20_u16],
+    ) {
         let mut pool = pool(&offered);
+        pool.start_ports_at(first);
         let mut units = oracle(&offered);
         let mut offers = BTreeSet::new();
         for need in needs {
@@ -251,7 +276,8 @@ proptest! {
             match (need.fits(&units), pool.take(&resources)) {
                 (Some(kinds), Ok(taken)) => {
                     prop_assert_eq!(fits, Ok(()));
-                    account(&need, &kinds, &taken, &mut units, &mut offers);
+                    account(&need, &kinds, &taken, &mut units, &mut offers, first);
+                    shares(&need, taken);
                 }
                 (None, Err(short)) => {
                     prop_assert!(!short.missing().is_empty() && !short.to_string().is_empty());
@@ -273,7 +299,7 @@ proptest! {
             let kinds = rest.fits(&units).unwrap();
             let taken = pool.take(&rest.resources()).unwrap();
             let rest = Need { scalars: scalars.into_iter().filter(|&(_, amount)| amount > 0).collect(), ..rest };
-            account(&rest, &kinds, &taken, &mut units, &mut offers);
+            account(&rest, &kinds, &taken, &mut units, &mut offers, first);
         }
         prop_assert_eq!(units, vec![]);
     }
