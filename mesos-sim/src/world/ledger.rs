@@ -400,9 +400,9 @@ impl Ledger {
             Some(instance::State::Killing) => {}
             Some(state) => return fail("I9", format!("KILL for {id}, which is {state:?} in the store")),
             None => {
-                // It may have ended while the KILL waited for its turn.
+                // It may have ended while the KILL waited for its turn, or for the end of a standstill.
                 let over = |(state, at): &(TaskState, Duration)| is_terminal(*state) && *at + 6 * ASK < now;
-                if task.and_then(|task| task.heard.as_ref()).is_some_and(over) {
+                if task.and_then(|task| task.heard.as_ref()).is_some_and(over) && self.flows(now) {
                     return fail("I9", format!("KILL for {id}, which has ended"));
                 }
             }
