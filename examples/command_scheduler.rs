@@ -261,6 +261,14 @@ fn describe(event: &Event) -> Option<String> {
             let time = task.running_for.map(|time| format!(" after {:.1} s", time.as_secs_f64()));
             format!("{task}{}, ended{}: {class:?}", message(task), time.unwrap_or_default())
         }
+        Event::TaskRemoved { task, why } => format!("{task}, given up: {why:?}"),
+        Event::Rollout { spec, stage, updated, wanted, .. } => {
+            format!("{spec}: rollout {stage:?}, {updated} of {wanted} are up to date")
+        }
+        Event::Unplaced { spec, explanation } => format!("{spec}: {explanation}"),
+        Event::AgentClosing { agent_id, starts_in, .. } => {
+            format!("agent {agent_id} is taken away in {} s", starts_in.as_secs())
+        }
         Event::UnknownTask { task_id, state, killed, .. } => {
             let fate = if *killed { "killed" } else { "left alone" };
             format!("{task_id}: {}, not ours to run, {fate}", examples::short(*state))

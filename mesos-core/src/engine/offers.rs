@@ -404,7 +404,7 @@ impl Engine {
         let before = self.last_ports.get(agent_id).copied();
         // Those below the last one were given when all above it were.
         let below = given.iter().filter(|port| Some(**port) <= before).max();
-        if let Some(last) = below.or(given.iter().max()) {
+        if let Some(last) = below.or_else(|| given.iter().max()) {
             if before.is_none() && self.last_ports.len() >= AGENTS {
                 self.last_ports.pop_first();
             }
