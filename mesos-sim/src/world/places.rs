@@ -108,10 +108,8 @@ impl Places {
                     }
                 }
                 ["slot", spec, index] => self.opens(spec, index, batch, at)?,
-                ["spec", spec] => {
-                    if wanted(spec, batch, at.disk) != at.disk.wanted(spec) {
-                        self.resized.insert((*spec).to_owned(), at.wall);
-                    }
+                ["spec", spec] if wanted(spec, batch, at.disk) != at.disk.wanted(spec) => {
+                    self.resized.insert((*spec).to_owned(), at.wall);
                 }
                 _ => {}
             }
