@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// Where Debian's package puts it.
+/// Where Debian's packages put it, and what it needs for TLS without saying so.
+const JARS: &str = "/usr/share/java";
 const JAR: &str = "/usr/share/java/zookeeper.jar";
+const TLS_JARS: [&str; 3] = ["netty-codec.jar", "netty-resolver.jar", "netty-transport-native-unix-common.jar"];
 /// Starts the server, says its process id, and kills it once its input ends: when this process closes it, or dies, even
 /// by SIGKILL.
 const WATCHDOG: &str = r#""$@" >"$LOG" 2>&1 & echo $!; cat >/dev/null; kill -KILL $!; wait"#;
@@ -31,6 +33,8 @@ pub struct ZooKeeper {
 #[derive(Debug)]
 struct Node {
     port: u16,
+    /// The one to be reached by TLS.
+    secure: Option<u16>,
     config: PathBuf,
     running: Option<(Child, u32)>,
     /// Keeps others off the ports that a node isn't listening at, until the very first start.
@@ -82,7 +86,7 @@ impl ZooKeeper {
             }
             let config = data.join("zoo.cfg");
             fs::write(&config, text).expect("its configuration");
-            Node { port, config, running: None, reserved: vec![a, b, c] }
+            Node { port, secure: None, config, running: None, reserved: vec![a, b, c] }
         });
         Self { nodes: nodes.collect(), folder, java: Vec::new() }
     }
@@ -94,10 +98,42 @@ impl ZooKeeper {
         self
     }
 
+    /// Servers that don't run so far are to be reached by TLS, with this certificate and key, by those that have a
+    /// certificate of these authorities: all of it PEM text.
+    ///
+    /// # Panics
+    ///
+    /// If there is no room for that.
+    #[must_use]
+    pub fn speaking_tls(mut self, identity: &str, roots: &str) -> Self {
+        let file = |name: &str, text: &str| {
+            let path = self.folder.path().join(name);
+            fs::write(&path, text).expect("a PEM file");
+            path
+        };
+        let (identity, roots) = (file("identity.pem", identity), file("roots.pem", roots));
+        for node in &mut self.nodes {
+            let (port, reserved) = free_port();
+            let mut text = fs::read_to_string(&node.config).expect("its configuration");
+            text.push_str(&format!(
+                "secureClientPort={port}\nsecureClientPortAddress=127.0.0.1\nssl.clientAuth=need\n\
+                 serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n\
+                 ssl.keyStore.location={}\nssl.keyStore.type=PEM\nssl.trustStore.location={}\nssl.trustStore.type=PEM\n",
+                identity.display(),
+                roots.display()
+            ));
+            fs::write(&node.config, text).expect("its configuration");
+            node.secure = Some(port);
+            node.reserved.push(reserved);
+        }
+        self
+    }
+
     /// `zk://`, the servers, and this path.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
-        let servers: Vec<String> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
+        let servers: Vec<String> =
+            self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.secure.unwrap_or(node.port))).collect();
         format!("zk://{}{path}", servers.join(","))
     }
 
@@ -111,12 +147,13 @@ impl ZooKeeper {
         let node = &mut self.nodes[index];
         node.reserved.clear();
         let log = node.config.with_file_name("log");
+        let netty = node.secure.iter().flat_map(|_| TLS_JARS).map(|jar| format!(":{JARS}/{jar}"));
+        let jars = netty.fold(JAR.to_owned(), |jars, jar| jars + &jar);
         let mut child = Command::new("/bin/sh")
             .args(["-c", WATCHDOG, "sh", "java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
             .args(["-Djava.net.preferIPv4Stack=true", "-Dzookeeper.jmx.log4j.disable=true"])
             .args(&self.java)
-            .arg("-cp")
-            .args([JAR, "org.apache.zookeeper.server.quorum.QuorumPeerMain"])
+            .args(["-cp", &jars, "org.apache.zookeeper.server.quorum.QuorumPeerMain"])
             .arg(&node.config)
             .env("LOG", log)
             .stdin(Stdio::piped())

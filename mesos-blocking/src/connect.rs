@@ -68,7 +68,7 @@ impl Connector for Connect {
 
     fn connect(&self, _: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Line>, ureq::Error> {
         let exchange = self.current.get()?;
-        let opened = open(&self.http, exchange.endpoint(), |socket| exchange.attach(socket));
+        let opened = open(&self.http, exchange.endpoint(), lookup, |socket| exchange.attach(socket));
         // What fails here fails before a byte of the request has left.
         let (socket, stream) = opened.map_err(|failure| ureq::Error::Other(failure.into()))?;
         let buffers = LazyBuffers::new(PIECE, PIECE);
@@ -86,7 +86,18 @@ fn late(kind: FailureKind, http: &Http) -> Failure {
 
 type Opened = (Arc<Socket>, Stream);
 
-fn open(http: &Http, endpoint: &Endpoint, attach: impl Fn(&Arc<Socket>) -> io::Result<()>) -> Result<Opened, Failure> {
+/// Asks the system for a name's addresses.
+fn lookup(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    (host, port).to_socket_addrs().map(Vec::from_iter)
+}
+
+/// Opens a connection; its host's name is looked up anew.
+fn open(
+    http: &Http,
+    endpoint: &Endpoint,
+    lookup: impl FnOnce(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + 'static,
+    attach: impl Fn(&Arc<Socket>) -> io::Result<()>,
+) -> Result<Opened, Failure> {
     let deadline = Instant::now() + http.connect_timeout();
     match endpoint {
         #[cfg(unix)]
@@ -106,7 +117,7 @@ fn open(http: &Http, endpoint: &Endpoint, attach: impl Fn(&Arc<Socket>) -> io::R
             // Looked at first: no use in connecting for it.
             #[cfg(feature = "tls")]
             let tls = if *tls { Some(http.tls(host)?) } else { None };
-            let addresses = resolve(host, *port, deadline, http)?;
+            let addresses = resolve(host, *port, lookup, deadline, http)?;
             let socket = Arc::new(Socket::Tcp(tcp(&addresses, deadline, http)?));
             attach(&socket).map_err(|e| failure(FailureKind::Connect, e))?;
             #[cfg(feature = "tls")]
@@ -120,20 +131,25 @@ fn open(http: &Http, endpoint: &Endpoint, attach: impl Fn(&Arc<Socket>) -> io::R
 }
 
 /// The system's resolver can't be told to stop: it gets a thread to finish on.
-fn resolve(host: &str, port: u16, deadline: Instant, http: &Http) -> Result<Vec<SocketAddr>, Failure> {
+fn resolve(
+    host: &str,
+    port: u16,
+    lookup: impl FnOnce(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + 'static,
+    deadline: Instant,
+    http: &Http,
+) -> Result<Vec<SocketAddr>, Failure> {
     if let Ok(address) = host.parse() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
     let (sender, resolved) = mpsc::channel();
     let name = host.to_owned();
-    let lookup = move || {
-        let addresses = (name.as_str(), port).to_socket_addrs().map(Vec::from_iter);
+    let work = move || {
         // Nobody waits any more if it took too long.
-        let _ = sender.send(addresses);
+        let _ = sender.send(lookup(&name, port));
     };
     thread::Builder::new()
         .name("mesos-resolve".into())
-        .spawn(lookup)
+        .spawn(work)
         .map_err(|e| failure(FailureKind::Resolve, format_args!("no thread for it: {e}")))?;
     match resolved.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
         Ok(addresses) => addresses.map_err(|e| failure(FailureKind::Resolve, e)),
@@ -287,5 +303,44 @@ impl Write for Plain<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    // S147: a name is looked up for each connection anew, and all that it stands for is tried.
+    #[test]
+    fn each_connection_goes_where_the_name_leads_now() {
+        let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let (first, second, gone) = (listen(), listen(), listen());
+        let address = |listener: &TcpListener| listener.local_addr().unwrap();
+        let (a, b, nobody) = (address(&first), address(&second), address(&gone));
+        drop(gone);
+        let http = Http::default();
+        let endpoint = Endpoint::Tcp { tls: false, host: "leader.mesos".into(), port: 5050 };
+        let open = |answer: io::Result<Vec<SocketAddr>>| {
+            let lookup = |host: &str, port: u16| {
+                assert_eq!((host, port), ("leader.mesos", 5050));
+                answer
+            };
+            open(&http, &endpoint, lookup, |_| Ok(())).map(drop).map_err(|failure| (failure.kind, failure.sent))
+        };
+        assert_eq!(open(Ok(vec![a])), Ok(()));
+        first.accept().unwrap();
+        assert_eq!(open(Ok(vec![nobody, b])), Ok(()), "the master has moved, and its first address is dead");
+        second.accept().unwrap();
+        assert_eq!(open(Ok(vec![nobody])), Err((FailureKind::Connect, Sent::No)));
+        assert_eq!(open(Ok(vec![])), Err((FailureKind::Resolve, Sent::No)), "no address");
+        let unknown = Err(io::Error::other("no such name"));
+        assert_eq!(open(unknown), Err((FailureKind::Resolve, Sent::No)), "no such name");
+    }
+
+    #[test]
+    fn the_system_is_asked() {
+        let addresses = lookup("localhost", 80).unwrap();
+        assert!(!addresses.is_empty() && addresses.iter().all(|a| a.ip().is_loopback() && a.port() == 80));
     }
 }

@@ -43,8 +43,16 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// Opens a connection. What fails here fails before a byte of any request has left.
-pub(crate) async fn connect(http: &Http, endpoint: &Endpoint) -> Result<Connection, Failure> {
+/// Asks the system for a name's addresses.
+pub(crate) async fn lookup(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Ok(lookup_host((host, port)).await?.collect())
+}
+
+/// Opens a connection; its host's name is looked up anew. What fails here fails before a byte of any request has left.
+pub(crate) async fn connect<L>(http: &Http, endpoint: &Endpoint, lookup: L) -> Result<Connection, Failure>
+where
+    L: AsyncFnOnce(String, u16) -> io::Result<Vec<SocketAddr>>,
+{
     let deadline = Instant::now() + http.connect_timeout();
     match endpoint {
         Endpoint::Unix(path) => {
@@ -54,8 +62,8 @@ pub(crate) async fn connect(http: &Http, endpoint: &Endpoint) -> Result<Connecti
         Endpoint::Tcp { tls, host, port } => {
             // Looked at first: no use in connecting for it.
             let tls = if *tls { Some(http.tls(host)?) } else { None };
-            let addresses = timeout_at(deadline, lookup_host((host.as_str(), *port))).await;
-            let addresses: Vec<_> = within(addresses, http, FailureKind::Resolve)?.collect();
+            let addresses = timeout_at(deadline, lookup(host.clone(), *port)).await;
+            let addresses = within(addresses, http, FailureKind::Resolve)?;
             let stream = tcp(&addresses, deadline, http).await?;
             match tls {
                 None => handshake(stream).await,
@@ -139,4 +147,45 @@ pub(crate) fn broken(error: &hyper::Error, sent: Sent) -> Failure {
         None => error.to_string(),
     };
     Failure::new(kind, sent, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+    use tokio::net::TcpListener;
+
+    // S147: a name is looked up for each connection anew, and all that it stands for is tried.
+    #[tokio::test]
+    async fn each_connection_goes_where_the_name_leads_now() {
+        let listen = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (first, second, gone) = (listen().await, listen().await, listen().await);
+        let address = |listener: &TcpListener| listener.local_addr().unwrap();
+        let (a, b, nobody) = (address(&first), address(&second), address(&gone));
+        drop(gone);
+        let answers = RefCell::new(VecDeque::from([vec![a], vec![nobody, b], vec![nobody], vec![]]));
+        let http = Http::default();
+        let endpoint = Endpoint::Tcp { tls: false, host: "leader.mesos".into(), port: 5050 };
+        let connect = async || {
+            let lookup = async |host, port| {
+                assert_eq!((host, port), (String::from("leader.mesos"), 5050));
+                answers.borrow_mut().pop_front().ok_or_else(|| io::Error::other("no such name"))
+            };
+            connect(&http, &endpoint, lookup).await.map(drop).map_err(|failure| (failure.kind, failure.sent))
+        };
+        assert_eq!(connect().await, Ok(()));
+        first.accept().await.unwrap();
+        assert_eq!(connect().await, Ok(()), "the master has moved, and its first address is dead");
+        second.accept().await.unwrap();
+        assert_eq!(connect().await, Err((FailureKind::Connect, Sent::No)));
+        assert_eq!(connect().await, Err((FailureKind::Resolve, Sent::No)), "no address");
+        assert_eq!(connect().await, Err((FailureKind::Resolve, Sent::No)), "no such name");
+    }
+
+    #[tokio::test]
+    async fn the_system_is_asked() {
+        let addresses = lookup("localhost".into(), 80).await.unwrap();
+        assert!(!addresses.is_empty() && addresses.iter().all(|a| a.ip().is_loopback() && a.port() == 80));
+    }
 }

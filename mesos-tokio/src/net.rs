@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use crate::Http;
-use crate::connect::{AbortOnDrop, Connection, broken, connect};
+use crate::connect::{AbortOnDrop, Connection, broken, connect, lookup};
 
 /// Acknowledgements under way at a time.
 const ACKS: usize = 4;
@@ -158,7 +158,7 @@ async fn run(http: &Http, pool: Option<&Pool>, request: Request, report: &Sender
     let (id, endpoint) = (request.id(), request.endpoint().clone());
     let request = translate(request)?;
     let Some(pool) = pool else {
-        let mut connection = connect(http, &endpoint).await?;
+        let mut connection = connect(http, &endpoint, lookup).await?;
         let body = send(&mut connection, request).await.map_err(|refused| refused.failure)?;
         return read(id, body, report).await;
     };
@@ -190,7 +190,7 @@ struct Refused {
 }
 
 async fn fresh(http: &Http, to: &Endpoint, request: HyperRequest) -> Result<(Connection, HyperResponse), Failure> {
-    let mut connection = connect(http, to).await?;
+    let mut connection = connect(http, to, lookup).await?;
     let answer = send(&mut connection, request).await.map_err(|refused| refused.failure)?;
     Ok((connection, answer))
 }

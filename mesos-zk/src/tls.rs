@@ -1,5 +1,6 @@
 //! TLS to the servers.
 
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use zookeeper_client::TlsOptions;
 
 use crate::settings::SettingsProblem;
@@ -14,6 +15,12 @@ pub(crate) struct Tls {
 
 impl Tls {
     pub(crate) fn options(&self) -> Result<TlsOptions, ZkError> {
+        // The client takes the process's, and panics if there is none while several are compiled in, as with ours for
+        // masters.
+        if CryptoProvider::get_default().is_none() {
+            // Somebody else may be faster, with one that does as well.
+            let _ = aws_lc_rs::default_provider().install_default();
+        }
         self.build().map_err(|error| ZkError::Refused { path: "TLS".into(), detail: error.to_string() })
     }
 
@@ -36,6 +43,9 @@ impl Tls {
 impl Settings {
     /// Speaks TLS to all servers, which must carry certificates for their host names from these authorities, and shows
     /// them a certificate (its chain following) with its key, if there is one: all of it PEM text.
+    ///
+    /// The cryptography is that of rustls's `CryptoProvider::get_default`; if nobody has installed one by the first
+    /// connection, aws-lc-rs is, for the whole process.
     ///
     /// # Errors
     /// A text has nothing usable.

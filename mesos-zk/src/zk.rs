@@ -157,7 +157,12 @@ async fn connect(settings: &Settings) -> Result<Client, ZkError> {
     match timeout(limit, connector.connect(&settings.cluster())).await {
         Ok(Ok(client)) => Ok(client),
         Ok(Err(Error::Timeout | Error::NoHosts)) | Err(_) => {
-            Err(ZkError::Unavailable(format!("no server took a session within {:?}", settings.timeout())))
+            // The client doesn't say what was wrong with a certificate.
+            #[cfg(feature = "tls")]
+            let tls = settings.tls.as_ref().map_or("", |_| ", with certificates that both sides trust");
+            #[cfg(not(feature = "tls"))]
+            let tls = "";
+            Err(ZkError::Unavailable(format!("no server took a session within {:?}{tls}", settings.timeout())))
         }
         Ok(Err(error)) => Err(ZkError::new(&error, "/")),
     }

@@ -143,7 +143,10 @@ pub(super) fn zookeeper() -> Outcome {
         command.args(["test", "-p", "conformance", "--test", "zookeeper", "--no-fail-fast", "--"]);
         command.args(["--ignored", "--test-threads", "2"]);
     }
-    run(&mut command, Duration::from_secs(20 * 60)).into()
+    let first = run(&mut command, Duration::from_secs(20 * 60));
+    let mut tls = cargo();
+    tls.args(["test", "-p", "mesos-zk", "--features", "tls", "--test", "tls", "--", "--ignored"]);
+    first.and_then(|()| run(&mut tls, Duration::from_secs(20 * 60))).into()
 }
 
 /// Stops the clusters recorded under this folder: only processes that `cluster` itself recorded are signalled.
