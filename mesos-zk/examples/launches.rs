@@ -2,11 +2,16 @@
 //! its ACCEPT leaves, how many answers of the store lie between an offer and its ACCEPT, and how long a new engine takes
 //! to have all of it back. The master is played here. It writes below the path that it is given, and removes that again.
 //!
-//! `cargo run --release -p mesos-zk --example launches -- zk://127.0.0.1:2181/launches [TASKS]`
+//! `cargo run --release -p mesos-zk --example launches -- zk://127.0.0.1:2181/launches [TASKS [DELAY]]`
+//!
+//! With a delay, in milliseconds, each byte to the first of the servers is held up for so long, as by a distance.
 #![allow(clippy::print_stdout, reason = "a program")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread;
 use std::time::{Duration, Instant as Clock};
 
 use mesos_zk::mesos_core::engine::{Config, Engine, TaskSpec};
@@ -22,8 +27,8 @@ use v1::scheduler::{Call, Event, event};
 
 /// Tasks that an offer has room for, as an engine starts on one agent at a time by default.
 const PER_OFFER: usize = 32;
-/// So many launches may wait for the store when an offer comes: with its own they fit into the batch under way and the
-/// next one, as each takes two of the 512 changes of a batch.
+/// So many launches may have gathered beside the batch under way when an offer comes: with its own they are one batch,
+/// as each is one of the 512 changes of it.
 const WINDOW: usize = 512 - PER_OFFER;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -32,8 +37,12 @@ type Answers = mpsc::Receiver<(Ticket, std::result::Result<(), StoreFailure>)>;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let mut words = std::env::args().skip(1);
-    let settings: Settings = words.next().ok_or("where? zk://host:port/path")?.parse()?;
+    let url = words.next().ok_or("where? zk://host:port/path")?;
     let tasks: usize = words.next().as_deref().unwrap_or("100000").parse()?;
+    let settings: Settings = match words.next() {
+        Some(delay) => at_a_distance(&url, Duration::from_millis(delay.parse()?))?.parse()?,
+        None => url.parse()?,
+    };
     let zk = Zk::new(settings)?;
     let (store, records) = ZkStore::open(&zk).await?;
     if !records.is_empty() {
@@ -63,6 +72,51 @@ async fn main() -> Result<()> {
     clear(&zk).await
 }
 
+/// The same path, at a server that is so far away.
+fn at_a_distance(url: &str, delay: Duration) -> Result<String> {
+    let (servers, path) =
+        url.strip_prefix("zk://").and_then(|rest| rest.split_once('/')).ok_or("zk://host:port/path")?;
+    let server = servers.split(',').next().unwrap_or(servers).to_owned();
+    let relay = TcpListener::bind("127.0.0.1:0")?;
+    let url = format!("zk://{}/{path}", relay.local_addr()?);
+    thread::spawn(move || {
+        for client in relay.incoming() {
+            let (client, server) = (client?, TcpStream::connect(&server)?);
+            client.set_nodelay(true)?;
+            server.set_nodelay(true)?;
+            let (mut from, mut to) = (server.try_clone()?, client.try_clone()?);
+            thread::spawn(move || io::copy(&mut from, &mut to));
+            let (queue, held) = std::sync::mpsc::channel::<(Clock, Vec<u8>)>();
+            let (mut from, mut to) = (client, server);
+            thread::spawn(move || {
+                for (due, bytes) in held {
+                    thread::sleep(due.saturating_duration_since(Clock::now()));
+                    to.write_all(&bytes)?;
+                }
+                to.shutdown(Shutdown::Both)
+            });
+            thread::spawn(move || {
+                let mut piece = vec![0; 256 * 1024];
+                loop {
+                    match from.read(&mut piece) {
+                        Ok(count) if count > 0 => {
+                            if queue
+                                .send((Clock::now() + delay, piece.get(..count).unwrap_or_default().to_vec()))
+                                .is_err()
+                            {
+                                break;
+                            }
+                        }
+                        _ => break,
+                    }
+                }
+            });
+        }
+        io::Result::Ok(())
+    });
+    Ok(url)
+}
+
 async fn clear(zk: &Zk) -> Result<()> {
     let (mut store, records) = ZkStore::open(zk).await?;
     let ops: Vec<StoreOp> = records.into_keys().map(|key| StoreOp::Delete { key }).collect();
@@ -79,6 +133,8 @@ struct World {
     batches: mpsc::Sender<Persist>,
     answers: Answers,
     flying: bool,
+    /// What was asked for since the last batch left.
+    gathered: usize,
     /// How often the store has answered.
     answered: u64,
     changes: usize,
@@ -92,8 +148,6 @@ struct World {
     /// Those whose status hasn't come so far, last first.
     statuses: Vec<usize>,
     offered: usize,
-    /// Launches and acknowledgements that are still to come.
-    waiting: usize,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -138,6 +192,7 @@ impl World {
             batches,
             answers,
             flying: false,
+            gathered: 0,
             answered: 0,
             changes: 0,
             stream: None,
@@ -147,7 +202,6 @@ impl World {
             tasks: Vec::new(),
             statuses: Vec::new(),
             offered: 0,
-            waiting: 0,
         })
     }
 
@@ -165,7 +219,7 @@ impl World {
         Ok(format!("{count} in {time:.2} s: {rate:.0} a second, in {batches} batches of {changes:.0} changes"))
     }
 
-    /// Answers all that the engine asks, until less than this waits for the store, or with 0, nothing is written any more.
+    /// Answers all that the engine asks, until less than this has gathered, or with 0, nothing is written any more.
     async fn settle(&mut self, most: usize) -> Result<()> {
         loop {
             match self.engine.poll_output() {
@@ -184,7 +238,7 @@ impl World {
                 }
                 Output::Persist(batch) => {
                     self.changes += batch.ops().len();
-                    self.flying = true;
+                    (self.flying, self.gathered) = (true, 0);
                     self.batches.send(batch).await?;
                     tokio::task::yield_now().await;
                 }
@@ -193,7 +247,7 @@ impl World {
                     if let Some(id) = self.open.pop_front() {
                         self.engine.handle_input(self.now, Input::Head { id, head: Head::new(202) });
                         self.engine.handle_input(self.now, Input::End { id });
-                    } else if self.flying && (most == 0 || self.waiting >= most) {
+                    } else if self.flying && (most == 0 || self.gathered >= most) {
                         let (ticket, result) = self.answers.recv().await.ok_or("the store has ended")?;
                         result?;
                         self.flying = false;
@@ -208,7 +262,6 @@ impl World {
     }
 
     fn called(&mut self, call: Call) {
-        self.waiting -= usize::from(call.acknowledge.is_some());
         let Some(accept) = call.accept else { return };
         for offer in &accept.offer_ids {
             let distance = self.answered - self.offers.remove(&offer.value).unwrap_or(self.answered);
@@ -218,7 +271,6 @@ impl World {
         }
         let launches = accept.operations.into_iter().filter_map(|operation| operation.launch);
         for task in launches.flat_map(|launch| launch.task_infos) {
-            self.waiting -= 1;
             self.tasks.push((task.task_id.value, task.agent_id.value));
         }
     }
@@ -238,7 +290,7 @@ impl World {
         let number = self.offered / PER_OFFER;
         let wanted = PER_OFFER.min(tasks - self.offered);
         self.offered += wanted;
-        self.waiting += wanted;
+        self.gathered += wanted;
         let id = format!("o{number}");
         self.offers.insert(id.clone(), self.answered);
         let scalar = |name: &str, value| v1::Resource {
@@ -266,7 +318,7 @@ impl World {
         let (task_id, agent_id) = self.tasks.get(self.statuses.pop()?).cloned()?;
         let mut uuid = [0x44_u8; 16];
         uuid[8..].copy_from_slice(&(self.statuses.len() as u64).to_be_bytes());
-        self.waiting += 1;
+        self.gathered += 1;
         let status = v1::TaskStatus {
             task_id: v1::TaskId { value: task_id },
             state: v1::TaskState::TaskRunning.into(),

@@ -508,7 +508,7 @@ pub struct PortMapping {
     #[prost(string, optional, tag = "2")]
     pub protocol: ::core::option::Option<::prost::alloc::string::String>,
 }
-/// `slot/NAME/INDEX`
+/// `slot/NAME/INDEX`: there is none as long as it would only say what the attempt does, or that the first one is to come.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Slot {
     #[prost(message, required, tag = "1")]

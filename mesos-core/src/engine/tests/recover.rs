@@ -269,3 +269,86 @@ fn subscribed_whatever_is_restored() {
     assert_eq!(s.told(|event| matches!(event, Event::Subscribed(_))), 1);
     assert_eq!(s.told(|event| matches!(event, Event::RecordQuarantined(_))), 1);
 }
+
+// ENGINE 6.1: a launch, and what is told of its task, is a record each; that is enough to have it all back.
+#[test]
+fn a_task_is_one_record() {
+    let keys = |s: &Script| -> Vec<String> {
+        let all = s.store.records().keys().map(|key| key.as_str().to_string());
+        all.filter(|key| key.starts_with("slot") || key.starts_with("inst")).collect()
+    };
+    let mut s = Script::new([service("web", 3)]);
+    assert_eq!(keys(&s), [""; 0], "nothing to remember of what only waits");
+    s.disk = Disk::Hangs;
+    s.offer("a1", "cpus:1;mem:128");
+    let ops: Vec<_> = s.flying.as_ref().unwrap().ops().iter().map(|op| op.key().as_str().to_string()).collect();
+    assert_eq!(ops, ["inst/web/0/1"]);
+    s.disk = Disk::Writes;
+    s.settle();
+    let task = s.accept().ids().remove(0);
+    s.update(&task, TaskRunning);
+    assert_eq!(keys(&s), ["inst/web/0/1"]);
+    s.crash();
+    s.answer(&task, TaskRunning);
+    assert_eq!(s.launch("a2", BIG).len(), 2, "those that wait still do");
+    // What it has said goes on in the slot's own record.
+    s.update(&task, TaskFailed);
+    assert_eq!(keys(&s), ["inst/web/1/1", "inst/web/2/1", "slot/web/0"]);
+    s.crash();
+    s.sleep(secs(30));
+    let next = s.launch("a3", BIG).remove(0);
+    assert_eq!(s.engine.find_task(&next).unwrap().generation, 2);
+    assert_eq!(keys(&s), ["inst/web/0/2", "inst/web/1/1", "inst/web/2/1", "slot/web/0"], "how it ended");
+}
+
+// I3: the generation of a launch that never was is spent, also for the next process.
+#[test]
+fn an_undone_launch_has_used_its_generation() {
+    let mut s = Script::new([service("web", 1)]);
+    s.disk = Disk::Hangs;
+    let offer = s.offer("a1", BIG);
+    s.rescind(&offer);
+    s.disk = Disk::Writes;
+    s.settle();
+    assert!(s.accepts().is_empty());
+    assert!(s.stored(["slot", "web", "0"]).is_some_and(|slot| slot.contains(r#""generation":1,"#)));
+    s.crash();
+    let task = s.launch("a1", BIG).remove(0);
+    assert_eq!(s.engine.find_task(&task).unwrap().generation, 2);
+    assert_eq!(s.stored(["slot", "web", "0"]), None, "and its record says the rest");
+}
+
+// An instance that waits for its first attempt has no record; it gets its number back all the same, and doesn't become one
+// that is on its way out.
+#[test]
+fn what_waits_below_others_is_restored() {
+    let mut s = Script::new([service("web", 2).scalable(true)]);
+    let tasks = s.running(2);
+    s.stop();
+    let gone = StoreOp::Delete { key: Key::new(["inst", "web", "0", "1"]) };
+    s.store.apply_now(&Persist::new(Ticket::new(0), vec![gone]));
+    s.recover();
+    s.answer(&tasks[1], TaskRunning);
+    s.engine.kill(&tasks[1]).unwrap();
+    s.engine.scale("web", 1).unwrap();
+    s.tick();
+    s.specs = vec![service("web", 1).scalable(true)];
+    s.crash();
+    assert_eq!((s.tasks("web", 0).len(), s.state(&tasks[1])), (0, Some(State::Killing(KillReason::User))));
+    s.update(&tasks[1], TaskKilled);
+    s.clear();
+    s.sleep(secs(30));
+    assert_eq!(s.launch("a2", BIG).len(), 1);
+    assert_eq!((s.tasks("web", 0).len(), s.tasks("web", 1).len()), (1, 0));
+}
+
+#[test]
+fn records_begin_with_their_format() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    s.update(&task, TaskFailed);
+    let ours = format!(r#"{{"stamp":{{"format":{},"#, record::FORMAT);
+    assert!(!s.store.records().is_empty());
+    assert!(s.store.records().values().all(|record| record.starts_with(ours.as_bytes())));
+    assert_eq!(super::super::recover::OURS, ours.as_bytes());
+}

@@ -200,6 +200,26 @@ fn unauthorized_is_final_unless_credentials_can_be_renewed() {
     assert_eq!(header(&request, "Authorization"), Some("token=x"));
 }
 
+// S165: of a bearer token nothing is in what can be shown, before and after it is renewed or refused.
+#[test]
+fn a_bearer_token_is_not_shown() {
+    let bearer = |token: &str| Authorization::header(std::format!("Bearer {token}")).expect("a header");
+    let config = config().authorization(bearer("BeArErOnE")).renewable_authorization();
+    let mut shown = std::format!("{config:?}");
+    let mut s = Script::new(config);
+    for (old, new) in [("BeArErOnE", "BeArErTwO"), ("BeArErTwO", "BeArErThReE")] {
+        s.tick();
+        let (request, subscribe) = s.subscribe();
+        assert_eq!(header(&request, "Authorization"), Some(&*std::format!("Bearer {old}")));
+        shown += &std::format!("{request:?}{subscribe:?}{:?}", s.client);
+        s.answer(request.id(), 401, "no");
+        shown += &std::format!("{:?}", s.event());
+        s.client.set_authorization(bearer(new));
+        shown += &std::format!("{:?}{:?}", s.client, bearer(new));
+    }
+    assert!(shown.contains("Unauthorized") && !shown.contains("BeArEr"), "{shown}");
+}
+
 // Whatever a driver takes for the time, an input is dealt with in a bounded number of steps.
 #[test]
 fn the_end_of_time() {
