@@ -2,7 +2,8 @@
 //!
 //! Nothing in this crate opens a socket, reads a clock, starts a thread or draws a random number: bytes, time and
 //! answers are fed in, requests and events come out. Whoever wants to schedule tasks takes a driver
-//! (`mesos-tokio`, `mesos-blocking`) and never sees the loop below; whoever wants another runtime, a test without network, or a simulation writes it.
+//! (`mesos-tokio`, `mesos-blocking`) and never sees the loop below; whoever wants another runtime, a test without
+//! network, or a simulation writes it.
 //!
 //! There are three layers to stop at: [`recordio::Decoder`] (bytes to records); [`scheduler::Client`] and
 //! [`executor::Client`] (one subscription kept alive, its events, the calls; the life of an executor's is drawn in
@@ -35,32 +36,98 @@
 //!
 //! Whoever embeds a machine provides four things:
 //!
-//! - **Exchanges**: performs a [`Request`] over HTTP/1.1 (it is complete but for `Content-Length`), tells what comes back
-//!   as [`Report`]s, closes the connection of one that is aborted. No redirects, retries, credentials or time limits but
-//!   the one for connecting: these are the machine's.
+//! - **Exchanges**: performs a [`Request`] over HTTP/1.1, and tells what comes back as [`Report`]s.
+//!   - *Connect* to its endpoint: to each address of the name until one answers, looked up anew each time. This is the
+//!     only time limit of the driver's (10 s in ours); all others are the machine's, which aborts. What the driver doesn't
+//!     know, TLS or unix domain sockets perhaps, is a `Failed` with [`Sent::No`] too.
+//!   - *Send* method, path and headers as they are, `Content-Length`, and the body. Nothing else is needed, and
+//!     compression isn't asked for.
+//!   - *Receive*: interim answers (1xx) are left out; [`Head`] takes every header and keeps what it needs; the body comes
+//!     without its chunks. Any whole answer is a success here: a 503 ends with `End`.
+//!   - *Never* follow a redirect, or send anything a second time, on a kept connection that turns out to be dead either.
 //! - **A store**: applies a [`Persist`] and answers, at once or later. Without one, every batch is done.
 //! - **A clock**: one that never goes back, as an [`Instant`] since any origin, and what the wall clock shows.
 //! - **A seed**: 64 random bits for the machine's constructor.
 //!
+//! The latter three are there for programs with std: in `mesos-driver`, `StoreThread`, `wall_clock` and `seed`.
+//!
 //! And then it waits: for a report, the store, a command or the next deadline, whichever comes first. [`Pump`] is what
 //! every driver does between two waits (the drain, events that nobody has taken so far, when to stop reading), for a
-//! driver to write its [`Effects`] and the waiting only:
+//! driver to write its [`Effects`] and the waiting only. Here all but the network is as it will be:
 //!
 //! ```
 //! use core::time::Duration;
 //! use mesos_core::scheduler::{Client, Config, Event, Framework};
-//! use mesos_core::{Effects, ExchangeId, Head, Instant, Persist, Pump, Report, Request, StoreFailure, UnixTime};
+//! use mesos_core::{Effects, ExchangeId, Head, Instant, Machine, Persist, Pump, Report, Request, StoreFailure, UnixTime};
 //!
-//! /// A network whose only master is going to be there soon.
+//! struct Driver<M: Machine> {
+//!     pump: Pump<M>,
+//!     world: World,
+//! }
+//!
+//! impl<M: Machine> Driver<M> {
+//!     fn next_event(&mut self) -> Option<M::Event> {
+//!         // At first only what has arrived while nobody was here.
+//!         let mut limit = Some(Duration::ZERO);
+//!         loop {
+//!             if let Some(event) = self.pump.next_event() {
+//!                 return Some(event);
+//!             }
+//!             if self.pump.is_done() && self.world.is_idle() {
+//!                 return None;
+//!             }
+//!             self.turn(limit);
+//!             limit = self.pump.deadline().map(|deadline| deadline.at.saturating_duration_since(self.world.now()));
+//!         }
+//!     }
+//!
+//!     fn with<R>(&mut self, command: impl FnOnce(&mut M) -> R) -> R {
+//!         self.turn(Some(Duration::ZERO));
+//!         self.pump.command(self.world.now(), command, &mut self.world)
+//!     }
+//!
+//!     /// Bytes before clock.
+//!     fn turn(&mut self, limit: Option<Duration>) {
+//!         for report in self.world.wait(limit) {
+//!             self.pump.report(self.world.now(), report, &mut self.world);
+//!         }
+//!         self.pump.tick(self.world.now(), self.world.wall_clock(), &mut self.world);
+//!     }
+//! }
+//!
+//! /// Instead of connections there is a master that is going to be there soon, and time passes by itself.
 //! #[derive(Default)]
-//! struct World(Vec<Report>);
+//! struct World {
+//!     reports: Vec<Report>,
+//!     time: Duration,
+//! }
+//!
+//! impl World {
+//!     /// Waits until something has arrived, but no longer than this. What has failed at once, in `request`, has arrived.
+//!     fn wait(&mut self, limit: Option<Duration>) -> Vec<Report> {
+//!         if self.reports.is_empty() {
+//!             self.time += limit.unwrap_or(Duration::MAX);
+//!         }
+//!         core::mem::take(&mut self.reports)
+//!     }
+//!     /// Whether no exchange is under way, and nothing waits here to be told.
+//!     fn is_idle(&self) -> bool {
+//!         self.reports.is_empty()
+//!     }
+//!     fn now(&self) -> Instant {
+//!         Instant::from_origin(self.time)
+//!     }
+//!     fn wall_clock(&self) -> UnixTime {
+//!         UnixTime::from_epoch(self.time)
+//!     }
+//! }
 //!
 //! impl Effects for World {
 //!     fn request(&mut self, request: Request) {
-//!         self.0.extend([Report::Head(request.id(), Head::new(503)), Report::End(request.id())]);
+//!         self.reports.extend([Report::Head(request.id(), Head::new(503)), Report::End(request.id())]);
 //!     }
 //!     fn abort(&mut self, id: ExchangeId) {
-//!         self.0.retain(|report| report.id() != id);
+//!         self.reports.retain(|report| report.id() != id);
 //!     }
 //!     fn persist(&mut self, _: Persist) -> Option<Result<(), StoreFailure>> {
 //!         Some(Ok(()))
@@ -69,25 +136,31 @@
 //!
 //! let seed = 42;
 //! let client = Client::new(Config::new(Framework::new("demo"), ["10.0.0.1:5050"])?, seed);
-//! let (mut pump, mut world, mut now) = (Pump::new(client), World::default(), Instant::ORIGIN);
-//! let mut lost = 0;
-//! while lost < 3 {
-//!     // Bytes before clock.
-//!     for report in core::mem::take(&mut world.0) {
-//!         pump.report(now, report, &mut world);
-//!     }
-//!     pump.tick(now, UnixTime::from_epoch(now.since_origin()), &mut world);
-//!     while let Some(event) = pump.next_event() {
-//!         lost += usize::from(matches!(event, Event::Disconnected { .. }));
-//!     }
-//!     // Here a driver waits, and then it is later.
-//!     now = pump.deadline().map_or(now, |deadline| deadline.at.max(now)) + Duration::from_millis(1);
+//! let mut driver = Driver { pump: Pump::new(client), world: World::default() };
+//! for _ in 0..3 {
+//!     assert!(matches!(driver.next_event(), Some(Event::Disconnected { .. })));
 //! }
+//! driver.with(Client::disconnect);
+//! assert_eq!(driver.next_event(), Some(Event::Stopped { removed: false }));
+//! assert_eq!(driver.next_event(), None);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The repository has three such drivers as examples, each with sockets of its own, each a page: on std's threads, on an
-//! event loop made of mio, on smol.
+//! This one reads on at every command, so events pile up if commands are all it is asked for; how a driver leaves bytes
+//! in the network instead is told at [`Pump::wants_stream`].
+//!
+//! The repository has three such drivers as examples, each with sockets of its own, each a page: on std's threads
+//! (`own_runtime_threads`), on an event loop made of mio (`own_runtime_mio`), on smol (`own_runtime_smol`).
+//! `mesos_sim::serve::Embedded` is a cluster to try another one on. What to look for:
+//!
+//! - A master that is killed while the stream stands is a broken body: `Failed`, never `End`. Started again, it is found
+//!   by the machine itself.
+//! - A reader who takes longer over an event than the master may be silent
+//!   ([`heartbeats_missed(1)`](scheduler::Config::heartbeats_missed): 15 s), and then gives a command before asking for
+//!   the next event, doesn't find the connection declared dead.
+//! - A driver with nothing to do uses no processor time: if it does, the wait ends at once for a socket that it doesn't
+//!   read.
+//! - After the last event, `None`; and each connection is closed.
 //!
 //! # A scheduler session's life
 //!

@@ -35,7 +35,8 @@ pub enum Input<'a> {
         /// The bytes. The machine copies what it keeps.
         data: &'a [u8],
     },
-    /// The body's orderly end (the last chunk, or as many bytes as announced).
+    /// The body's orderly end (the last chunk, as many bytes as announced, or the connection's if neither was); whatever
+    /// the status.
     End {
         /// Which exchange.
         id: ExchangeId,
@@ -65,8 +66,8 @@ pub enum Input<'a> {
     /// What the wall clock shows now: at the start, and again now and then, since it may jump. Machines use it for
     /// times in records and messages, never to measure.
     Wall(UnixTime),
-    /// The driver has stopped reading this exchange of its own accord (its user is slow), so silence proves nothing
-    /// until the next `Body`, `End` or `Failed` of it.
+    /// The driver has stopped reading this exchange of its own accord (its user is slow) and bytes of it wait, so silence
+    /// proves nothing until the next `Body`, `End` or `Failed` of it.
     Paused {
         /// Which exchange.
         id: ExchangeId,

@@ -11,10 +11,11 @@ const ANSWERS_LIMIT: usize = 1024;
 
 /// What a driver does for a machine that a [`Pump`] runs.
 pub trait Effects {
-    /// Starts an exchange, on the connection that its [`Lane`](crate::Lane) asks for.
+    /// Starts an exchange, on the connection that its [`Lane`](crate::Lane) asks for. If it fails at once, that too is
+    /// a [`Report`], to be kept for the next [`Pump::report`].
     fn request(&mut self, request: Request);
 
-    /// Ends an exchange, and closes its connection; one that has ended already is fine.
+    /// Ends an exchange, and closes its connection; one that has ended already is fine. There is nothing to report.
     fn abort(&mut self, id: ExchangeId);
 
     /// Hands a batch to the store. `None`: the answer follows, for [`Pump::stored`]. Without a store every batch is
@@ -26,8 +27,9 @@ pub trait Effects {
 ///
 /// A driver adds connections, a store and a clock, and waits. What it has to watch over here: it feeds what has arrived
 /// before it [ticks](Self::tick), ticks before each [command](Self::command), and reads only what is
-/// [wanted](Self::wants_stream). The [manual](crate#the-run-loop) says why; the loop that a machine needs at the very
-/// least is shorter, and needs none of this.
+/// [wanted](Self::wants_stream). The manual says [why](crate#the-run-loop), and has
+/// [a driver](crate#a-driver-of-ones-own) on it; the loop that a machine needs at the very least is shorter, and needs
+/// none of this.
 #[derive(Clone, Debug)]
 pub struct Pump<M: Machine> {
     machine: M,
@@ -87,7 +89,14 @@ impl<M: Machine> Pump<M> {
     }
 
     /// Whether the subscription may be read on: only while no event waits, so that whoever reads events slowly slows
-    /// the master down. If bytes of it wait meanwhile, the machine has to hear [`Input::Paused`] before a tick.
+    /// the master down.
+    ///
+    /// If it may not, and bytes of it wait all the same (a peek at the socket tells, or what was read but isn't fed so
+    /// far), the machine has to hear [`Input::Paused`] before a tick, or it takes the silence for the master's. Only
+    /// then: a pause without bytes behind it hides a master that is really gone.
+    ///
+    /// Events don't wait while a driver does, so all this matters in commands only, and to drivers that read beside
+    /// their machine, on other threads or tasks.
     #[must_use]
     pub fn wants_stream(&self) -> bool {
         self.events.is_empty()

@@ -1,7 +1,8 @@
 //! What drivers of [`mesos_core`] on std share, whatever they do I/O with: [`Http`], the settings that connections are
-//! made with; [`StoreThread`], where a store works without holding up anybody; [`seed`].
+//! made with; [`StoreThread`], where a store works without holding up anybody; [`wall_clock`]; [`seed`].
 //!
-//! Who writes frameworks takes a driver, which re-exports what is needed of this.
+//! Who writes frameworks takes a driver, which re-exports what is needed of this. Who writes a driver begins with
+//! [the manual of it](mesos_core#a-driver-of-ones-own).
 
 mod http;
 mod store;

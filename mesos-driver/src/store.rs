@@ -30,6 +30,47 @@ impl<S: Store> AnyStore for S {
 /// nothing that it may have left half-done is used again. Each batch has exactly one answer.
 ///
 /// Dropping this waits for nothing: the batch under way is finished, and then the store dropped, on its own thread.
+///
+/// In [`Effects::persist`](mesos_core::Effects::persist), with a channel for the answers:
+///
+/// ```
+/// # use mesos_core::{MemoryStore, Persist, StoreFailure, Ticket};
+/// use std::pin::pin;
+/// use std::sync::mpsc;
+/// use std::task::{Context, Poll, Waker};
+///
+/// use mesos_driver::{Applied, StoreThread};
+///
+/// type Answer = (Ticket, Result<(), StoreFailure>);
+///
+/// fn persist(
+///     store: &mut StoreThread,
+///     answers: &mpsc::Sender<Answer>,
+///     batch: Persist,
+/// ) -> Option<Result<(), StoreFailure>> {
+///     let started = store.write(batch, || {
+///         let answers = answers.clone();
+///         (wait, move |ticket, result| drop(answers.send((ticket, result))))
+///     });
+///     started.err().map(Err) // None: the answer follows.
+/// }
+///
+/// /// A runtime has its own way; this one is for stores that block, as one on a disk does.
+/// fn wait(applied: Applied<'_>) -> Result<(), StoreFailure> {
+///     match pin!(applied).poll(&mut Context::from_waker(Waker::noop())) {
+///         Poll::Ready(result) => result,
+///         Poll::Pending => Err(StoreFailure::Unavailable("this store needs a runtime".into())),
+///     }
+/// }
+///
+/// let (answers, inbox) = mpsc::channel();
+/// let mut store = StoreThread::new(MemoryStore::new());
+/// # let batch = Persist::new(Ticket::new(1), Vec::new());
+/// assert_eq!(persist(&mut store, &answers, batch), None);
+/// let (ticket, result) = inbox.recv()?; // for `Pump::stored`
+/// assert_eq!(result, Ok(()));
+/// # Ok::<(), mpsc::RecvError>(())
+/// ```
 pub struct StoreThread {
     /// The store, until its thread has it.
     idle: Option<Box<dyn AnyStore>>,

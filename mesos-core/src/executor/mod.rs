@@ -35,8 +35,8 @@
 //!   again if they may not have arrived: an agent knows them by their uuids. One that the agent refuses for good is
 //!   reported as [`UpdateLost`](Event::UpdateLost).
 //! - **A lost agent** is asked again and again, without exponential back-off, since a restarted one waits for two
-//!   seconds only (which is what `MESOS_SUBSCRIPTION_BACKOFF_MAX` says). The recovery timeout runs from the first disconnection to the next SUBSCRIBED. While an agent
-//!   recovers it answers updates with 503: they wait.
+//!   seconds only (which is what `MESOS_SUBSCRIPTION_BACKOFF_MAX` says). The recovery timeout runs from the first
+//!   disconnection to the next SUBSCRIBED. While an agent recovers it answers updates with 503: they wait.
 //! - **Silence proves nothing**: an agent's heartbeats are half an hour apart, and before 1.8 there are none.
 //! - **Every end is announced** but the one that [`stop`](Client::stop) asks for: by [`Shutdown`](Event::Shutdown), with
 //!   the time that is left, and a [`Kill`](Event::Kill) for each task. The grace period is the one of the `ExecutorInfo`
