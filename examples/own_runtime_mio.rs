@@ -12,10 +12,9 @@ use std::net::ToSocketAddrs as _;
 use std::task::Poll;
 use std::time::{Duration, Instant as Clock, SystemTime};
 
-use examples::http1;
 use mesos_core::{
     Effects, Endpoint, ExchangeId, Failure, FailureKind, Instant, Machine, Persist, Pump, Report, Request, Sent,
-    StoreFailure, UnixTime,
+    StoreFailure, UnixTime, http1,
 };
 use mio::net::TcpStream;
 use mio::{Events, Interest, Registry, Token};

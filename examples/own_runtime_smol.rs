@@ -10,10 +10,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant as Clock, SystemTime};
 
-use examples::http1;
 use mesos_core::{
     Effects, Endpoint, ExchangeId, Failure, FailureKind, Instant, Machine, Persist, Pump, Report, Request, Sent,
-    StoreFailure, UnixTime,
+    StoreFailure, UnixTime, http1,
 };
 use smol::channel::{Receiver, Sender, bounded};
 use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -16,10 +16,9 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant as Clock, SystemTime};
 
-use examples::http1;
 use mesos_core::{
     Effects, Endpoint, ExchangeId, Failure, FailureKind, Instant, Machine, Persist, Pump, Report, Request, Sent,
-    StoreFailure, UnixTime,
+    StoreFailure, UnixTime, http1,
 };
 
 /// Reports that wait; as nobody reads on while they do, a slow user slows the master down.

@@ -2,7 +2,6 @@
 
 mod cluster;
 mod hello;
-pub mod http1;
 mod leave;
 mod outcome;
 mod store;

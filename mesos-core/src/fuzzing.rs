@@ -13,14 +13,15 @@ pub use engine::{engine, store};
 pub use executor::executor_client;
 pub use history::scheduler_client;
 pub use messages::{calls, events, json_read, json_write};
-pub use texts::{places, records};
+pub use texts::{answers, places, records};
 
 /// A law, as a function of any bytes.
 pub type Law = fn(&[u8]);
 
 /// The laws, each with the name of its fuzz target and corpus.
-pub const LAWS: [(&str, Law); 10] = [
+pub const LAWS: [(&str, Law); 11] = [
     ("records", records),
+    ("answers", answers),
     ("events", events),
     ("json_read", json_read),
     ("json_write", json_write),

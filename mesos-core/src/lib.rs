@@ -49,6 +49,7 @@
 //! - **A clock**: one that never goes back, as an [`Instant`] since any origin, and what the wall clock shows.
 //! - **A seed**: 64 random bits for the machine's constructor.
 //!
+//! Who has sockets but no HTTP library finds in [`http1`] a request as bytes, and reports from the bytes of its answer.
 //! The latter three are there for programs with std: in `mesos-driver`, `StoreThread`, `wall_clock` and `seed`.
 //!
 //! And then it waits: for a report, the store, a command or the next deadline, whichever comes first. [`Pump`] is what
@@ -273,6 +274,7 @@ pub mod executor;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod http1;
 mod location;
 mod log;
 mod machine;

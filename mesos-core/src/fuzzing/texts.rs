@@ -1,4 +1,4 @@
-//! RecordIO, and the texts that name servers.
+//! RecordIO, HTTP, and the texts that name servers.
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::Choices;
 use crate::recordio::{self, DecodeError, Decoder};
-use crate::{Endpoint, RedirectError, location};
+use crate::{Endpoint, ExchangeId, RedirectError, Report, http1, location};
 
 /// The grammar of RecordIO, as plainly as it can be written.
 pub(crate) fn naive(mut stream: &[u8], limit: usize) -> (Vec<Bytes>, Result<(), DecodeError>) {
@@ -87,6 +87,26 @@ pub fn records(bytes: &[u8]) {
         recordio::encode(record, &mut again);
     }
     assert_eq!(decode(again.chunks(7), limit), (expected.0, Ok(())));
+}
+
+/// Reads the pieces of an answer: its reports, with the body in one piece.
+pub(crate) fn answer<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Report> {
+    let mut answer = http1::Answer::new(ExchangeId::new(1));
+    let mut all: Vec<Report> = Vec::new();
+    for report in pieces.into_iter().flat_map(|piece| answer.read(piece)) {
+        match (all.last_mut(), report) {
+            (Some(Report::Body(_, before)), Report::Body(_, data)) => *before = [&before[..], &data].concat().into(),
+            (_, report) => all.push(report),
+        }
+    }
+    all
+}
+
+/// An answer is the same wherever it is cut; one report is the last, and that comes last.
+pub fn answers(bytes: &[u8]) {
+    let at_once = answer([bytes, b""]);
+    assert_eq!(answer(bytes.chunks(1).chain([&b""[..], b"more"])), at_once);
+    assert_eq!(at_once.iter().position(Report::is_last), at_once.len().checked_sub(1));
 }
 
 /// Whatever a redirect or a person names as a server: nothing gets through that can't stand in a request, and what gets

@@ -1,12 +1,33 @@
-//! HTTP/1.1 for a client, without I/O: a request as bytes, an answer from bytes. As much as masters and agents need;
-//! who drives the machines on sockets of their own finds here that it isn't much.
+//! HTTP/1.1 for drivers that have sockets but no HTTP library: a request as bytes, reports from the bytes of its answer.
+//!
+//! It is as much as masters and agents need: one exchange on a connection, which is closed after it. Nothing here is
+//! needed by drivers that have a library for HTTP.
+//!
+//! ```
+//! use mesos_core::{Endpoint, ExchangeId, Head, Lane, Method, Report, Request, http1};
+//!
+//! let (id, master) = (ExchangeId::new(1), Endpoint::Tcp { tls: false, host: "10.0.0.1".into(), port: 5050 });
+//! let request = Request::new(id, Lane::Ordered, master, Method::Post, "/api/v1/scheduler").with_body("call");
+//! let bytes = http1::request(&request);
+//! assert!(bytes.starts_with(b"POST /api/v1/scheduler HTTP/1.1\r\n") && bytes.ends_with(b"\r\n\r\ncall"));
+//! // A driver writes these, and gives to `read` whatever it reads.
+//! let mut answer = http1::Answer::new(id);
+//! assert!(answer.read(b"HTTP/1.1 202 Accepted\r\nContent-Le").is_empty());
+//! assert_eq!(answer.read(b"ngth: 0\r\n\r\n"), [Report::Head(id, Head::new(202)), Report::End(id)]);
+//! ```
 
-use mesos_core::{ExchangeId, Failure, FailureKind, Head, Method, Report, Request, Sent};
+use alloc::format;
+use alloc::vec::Vec;
+
+use crate::{ExchangeId, Failure, FailureKind, Head, Method, Report, Request, Sent};
 
 /// No head, and no line with the size of a chunk, may be longer.
 const LIMIT: usize = 64 * 1024;
 
 /// The request as it goes over the wire. The server is asked to close the connection after its answer.
+///
+/// If writing it fails, the driver says [`Failed`](Report::Failed) itself: [`FailureKind::Io`], and [`Sent::No`] if not
+/// a byte was written.
 #[must_use]
 pub fn request(request: &Request) -> Vec<u8> {
     let mut head = format!("{} {} HTTP/1.1\r\nConnection: close\r\n", request.method().as_str(), request.path());
@@ -19,7 +40,7 @@ pub fn request(request: &Request) -> Vec<u8> {
     [head.as_bytes(), b"\r\n", request.body()].concat()
 }
 
-/// An answer on its way.
+/// An answer on its way. It holds at most 64 KiB, of a head or a line; a body goes through as it comes.
 #[derive(Clone, Debug)]
 pub struct Answer {
     id: ExchangeId,
@@ -51,15 +72,18 @@ impl Answer {
         Self { id, rest: Vec::new(), expects: Expects::Head }
     }
 
-    /// Takes what has been read, nothing at all if the connection has ended, and makes reports of it. After the
-    /// [last](Report::is_last) one it takes no more.
+    /// Takes what has been read, and makes reports of it; nothing at all, which is what a socket reads at its end, says
+    /// that the connection has ended. After the [last](Report::is_last) report it takes no more.
+    ///
+    /// An answer that isn't HTTP/1, and one that ends too soon, is a [`Failed`](Report::Failed); interim answers (1xx)
+    /// are left out. If reading fails, the driver says `Failed` itself.
     pub fn read(&mut self, data: &[u8]) -> Vec<Report> {
         let mut reports = Vec::new();
         if data.is_empty() {
             reports.extend(self.closed());
         }
         self.rest.extend_from_slice(data);
-        let mut rest = std::mem::take(&mut self.rest);
+        let mut rest = core::mem::take(&mut self.rest);
         let used = match self.parse(&rest, &mut reports) {
             Ok(used) => used,
             Err(what) => {
@@ -139,7 +163,7 @@ impl Answer {
     }
 
     fn head(&mut self, head: &[u8], reports: &mut Vec<Report>) -> Result<(), &'static str> {
-        let head = std::str::from_utf8(head).map_err(|_| "a head that isn't text")?;
+        let head = core::str::from_utf8(head).map_err(|_| "a head that isn't text")?;
         let mut lines = head.split("\r\n");
         let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok());
         let status: u16 = status.ok_or("no status")?;
@@ -174,7 +198,7 @@ impl Answer {
             Expects::ChunkSize => {
                 // What may follow a semicolon means nothing to us.
                 let digits = line.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
-                let digits = std::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'));
+                let digits = core::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'));
                 let left = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).ok_or("no chunk size")?;
                 self.expects = if left == 0 { Expects::Trailer } else { Expects::Bytes { left, chunk: true } };
             }
@@ -192,7 +216,7 @@ fn find<'a>(data: &'a [u8], end: &[u8]) -> Result<Option<&'a [u8]>, &'static str
     let place = data.windows(end.len()).take(LIMIT).position(|window| window == end);
     match place {
         Some(place) => Ok(data.get(..place)),
-        None if data.len() > LIMIT => Err("a line without an end"),
+        None if data.len() >= LIMIT - 1 + end.len() => Err("a line without an end"),
         None => Ok(None),
     }
 }
@@ -200,23 +224,9 @@ fn find<'a>(data: &'a [u8], end: &[u8]) -> Result<Option<&'a [u8]>, &'static str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzzing::{answers, texts::answer as read};
+    use alloc::vec;
     use proptest::prelude::*;
-
-    /// Reports with the body in one piece.
-    fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Report> {
-        let id = ExchangeId::new(1);
-        let mut answer = Answer::new(id);
-        let mut all: Vec<Report> = Vec::new();
-        for report in pieces.into_iter().flat_map(|piece| answer.read(piece)) {
-            match (all.last_mut(), report) {
-                (Some(Report::Body(_, before)), Report::Body(_, data)) => {
-                    *before = [&before[..], &data].concat().into()
-                }
-                (_, report) => all.push(report),
-            }
-        }
-        all
-    }
 
     fn chunked(body: &[u8], size: usize) -> Vec<u8> {
         let chunks =
@@ -243,10 +253,8 @@ mod tests {
             let whole = [b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nMesos-Stream-Id: s1\r\n", &rest[..]].concat();
             let cut = &whole[..cut.index(whole.len() + 1)];
             for bytes in [&whole[..], cut] {
-                let at_once = read([bytes, b""]);
-                prop_assert_eq!(&read(bytes.chunks(piece).chain([&b""[..]])), &at_once);
-                prop_assert!(at_once.last().is_some_and(Report::is_last));
-                prop_assert_eq!(at_once.iter().filter(|report| report.is_last()).count(), 1);
+                answers(bytes);
+                prop_assert_eq!(read(bytes.chunks(piece).chain([&b""[..]])), read([bytes, b""]));
             }
             if kind < 3 {
                 let id = ExchangeId::new(1);
@@ -254,6 +262,21 @@ mod tests {
                 expected.extend((!body.is_empty()).then(|| Report::Body(id, body.into())));
                 expected.push(Report::End(id));
                 prop_assert_eq!(read([&whole[..], b""]), expected);
+            }
+        }
+    }
+
+    // The limit came sooner for a head in pieces.
+    #[test]
+    fn a_head_as_long_as_may_be() {
+        let start = b"HTTP/1.1 204 No\r\nX: ";
+        for (length, kept) in [(LIMIT - 1, true), (LIMIT, false)] {
+            let head = [&start[..], &vec![b'x'; length - start.len()], b"\r\n\r\n"].concat();
+            let at_once = read([&head[..], b""]);
+            assert_eq!(matches!(at_once.last(), Some(Report::End(_))), kept, "{length}");
+            for cut in 1..5 {
+                let (before, behind) = head.split_at(head.len() - cut);
+                assert_eq!(read([before, behind, b""]), at_once, "{length}, {cut}");
             }
         }
     }
