@@ -666,11 +666,11 @@ impl World {
         let Some(engine) = &self.engine else { return violation("L1", "no engine") };
         let wanted: BTreeSet<String> = engine.tasks().map(|task| task.task_id).collect();
         let mut running = BTreeSet::new();
-        for (index, agent) in self.cluster.agents.iter().enumerate() {
-            // One that is gone for good isn't heard any more, or not by a registry that has forgotten it.
-            let gone = self.gone.contains(&index);
+        // Those that are gone for good aren't heard any more, or not by a registry that has forgotten them.
+        let agents = self.cluster.agents.iter().enumerate().filter(|(index, _)| !self.gone.contains(index));
+        for (_, agent) in agents {
             for ((framework, id), task) in &agent.tasks {
-                if !gone && task.unacknowledged().is_some() && *framework == self.ledger.framework {
+                if task.unacknowledged().is_some() && *framework == self.ledger.framework {
                     return violation("L3", format!("an update of {id} is not acknowledged"));
                 }
                 if agent::is_terminal(task.state) {
