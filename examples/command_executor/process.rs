@@ -1,11 +1,19 @@
 //! Processes: each leads a group of its own, is signalled with it, and takes it along when it ends.
+//!
+//! A signal also goes to its descendants that have left the group, as long as their parents tie them to it (Linux).
+//! Mesos's own executor goes by parents as well, and beyond them by a session, which it makes for its task by code between
+//! fork and exec. That would be `unsafe` here, so a process that has left the group *and* lost its parent is out of sight
+//! until the executor ends and the agent destroys the container. What a task leaves in its group when it ends by itself is
+//! killed here at once, and there with the container.
 
+use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fmt, io};
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 
 use crate::exit::Exit;
 
@@ -50,12 +58,17 @@ impl Process {
         }
     }
 
-    /// Signals the whole group, unless it has ended.
+    /// Signals the whole group and who has left it, unless the process has ended.
     pub(crate) fn signal(&self, signal: Signal) {
         let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
         if !*gone {
-            // A group without processes is no fault.
+            // Before a signal can part them from their parents.
+            let strays = strays(self.group);
+            // A group without processes is no fault, nor is a process that has just ended.
             let _ = kill_process_group(self.group, signal);
+            for stray in strays {
+                let _ = kill_process(stray, signal);
+            }
         }
     }
 
@@ -78,6 +91,34 @@ impl Process {
             }
         }
     }
+}
+
+/// The descendants of a group's leader that are in other groups.
+fn strays(leader: Pid) -> Vec<Pid> {
+    let processes: Vec<[i32; 3]> =
+        std::fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| kin(&entry.path())).collect();
+    let (mut family, mut found) = (BTreeSet::from([leader.as_raw_nonzero().get()]), Vec::new());
+    // One generation after the other, until there is none.
+    loop {
+        let before = family.len();
+        for [pid, parent, group] in &processes {
+            if family.contains(parent) && family.insert(*pid) && *group != leader.as_raw_nonzero().get() {
+                found.extend(Pid::from_raw(*pid));
+            }
+        }
+        if family.len() == before {
+            return found;
+        }
+    }
+}
+
+/// A process by its folder in `/proc`: its number, its parent's and its group's.
+fn kin(folder: &Path) -> Option<[i32; 3]> {
+    let pid = folder.file_name()?.to_str()?.parse().ok()?;
+    let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
+    // Before the last parenthesis stands the program's name, which may be anything; behind it the state comes first.
+    let mut numbers = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(1).map(str::parse);
+    Some([pid, numbers.next()?.ok()?, numbers.next()?.ok()?])
 }
 
 /// Makes this process the parent of those whose parents have ended, so that none of them stays behind as a zombie.
@@ -163,6 +204,20 @@ mod tests {
         assert_eq!(end.recv_timeout(LIMIT), Ok(Exit::Signal { number: 15, core: false }));
         dies(&child);
         process.signal(Signal::TERM);
+    }
+
+    // A process with a session of its own lived on.
+    #[test]
+    fn who_has_left_the_group_is_signalled() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("child");
+        let inner = format!("sleep 1000 & echo $! > {}; wait", file.display());
+        let (process, end) = start(&format!("sh -c \"setsid sh -c '{inner}' & wait\"; true").replace("$!", "\\$!"));
+        let child = line(&file);
+        assert!(lives(&child));
+        process.signal(Signal::KILL);
+        assert_eq!(end.recv_timeout(LIMIT), Ok(Exit::Signal { number: 9, core: false }));
+        dies(&child);
     }
 
     #[test]
