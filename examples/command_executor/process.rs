@@ -152,7 +152,7 @@ mod tests {
     }
 
     /// What stands in a file, once it is there.
-    fn line(file: &std::path::Path) -> String {
+    fn line(file: &Path) -> String {
         let limit = Instant::now() + LIMIT;
         loop {
             match std::fs::read_to_string(file) {
