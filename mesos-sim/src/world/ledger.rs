@@ -88,6 +88,8 @@ pub(super) struct Ledger {
     pub(super) intended: BTreeMap<(String, u32), u64>,
     /// When a call last had to wait for others: such come closer together than they were decided.
     pub(super) jammed_at: Option<Duration>,
+    /// When a standstill last ended.
+    woke_at: Option<Duration>,
     /// When offers last came.
     pub(super) offered_at: Duration,
     /// When a call last left that isn't part of an idle engine's life.
@@ -241,6 +243,7 @@ impl Ledger {
     /// The scheduler has stood still, and goes on now.
     pub(super) fn woke(&mut self, now: Duration) {
         self.jammed_at = Some(now);
+        self.woke_at = Some(now);
         self.open = std::mem::take(&mut self.open).into_iter().map(|(_, id)| (now, id)).collect();
     }
 
@@ -401,8 +404,9 @@ impl Ledger {
             Some(state) => return fail("I9", format!("KILL for {id}, which is {state:?} in the store")),
             None => {
                 // It may have ended while the KILL waited for its turn, or for the end of a standstill.
+                let just_woke = self.woke_at.is_some_and(|woke| now <= woke + 6 * ASK);
                 let over = |(state, at): &(TaskState, Duration)| is_terminal(*state) && *at + 6 * ASK < now;
-                if task.and_then(|task| task.heard.as_ref()).is_some_and(over) && self.flows(now) {
+                if task.and_then(|task| task.heard.as_ref()).is_some_and(over) && !just_woke {
                     return fail("I9", format!("KILL for {id}, which has ended"));
                 }
             }
