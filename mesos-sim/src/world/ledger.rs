@@ -34,6 +34,8 @@ pub(super) struct Launched {
     pub(super) framework: String,
     /// The state that was last heard of, and when.
     pub(super) heard: Option<(TaskState, Duration)>,
+    /// When it was first said to have ended, and nothing else since.
+    pub(super) over_at: Option<Duration>,
     /// When it was last heard of alive.
     pub(super) alive_at: Option<Duration>,
     /// An end was heard of, true or not.
@@ -150,7 +152,8 @@ impl Ledger {
     pub(super) fn stranger(&mut self, number: u64) -> String {
         let id = format!("stranger-{number}");
         let (slot, framework) = (("stranger".to_owned(), 0), self.framework.clone());
-        let task = Launched { slot, framework, heard: None, alive_at: None, ended: false, released: true };
+        let task =
+            Launched { slot, framework, heard: None, over_at: None, alive_at: None, ended: false, released: true };
         self.tasks.insert(id.clone(), task);
         id
     }
@@ -209,6 +212,7 @@ impl Ledger {
         }
         let Some(task) = self.tasks.get_mut(id) else { return };
         task.heard = Some((status.state(), now));
+        task.over_at = is_terminal(status.state()).then(|| task.over_at.unwrap_or(now));
         if matches!(status.state(), TaskState::TaskStaging | TaskState::TaskStarting | TaskState::TaskRunning) {
             task.alive_at = Some(now);
         }
@@ -384,6 +388,7 @@ impl Ledger {
             slot,
             framework: self.framework.clone(),
             heard: None,
+            over_at: None,
             alive_at: None,
             ended: false,
             released: false,
@@ -405,8 +410,8 @@ impl Ledger {
             None => {
                 // It may have ended while the KILL waited for its turn, or for the end of a standstill.
                 let just_woke = self.woke_at.is_some_and(|woke| now <= woke + 6 * ASK);
-                let over = |(state, at): &(TaskState, Duration)| is_terminal(*state) && *at + 6 * ASK < now;
-                if task.and_then(|task| task.heard.as_ref()).is_some_and(over) && !just_woke {
+                let over_at = task.and_then(|task| task.over_at);
+                if over_at.is_some_and(|at| at + 6 * ASK < now) && !just_woke {
                     return fail("I9", format!("KILL for {id}, which has ended"));
                 }
             }
