@@ -15,7 +15,7 @@ use super::placement::Peers;
 use super::spec::TaskSpec;
 use super::unplaced::Obstacle;
 use crate::resources::Shortfall;
-use crate::{Instant, UnixTime, v1};
+use crate::{Instant, Key, UnixTime, v1};
 
 /// A declared task type and its slots.
 #[derive(Debug)]
@@ -454,8 +454,8 @@ pub(super) struct Book {
     tasks: BTreeMap<Arc<str>, AttemptId>,
     /// No slot that is made anew uses a generation up to this one: an instance of its number may have.
     pub(super) burnt: u64,
-    /// Slots that have a record in the store.
-    pub(super) recorded: BTreeSet<SlotId>,
+    /// The records that slots have in the store, also those of specs that nobody knows.
+    pub(super) recorded: BTreeSet<Key>,
     /// By agent.
     there: BTreeSet<(Arc<str>, AttemptId)>,
     next: u32,
@@ -513,6 +513,8 @@ impl Book {
         self.tasks.insert(attempt.task_id.clone(), attempt.id);
         self.there.insert((attempt.agent.id.clone(), attempt.id));
         let Some(slot) = self.slot_mut(attempt.id.slot) else { return };
+        // One that comes back may be of a time that its slot knows nothing of.
+        slot.generation = slot.generation.max(attempt.id.generation);
         let place = if slot.current.is_none() { &mut slot.current } else { &mut slot.successor };
         *place = Some(attempt.into());
     }

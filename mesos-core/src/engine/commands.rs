@@ -196,6 +196,7 @@ impl Engine {
     /// # Errors
     /// There is no task of this id.
     pub fn kill(&mut self, task_id: &str) -> Result<(), CommandError> {
+        self.start();
         if self.kill_given_up(task_id) {
             return Ok(());
         }

@@ -107,9 +107,9 @@ impl Engine {
                 Record::Slot(id, key) => {
                     let slot = self.book.slot(id).filter(|slot| slot.has_past(self.now));
                     let value = slot.map(|slot| self.slot_record(slot));
-                    let was = self.book.recorded.remove(&id);
+                    let was = self.book.recorded.remove(&key);
                     if value.is_some() {
-                        self.book.recorded.insert(id);
+                        self.book.recorded.insert(key.clone());
                     }
                     if was || value.is_some() {
                         slots.push(id);

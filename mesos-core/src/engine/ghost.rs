@@ -189,6 +189,11 @@ impl Engine {
     pub(super) fn kill_given_up(&mut self, task_id: &str) -> bool {
         let Some((task_id, _)) = self.ghosts.by_id.get_key_value(task_id) else { return false };
         let task_id = task_id.clone();
+        // It is not to take its place again, should it be out of sight until then.
+        if let Some(was) = self.ghosts.get_mut(&task_id).and_then(|ghost| ghost.was.as_mut()) {
+            was.why = GhostReason::Abandoned;
+            self.touch_ghost(&task_id);
+        }
         self.kill_ghost(&task_id);
         self.set_ghost_timer(&task_id);
         true

@@ -495,31 +495,35 @@ impl Engine {
         if !matches!(attempt.state, State::Killing(_)) {
             return;
         }
-        attempt.first_kill.get_or_insert(now);
-        let force_at = self.force_at(id);
-        let forced = force_at.is_some_and(|at| at <= now);
+        // One that goes to an agent out of sight is lost as well.
+        let lost = attempt.last.state == Some(v1::TaskState::TaskUnreachable);
+        attempt.unreachable_since_kill = lost;
+        let (task_id, agent_id) = (attempt.task_id.clone(), attempt.agent.clone());
+        let forced = self.force_at(id).is_some_and(|at| at <= now);
         if forced {
             policy = Some(v1::KillPolicy::new(Duration::ZERO));
         }
         let grace = grace(policy.as_ref());
+        // A call that is lost is repeated by the timer.
+        let agent = Some(&*agent_id.id).filter(|id| !id.is_empty());
+        let sent = may && self.client.calls().kill(&*task_id, agent, policy).is_ok();
         let Some(attempt) = self.book.attempt_mut(id) else { return };
         let before = attempt.kills_sent;
         // The first one of its kind is the one that counts.
         let first = forced && !core::mem::replace(&mut attempt.forced, forced);
         attempt.kills_sent = if first { 1 } else { before.saturating_add(1) };
-        // One that goes to an agent out of sight is lost as well.
-        attempt.unreachable_since_kill = attempt.last.state == Some(v1::TaskState::TaskUnreachable);
+        if lost {
+            // Its time begins when it can hear.
+            (attempt.first_kill, attempt.forced) = (None, false);
+        } else if sent {
+            attempt.first_kill.get_or_insert(now);
+        }
         let wait = kills::wait(grace, attempt.kills_sent);
-        let (task_id, agent_id) = (attempt.task_id.clone(), attempt.agent.clone());
         let next = now + wait + self.rng.below(wait / 10);
-        let next = force_at.filter(|_| !forced).map_or(next, |at| next.min(at));
+        let next = self.force_at(id).filter(|_| !forced).map_or(next, |at| next.min(at));
         self.set_timer_at(id, (!planted!(KillOnce)).then_some(next));
-        if may {
-            // A call that is lost is repeated by the timer.
-            let agent = Some(&*agent_id.id).filter(|id| !id.is_empty());
-            if self.client.calls().kill(&*task_id, agent, policy).is_ok() {
-                self.counters.kill(before);
-            }
+        if sent {
+            self.counters.kill(before);
         }
     }
 
@@ -610,9 +614,7 @@ impl Engine {
     pub(super) fn may_have_successor(&self, slot_id: SlotId) -> bool {
         let Some(slot) = self.book.slot(slot_id) else { return false };
         let revision = self.book.specs.get(&slot_id.spec).map(|spec| &spec.revision);
-        let leaves = |current: &Attempt| {
-            current.inactive && current.state == State::Unreachable || Some(&current.revision) != revision
-        };
+        let leaves = |current: &Attempt| !current.counts() || Some(&current.revision) != revision;
         let free = slot.mark == Mark::None && !slot.blocked && slot.successor.is_none() && slot.waiting.is_none();
         slot.wanted && free && slot.current.as_deref().is_some_and(leaves)
     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use mesos_proto::store::{self, end, ghost, instance, slot};
 use mesos_proto::{Described, json};
 
-use super::attempt::{Attempt, AttemptId, KillReason, Since, SlotId, SpecId, State};
+use super::attempt::{Attempt, AttemptId, KillReason, Since, SpecId, State};
 use super::book::{Mark, Slot};
 use super::engine::Engine;
 use super::event::{EndClass, GhostReason};
@@ -224,10 +224,9 @@ impl Engine {
     /// Removes everything, the framework's id last.
     pub(super) fn erase(&mut self) -> u64 {
         let mut keys: Vec<Key> = Vec::new();
-        for (id, spec) in &self.book.specs {
+        keys.extend(self.book.recorded.iter().cloned());
+        for spec in self.book.specs.values() {
             let name = spec.spec.name();
-            let recorded = |index: &&u32| self.book.recorded.contains(&SlotId { spec: *id, index: **index });
-            keys.extend(spec.slots.keys().filter(recorded).map(|index| slot_key(name, *index)));
             keys.extend(spec.slots.values().flat_map(Slot::attempts).map(|attempt| attempt_key(name, attempt.id)));
             keys.push(spec_key(name));
             keys.push(revision_key(name, spec.revision));

@@ -168,6 +168,7 @@ impl Engine {
         let now = self.now;
         let wall = self.wall_now();
         self.write_engine();
+        self.book.recorded = recovered.slots.keys().map(|(name, index)| record::slot_key(name, *index)).collect();
         for (name, stored) in recovered.specs {
             let mut spec = Spec::new(stored.spec);
             spec.history = stored.history;
@@ -181,9 +182,7 @@ impl Engine {
                 if let Some(spec) = self.book.specs.get_mut(&id) {
                     spec.slots.insert(*index, slot);
                 }
-                let slot_id = SlotId { spec: id, index: *index };
-                self.book.recorded.insert(slot_id);
-                self.touch_dirty(slot_id);
+                self.touch_dirty(SlotId { spec: id, index: *index });
             }
         }
         let mut attempts = recovered.attempts;

@@ -121,6 +121,9 @@ impl Engine {
                 }
             }
             Cell::KilledByOthers => {
+                if let Some(attempt) = self.book.attempt_mut(id) {
+                    attempt.inactive = false;
+                }
                 self.set_state(id, State::Killing(KillReason::External));
                 self.touch_attempt(id);
                 self.tell_task(id, Event::TaskUpdated);

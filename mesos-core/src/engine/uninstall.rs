@@ -48,6 +48,8 @@ impl Engine {
         if removed {
             // The records go; and then it is over.
             self.on_disconnected();
+            // What that has given up, too.
+            self.write_dirty();
             let batch = self.erase();
             // Nothing is written any more.
             self.book = Book::default();

@@ -315,3 +315,22 @@ fn a_ghost_is_killed_by_a_user() {
     s.update("zombie", TaskKilled);
     assert_eq!(s.engine.kill("zombie"), Err(CommandError::NoTask("zombie".into())));
 }
+
+// ENGINE 4.6: the time runs from the first KILL that can have been heard.
+#[test]
+fn a_kill_that_nobody_heard_is_not_forced() {
+    let spec = service("web", 1).duplicates(Duplicates::Forbid).kill_grace(secs(20)).force_kill_after(secs(40));
+    let mut s = Script::new([spec]);
+    let task = s.running(1).remove(0);
+    s.master_says(&task, TaskUnreachable, Reason::AgentRemoved);
+    s.engine.restart_instance("web", 0).unwrap();
+    s.tick();
+    s.sleep(secs(200));
+    s.take(Type::Kill);
+    s.master_says(&task, TaskRunning, Reason::AgentReregistered);
+    let policy = s.take(Type::Kill).remove(0).kill.unwrap().kill_policy.unwrap();
+    assert_eq!(policy.grace_period.map(|grace| grace.nanoseconds), Some(20_000_000_000));
+    s.sleep(secs(41));
+    let policy = s.take(Type::Kill).pop().unwrap().kill.unwrap().kill_policy.unwrap();
+    assert_eq!(policy.grace_period.map(|grace| grace.nanoseconds), Some(0));
+}

@@ -437,3 +437,71 @@ fn doubt_does_not_take_back_that_a_place_may_have_another_one() {
     s.answer(&old, TaskUnreachable);
     assert_eq!((s.state(&old), s.spec("web").live), (Some(State::Unreachable), 1));
 }
+
+// What fails beside one that nobody saw for long, and that nobody knows now, is replaced all the same.
+#[test]
+fn doubt_does_not_keep_a_place_empty() {
+    let (mut s, old, new) = replaced(service("web", 1));
+    s.answer(&old, TaskUnknown);
+    s.update(&new, TaskFailed);
+    s.answer(&old, TaskUnreachable);
+    s.sleep(secs(3));
+    assert_eq!(s.launch("a3", BIG).len(), 1);
+}
+
+// One that shows life is seen again, though others are about to end it: lost once more, it is replaced once more.
+#[test]
+fn a_task_that_others_nearly_killed_is_lost_once_more() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    lose(&mut s, &task);
+    s.update(&task, TaskKilling);
+    s.update(&task, TaskRunning);
+    assert_eq!((s.state(&task), s.spec("web").waiting), (Some(State::Running), 0));
+    lose(&mut s, &task);
+    assert_eq!(s.launch("a2", BIG).len(), 1);
+}
+
+// A user's word goes for a task out of sight as well: it doesn't take its place again.
+#[test]
+fn a_ghost_that_a_user_kills_does_not_find_its_place() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    lose(&mut s, &task);
+    s.sleep(secs(601));
+    assert_eq!((s.state(&task), s.spec("web").waiting), (None, 1));
+    s.engine.kill(&task).unwrap();
+    s.tick();
+    s.answer(&task, TaskUnreachable);
+    s.crash();
+    s.clear();
+    s.update(&task, TaskRunning);
+    assert_eq!((s.state(&task), s.kills()), (None, vec![task]));
+}
+
+// I3: one that comes back to a place that is new burns the numbers up to its own.
+#[test]
+fn a_ghost_in_a_new_place_keeps_its_number_for_itself() {
+    let mut s = Script::new([service("web", 2).scalable(true)]);
+    let first = s.running(2).remove(1);
+    s.update(&first, TaskFailed);
+    s.sleep(secs(2));
+    let task = s.running(1).remove(0);
+    lose(&mut s, &task);
+    s.sleep(secs(601));
+    s.engine.scale("web", 1).unwrap();
+    s.tick();
+    s.crash();
+    s.engine.scale("web", 2).unwrap();
+    s.tick();
+    s.update(&task, TaskRunning);
+    assert_eq!(s.state(&task), Some(State::Running));
+    s.engine.restart_instance("web", 1).unwrap();
+    s.tick();
+    s.update(&task, TaskKilled);
+    let new = s.running(1).remove(0);
+    assert_eq!(
+        (s.engine.find_task(&task).map(|t| t.generation), s.engine.find_task(&new).unwrap().generation),
+        (None, 3)
+    );
+}
