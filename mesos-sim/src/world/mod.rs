@@ -665,24 +665,25 @@ impl World {
     fn quiet(&mut self) -> Step {
         let Some(engine) = &self.engine else { return violation("L1", "no engine") };
         let wanted: BTreeSet<String> = engine.tasks().map(|task| task.task_id).collect();
-        let mut running = BTreeSet::new();
-        // Those that are gone for good aren't heard any more, or not by a registry that has forgotten them.
-        let agents = self.cluster.agents.iter().enumerate().filter(|(index, _)| !self.gone.contains(index));
-        for (_, agent) in agents {
+        let (mut running, mut heard) = (BTreeSet::new(), BTreeSet::new());
+        for (index, agent) in self.cluster.agents.iter().enumerate() {
+            // Those that are gone for good aren't heard any more, unless a registry that has forgotten it takes them back.
+            let gone = self.gone.contains(&index);
             for ((framework, id), task) in &agent.tasks {
-                if task.unacknowledged().is_some() && *framework == self.ledger.framework {
-                    return violation("L3", format!("an update of {id} is not acknowledged"));
-                }
-                if agent::is_terminal(task.state) {
+                // Of a former framework that the master has forgotten nobody can speak.
+                if *framework != self.ledger.framework {
                     continue;
                 }
-                // Of a former framework that the master has forgotten nobody can speak.
-                if *framework == self.ledger.framework {
+                if !gone && task.unacknowledged().is_some() {
+                    return violation("L3", format!("an update of {id} is not acknowledged"));
+                }
+                if !agent::is_terminal(task.state) {
                     running.insert(id.clone());
+                    heard.extend((!gone).then(|| id.clone()));
                 }
             }
         }
-        if let Some(id) = running.difference(&wanted).next() {
+        if let Some(id) = heard.difference(&wanted).next() {
             return violation("L2", format!("{id} runs, and nobody wants it"));
         }
         if let Some(id) = wanted.difference(&running).next() {
