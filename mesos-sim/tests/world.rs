@@ -34,16 +34,19 @@ fn fresh_seeds() {
 fn two_instances() {
     let settings = Settings::default().instances(2).faulty(std::time::Duration::from_secs(1200));
     let mut judged = std::collections::BTreeMap::<&str, u64>::new();
-    for seed in 2_000_000..2_000_015 {
+    // A launch of one that was replaced is seldom: as many seeds as it takes.
+    let wanted = ["I22", "I23", "I24", "L9"];
+    for seed in 2_000_000..2_000_100 {
         let report = run(seed, &settings);
         assert_eq!(report.violation, None, "seed {seed}, step {}", report.steps);
         for (invariant, count) in report.judged {
             *judged.entry(invariant).or_default() += count;
         }
+        if seed >= 2_000_012 && wanted.iter().all(|invariant| judged.contains_key(invariant)) {
+            return;
+        }
     }
-    for invariant in ["I22", "I23", "I24", "L9"] {
-        assert!(judged.contains_key(invariant), "{invariant} had nothing to judge");
-    }
+    panic!("not everything that was wanted has been judged: {judged:?}");
 }
 
 // I20
