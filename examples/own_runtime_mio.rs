@@ -86,7 +86,7 @@ impl World {
         self.next += 1;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.registry.register(&mut socket, token, interest).map_err(failed(FailureKind::Connect))?;
-        let (id, request) = (request.id(), http1::request(request));
+        let (id, request) = (request.id(), http1::request(request)?);
         self.open.insert(token, Line { id, socket, request, sent: 0, answer: http1::Answer::new(id) });
         Ok(())
     }

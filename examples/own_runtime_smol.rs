@@ -69,7 +69,7 @@ async fn exchange(request: &Request, reports: &Sender<Report>) -> Result<(), Fai
     let socket = TcpStream::connect((host.as_str(), *port)).await;
     let mut socket = socket.map_err(failed(FailureKind::Connect, Sent::No))?;
     let lost = failed(FailureKind::Io, Sent::Maybe);
-    socket.write_all(&http1::request(request)).await.map_err(lost)?;
+    socket.write_all(&http1::request(request)?).await.map_err(lost)?;
     let (mut answer, mut buffer) = (http1::Answer::new(request.id()), vec![0; 16 * 1024]);
     loop {
         let length = socket.read(&mut buffer).await.map_err(lost)?;

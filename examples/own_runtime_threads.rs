@@ -89,7 +89,7 @@ fn exchange(request: &Request, line: &Mutex<Line>, reports: &SyncSender<Report>)
         line.socket = Some(socket.try_clone().map_err(failed(FailureKind::Connect, Sent::No))?);
     }
     let lost = failed(FailureKind::Io, Sent::Maybe);
-    socket.write_all(&http1::request(request)).map_err(lost)?;
+    socket.write_all(&http1::request(request)?).map_err(lost)?;
     let (mut answer, mut buffer) = (http1::Answer::new(request.id()), [0; 16 * 1024]);
     loop {
         let length = socket.read(&mut buffer).map_err(lost)?;
