@@ -104,7 +104,8 @@ pub enum Event {
         class: EndClass,
     },
     /// A task that cannot be reached is given up: it no longer counts, and another one may take its place. Should it come
-    /// back, it is killed, unless its place is still free.
+    /// back, it is killed, unless its place is still free and it is of the revision that is wanted there; after
+    /// [`Abandoned`](GhostReason::Abandoned) always.
     TaskRemoved {
         /// The task as it was last.
         task: Task,

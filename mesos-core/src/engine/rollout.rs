@@ -54,8 +54,8 @@ impl Engine {
         }
     }
 
-    /// Successors that wait, and might have begun by then (if it is given), are withdrawn as far as this surge doesn't allow them: there
-    /// may never be room for them, and until they run nothing else would be done for their slots.
+    /// Successors that wait, and might have begun by then (if it is given), are withdrawn as far as this surge doesn't
+    /// allow them: there may never be room for them, and until they run nothing else would be done for their slots.
     fn withdraw(&mut self, id: SpecId, surge: u32, by: Option<Instant>) {
         let Some(spec) = self.book.specs.get(&id) else { return };
         let many = spec.sums.doubles.saturating_sub(surge) as usize;
