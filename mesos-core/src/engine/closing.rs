@@ -20,27 +20,35 @@ const MOST: usize = 10_000;
 pub(super) type Closings = BTreeMap<Arc<str>, Closing>;
 
 /// When an agent isn't there; since the epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Closing {
     start: Duration,
     /// `None` is for ever.
     end: Option<Duration>,
     told: bool,
+    /// The last inverse offer that said so.
+    inverse: Option<String>,
 }
 
 impl Closing {
-    fn is_over(self, now: Duration) -> bool {
+    fn is_over(&self, now: Duration) -> bool {
         self.end.is_some_and(|end| end <= now)
     }
 
-    fn is_near(self, now: Duration) -> bool {
-        now + LEAD >= self.start && !self.is_over(now)
+    fn is_near(&self, now: Duration) -> bool {
+        now.saturating_add(LEAD) >= self.start && !self.is_over(now)
     }
 }
 
 impl Engine {
-    /// What an offer, or an inverse one, says of its agent: from when on it isn't there, and for how long, in nanoseconds.
-    pub(super) fn note_unavailability(&mut self, agent_id: &str, unavailability: Option<(i64, Option<i64>)>) {
+    /// What an offer, or an inverse one (then its id is given), says of its agent: from when on it isn't there, and for
+    /// how long, in nanoseconds.
+    pub(super) fn note_unavailability(
+        &mut self,
+        agent_id: &str,
+        inverse: Option<&str>,
+        unavailability: Option<(i64, Option<i64>)>,
+    ) {
         let now = self.wall_now().map(|now| now.since_epoch());
         let nanos = |nanos: i64| Duration::from_nanos(u64::try_from(nanos).unwrap_or(0));
         let announced = unavailability.filter(|(start, _)| *start >= 0).zip(now);
@@ -51,13 +59,14 @@ impl Engine {
         let start = nanos(start);
         let end = during.map(|during| start.saturating_add(nanos(during)));
         let known = self.closings.get(agent_id).filter(|known| (known.start, known.end) == (start, end));
-        let mut closing = Closing { start, end, told: known.is_some_and(|known| known.told) };
-        if known.is_none() {
+        let told = known.is_some_and(|known| known.told);
+        let inverse = inverse.or_else(|| known.and_then(|known| known.inverse.as_deref())).map(ToString::to_string);
+        let mut closing = Closing { start, end, told, inverse };
+        if self.closings.len() >= MOST && !self.closings.contains_key(agent_id) {
             self.closings.retain(|_, closing| !closing.is_over(now));
-            self.closings.remove(agent_id);
-        }
-        if self.closings.len() >= MOST {
-            self.closings.pop_first();
+            if self.closings.len() >= MOST {
+                self.closings.pop_first();
+            }
         }
         if closing.is_near(now) && !core::mem::replace(&mut closing.told, true) {
             let (starts_in, during) = (start.saturating_sub(now), end.map(|end| end.saturating_sub(start)));
@@ -74,13 +83,20 @@ impl Engine {
         Some(left.map_or(NOTHING_WAITS, |left| left.clamp(1, NOTHING_WAITS)))
     }
 
+    /// An agent isn't to be taken away, or at another time, which is said anew.
+    pub(super) fn inverse_rescinded(&mut self, id: &str) {
+        self.inverse.retain(|offer| offer.id.value != id);
+        self.closings.retain(|_, closing| closing.inverse.as_deref() != Some(id));
+    }
+
     /// Agents are to be taken away: fine where nothing of ours is; elsewhere the tasks have nowhere to go.
     pub(super) fn answer_inverse(&mut self) {
         let inverse = core::mem::take(&mut self.inverse);
         for offer in &inverse {
             let Some(agent) = &offer.agent_id else { continue };
             let during = offer.unavailability.duration.as_ref().map(|during| during.nanoseconds);
-            self.note_unavailability(&agent.value, Some((offer.unavailability.start.nanoseconds, during)));
+            let id = Some(&*offer.id.value);
+            self.note_unavailability(&agent.value, id, Some((offer.unavailability.start.nanoseconds, during)));
         }
         let empty = |offer: &&v1::InverseOffer| {
             offer.agent_id.as_ref().is_some_and(|agent| self.book.on_agent(&agent.value).next().is_none())
@@ -98,5 +114,16 @@ impl Engine {
             let _ = self.client.calls().decline_inverse_offers(ids(no), filters(60.0));
         }
         self.tell(None, event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_at_their_end() {
+        let closing = |end| Closing { start: Duration::from_secs(1), end, told: false, inverse: None };
+        assert!(closing(None).is_near(Duration::MAX) && !closing(Some(Duration::MAX)).is_near(Duration::MAX));
     }
 }

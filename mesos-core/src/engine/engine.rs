@@ -430,6 +430,7 @@ impl Engine {
                 }
             }
             E::Rescind(offer) => self.rescinded(offer.value),
+            E::RescindInverse(offer) => self.inverse_rescinded(&offer.value),
             E::Update(update) => self.on_update(&update),
             E::Failure(failure) => self.on_failure(&failure),
             E::CallDone { id, outcome, .. } => self.on_call_done(id, &outcome),
@@ -454,12 +455,7 @@ impl Engine {
             }
             E::Stopped { removed } => self.on_stopped(removed),
             E::Malformed { record, .. } => self.on_malformed(&record),
-            E::StreamOpened { .. }
-            | E::Heartbeat
-            | E::OperationUpdate(_)
-            | E::Message(_)
-            | E::RescindInverse(_)
-            | E::Unknown { .. } => {}
+            E::StreamOpened { .. } | E::Heartbeat | E::OperationUpdate(_) | E::Message(_) | E::Unknown { .. } => {}
         }
     }
 

@@ -123,6 +123,8 @@ struct Hand<'a> {
     pool: Pool,
     /// The agent is about to go, for so many seconds.
     closing: Option<u64>,
+    /// The agent has failed since it was offered.
+    failed: bool,
     placed: Vec<(AttemptId, v1::TaskInfo)>,
     /// Something that waits would fit, but may not go yet.
     gated: bool,
@@ -149,8 +151,8 @@ impl Engine {
         }
         self.refresh();
         let mut hands = self.hands(&events, &void);
-        for hand in hands.iter_mut().filter(|hand| failed.contains(&*hand.agent.id)) {
-            hand.closing.get_or_insert(SHORT);
+        for hand in &mut hands {
+            hand.failed = failed.contains(&*hand.agent.id);
         }
         if !self.is_ending() {
             self.place(&mut hands);
@@ -204,7 +206,7 @@ impl Engine {
         let mut hands: Vec<Hand<'a>> = Vec::new();
         let mut places: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         for offer in events.iter().flat_map(Offers::iter).filter(|offer| !void.contains(offer.id())) {
-            self.note_unavailability(offer.agent_id(), offer.unavailability());
+            self.note_unavailability(offer.agent_id(), None, offer.unavailability());
             let role = offer.role().unwrap_or("*");
             // Nothing is looked at that nobody waits for.
             let wanted =
@@ -217,7 +219,7 @@ impl Engine {
                 };
                 let mut pool = Pool::new();
                 if let Some(port) = self.last_ports.get(&agent.id) {
-                    pool.start_ports_at(port.saturating_add(1));
+                    pool.start_ports_at(port.wrapping_add(1));
                 }
                 hands.push(Hand {
                     agent: Arc::new(agent),
@@ -225,6 +227,7 @@ impl Engine {
                     ids: Vec::new(),
                     pool,
                     closing: None,
+                    failed: false,
                     placed: Vec::new(),
                     gated: false,
                 });
@@ -281,11 +284,15 @@ impl Engine {
         waiting.take_while(|(at, _)| *at <= self.now).map(|(_, index)| *index).collect()
     }
 
-    /// The next slot that is eligible and has no question open about what it had before.
+    /// Whether no question is open about what a slot had before.
+    fn is_known(&self, spec: &Spec, index: u32) -> bool {
+        let answered = |attempt: &Attempt| attempt.answered_in == self.session;
+        spec.slots.get(&index).is_some_and(|slot| slot.attempts().all(answered))
+    }
+
+    /// The next slot that is eligible and known.
     fn next_slot(&self, spec: &Spec, candidate: &mut Candidate) -> Option<u32> {
-        let known = |index: &u32| {
-            spec.slots.get(index).is_some_and(|slot| slot.attempts().all(|attempt| attempt.answered_in == self.session))
-        };
+        let known = |index: &u32| self.is_known(spec, *index);
         if let Some(numbers) = &mut candidate.numbers {
             return core::iter::from_fn(|| numbers.pop_first()).find(known);
         }
@@ -301,11 +308,16 @@ impl Engine {
         let now = self.now;
         let Some(spec) = self.book.specs.get(&id) else { return false };
         let Some(index) = self.next_slot(spec, candidate) else {
-            let gated = spec.sums.waiting.first().is_some_and(|(at, _)| *at <= now);
+            let mut due = spec.sums.waiting.iter().take_while(|(at, _)| *at <= now).peekable();
+            let gated = due.peek().is_some();
+            let unknown = due.any(|(_, index)| !self.is_known(spec, *index));
             for &place in &candidate.hands {
                 if let Some(hand) = hands.get_mut(place) {
                     hand.gated |= gated;
                 }
+            }
+            if let (true, Some(spec)) = (unknown, self.book.specs.get_mut(&id)) {
+                *spec.obstacles.entry(Obstacle::Gated).or_default() += candidate.hands.len() as u64;
             }
             return false;
         };
@@ -330,6 +342,9 @@ impl Engine {
             } else if hand.closing.is_some() {
                 obstacles.push(Obstacle::Closing);
                 hopeless.push(place);
+            } else if hand.failed {
+                obstacles.push(Obstacle::Gated);
+                hopeless.push(place);
             } else if gated || launching >= self.config.max_launching_per_agent {
                 obstacles.push(Obstacle::Gated);
                 hand.gated = true;
@@ -341,10 +356,12 @@ impl Engine {
                 hopeless.push(place);
             } else if let Err(shortfall) = {
                 let asked = with_headroom.as_ref().unwrap_or(need);
-                match executor.as_ref().filter(|_| !self.has_executor(launch, hand)) {
-                    Some(executor) => hand.pool.fits(&asked.plus(executor)),
-                    None => hand.pool.fits(asked),
-                }
+                hand.pool.fits(asked).and_then(|()| {
+                    match executor.as_ref().filter(|_| !self.has_executor(launch, hand)) {
+                        Some(executor) => hand.pool.fits(&asked.plus(executor)),
+                        None => Ok(()),
+                    }
+                })
             } {
                 obstacles.push(Obstacle::Resource(shortfall.first().into()));
                 lacking = Some(shortfall);
@@ -367,13 +384,17 @@ impl Engine {
         let chosen = best.and_then(|(_, place)| {
             let hand = hands.get_mut(place)?;
             let Some(executor) = executor else { return Some((place, hand.pool.take(need).ok()?)) };
-            let mut taken = match self.executor_of(launch, hand) {
-                Some(there) => Taken { executor: there.executor_resources.to_vec(), ..hand.pool.take(need).ok()? },
-                None => hand.pool.take(&need.plus(&executor)).ok()?,
-            };
-            if taken.executor.is_empty() {
+            let there = self.executors(launch, hand).max_by_key(|attempt| attempt.state == State::Running);
+            let there = there.map(|attempt| attempt.executor_resources.to_vec());
+            let mut taken = if self.has_executor(launch, hand) {
+                hand.pool.take(need).ok()?
+            } else {
+                // If it may be there, nobody gets its share all the same: Mesos takes it again if it isn't.
+                let mut taken = hand.pool.take(&need.plus(&executor)).ok()?;
                 taken.share(&executor);
-            }
+                taken
+            };
+            taken.executor = there.unwrap_or(taken.executor);
             Some((place, taken))
         });
         // Both are in order. What one of a former revision doesn't fit may do for the others.
@@ -412,17 +433,18 @@ impl Engine {
         }
     }
 
-    /// A task of the executor that this one is to have, on the same agent; it says what that has got.
-    fn executor_of(&self, launch: &Launch, hand: &Hand<'_>) -> Option<&Attempt> {
+    /// The tasks of the executor that this one is to have, on the same agent; they say what that has got.
+    fn executors<'a>(&'a self, launch: &Launch, hand: &Hand<'_>) -> impl Iterator<Item = &'a Attempt> {
         let id = launch.task.executor.as_ref().map(|executor| &*executor.executor_id.value);
-        let same = |attempt: &&Attempt| attempt.executor_id.as_deref() == id && !attempt.executor_resources.is_empty();
-        self.book.on_agent(&hand.agent.id).filter(same).max_by_key(|attempt| attempt.state == State::Running)
+        let same =
+            move |attempt: &&Attempt| attempt.executor_id.as_deref() == id && !attempt.executor_resources.is_empty();
+        self.book.on_agent(&hand.agent.id).filter(same)
     }
 
     /// Whether its executor is there for sure, or comes along in the same ACCEPT. Otherwise there must be room for it,
     /// even if it had been launched before.
     fn has_executor(&self, launch: &Launch, hand: &Hand<'_>) -> bool {
-        self.executor_of(launch, hand).is_some_and(|attempt| {
+        self.executors(launch, hand).any(|attempt| {
             matches!(attempt.state, State::Staged | State::Running)
                 || hand.placed.iter().any(|(placed, _)| *placed == attempt.id)
         })
@@ -471,7 +493,7 @@ impl Engine {
     fn refuse(&self, hand: &Hand<'_>) -> u64 {
         let now = self.now;
         let Some(role) = self.roles.get(hand.role) else { return NOTHING_WAITS };
-        let refuse = match (hand.closing, role.waiting.first()) {
+        let refuse = match (hand.closing.or_else(|| hand.failed.then_some(SHORT)), role.waiting.first()) {
             (Some(closing), None) => closing,
             // Maintenance can be called off without a word.
             (Some(closing), Some(_)) => closing.min(NOTHING_FITS),

@@ -22,8 +22,8 @@ pub struct Explanation {
     pub waiting: u32,
     /// For how long the one that could go first has been able to.
     pub during: Duration,
-    /// How often something stood in the way, since something began to wait: each time an agent was offered it is what came
-    /// first. Nothing if none was offered.
+    /// How often something stood in the way, since something began to wait: each time an agent was offered it is what
+    /// came first. Nothing if none was offered.
     pub obstacles: BTreeMap<Obstacle, u64>,
     /// What the last agent lacked that had too little of something, for people.
     pub lacking: Option<String>,
@@ -35,8 +35,8 @@ pub struct Explanation {
 pub enum Obstacle {
     /// The agent is [about to be taken away](Event::AgentClosing).
     Closing,
-    /// For the moment nothing is launched there: too many tasks start there, or the store stalls, or not all questions of a
-    /// new subscription are answered.
+    /// For the moment nothing is launched there: too many tasks start there, it has failed since it was offered, the
+    /// store stalls, or not all questions of a new subscription are answered.
     Gated,
     /// The agent has [failed the spec](Event::AgentAvoided) too often.
     Avoided,
@@ -80,8 +80,8 @@ impl fmt::Display for Explanation {
 }
 
 impl Engine {
-    /// Why instances of a spec are not placed; `None` if there is no such spec, or nothing of it waits but what is held back
-    /// after an end.
+    /// Why instances of a spec are not placed; `None` if there is no such spec, or nothing of it waits but what is held
+    /// back after an end.
     #[must_use]
     pub fn explain(&self, spec: &str) -> Option<Explanation> {
         let (_, spec) = self.book.named(spec)?;

@@ -407,6 +407,25 @@ fn an_executor_has_resources_too() {
     assert!(again.iter().all(|(_, executor)| executor == "cpus(web):0.5;mem(web):100"), "{again:?}");
 }
 
+// ENGINE 2.1: room for an executor that may have been lost is given to nobody else in the same ACCEPT.
+#[test]
+fn an_uncertain_executor_keeps_its_room() {
+    let other = service("web2", 1).resources(Resources::new().cpus(0.5).mem(1.0)).priority(1);
+    let mut s = Script::new([shared(1), other]);
+    let first = s.launch("a1", "cpus:1.5;mem:100;ports:[1-9]");
+    assert_eq!((first.len(), s.spec("web").waiting), (1, 0));
+    s.engine.scale("web", 2).unwrap();
+    s.tick();
+    s.offer("a1", "cpus:1.5;mem:101;ports:[1-9]");
+    assert_eq!(given(&s.accept()), [("cpus:1;ports:[1-1]".to_string(), "cpus:0.5;mem:100".to_string())]);
+    assert_eq!(s.spec("web2").waiting, 1);
+    // For two of its tasks there is one of it.
+    s.engine.scale("web", 4).unwrap();
+    s.tick();
+    s.offer("a1", "cpus:2.5;mem:100;ports:[1-9]");
+    assert_eq!(s.accept().tasks.len(), 2);
+}
+
 // ENGINE 2.1: the next ports, and after the last one the first; static ones don't count.
 #[test]
 fn ports_in_turns() {
@@ -423,5 +442,12 @@ fn ports_in_turns() {
             s.update(&task, TaskFailed);
             s.sleep(secs(2));
         }
+    }
+    // There is none after the last one of all.
+    let spec = service("web", 2).resources(Resources::new().cpus(1.0).ports(1));
+    let mut s = Script::with(config().port_order(PortOrder::Rotating), [spec]);
+    for (offered, port) in [("[65535-65535]", 65535), ("[1-9,65535-65535]", 1)] {
+        let task = s.launch("a1", &format!("cpus:1;ports:{offered}")).remove(0);
+        assert_eq!(s.engine.find_task(&task).unwrap().ports, [port]);
     }
 }

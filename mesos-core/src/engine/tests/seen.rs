@@ -158,6 +158,84 @@ fn obstacles() {
     s.offer("a1", BIG);
     assert_eq!(only(&s), Obstacle::Policy);
     assert!(s.accepts().is_empty());
+    // Its former task isn't answered for in this session.
+    let surging = || service("web", 1).max_surge(Amount::Count(1));
+    let mut s = Script::new([surging()]);
+    s.running(1);
+    s.cut();
+    s.resubscribe();
+    s.engine.apply(surging().env("NEXT", "1")).unwrap();
+    s.tick();
+    s.offer("a1", BIG);
+    assert_eq!(only(&s), Obstacle::Gated);
+    assert!(s.accepts().is_empty());
+    // An agent that has failed isn't going away.
+    let mut s = Script::new([service("web", 1)]);
+    s.cut();
+    s.disk = Disk::Hangs;
+    s.resubscribe();
+    s.offer("a1", BIG);
+    s.failure("a1", None);
+    assert_eq!(s.declines(), []);
+    s.disk = Disk::Writes;
+    s.settle();
+    assert_eq!(only(&s), Obstacle::Gated);
+    assert_eq!(s.declines(), [(vec!["o1".to_string()], 5.0)]);
+}
+
+// ENGINE 7: what an inverse offer says holds until it is rescinded, whether or not there are offers.
+#[test]
+fn an_inverse_offer_is_rescinded() {
+    let mut s = Script::new([service("web", 2).scalable(true)]);
+    let tasks: Vec<String> = ["a1", "a2"].into_iter().flat_map(|agent| s.launch(agent, "cpus:1;mem:32")).collect();
+    tasks.iter().for_each(|task| s.update(task, TaskRunning));
+    let inverse = |id: &str, agent: &str| v1::InverseOffer {
+        id: v1::OfferId { value: id.into() },
+        framework_id: v1::FrameworkId { value: "f-1".into() },
+        agent_id: Some(agent.into()),
+        unavailability: v1::Unavailability { start: v1::TimeInfo { nanoseconds: 1 }, duration: None },
+        ..Default::default()
+    };
+    let inverse_offers = vec![inverse("i1", "a1"), inverse("i2", "a2")];
+    let inverse_offers = Some(event::InverseOffers { inverse_offers });
+    s.send(&v1::scheduler::Event { inverse_offers, ..event_of(event::Type::InverseOffers) });
+    let rescind = |s: &mut Script, id: &str| {
+        let inverse_offer_id = v1::OfferId { value: id.into() };
+        let rescind_inverse_offer = Some(event::RescindInverseOffer { inverse_offer_id });
+        s.send(&v1::scheduler::Event { rescind_inverse_offer, ..event_of(event::Type::RescindInverseOffer) });
+    };
+    rescind(&mut s, "i1");
+    rescind(&mut s, "other");
+    // Otherwise the highest number went.
+    assert_eq!((s.engine.closing_for("a1"), s.engine.closing_for("a2").is_some()), (None, true));
+    // One that nobody has answered so far is forgotten.
+    s.cut();
+    s.disk = Disk::Hangs;
+    s.resubscribe();
+    s.clear();
+    let inverse_offers = Some(event::InverseOffers { inverse_offers: vec![inverse("i3", "a1")] });
+    s.send(&v1::scheduler::Event { inverse_offers, ..event_of(event::Type::InverseOffers) });
+    rescind(&mut s, "i3");
+    s.disk = Disk::Writes;
+    s.settle();
+    assert!(s.take(Type::DeclineInverseOffers).is_empty());
+    assert_eq!(s.engine.closing_for("a1"), None);
+}
+
+// An agent that is known already takes nobody's place.
+#[test]
+fn as_many_closing_agents_as_are_remembered() {
+    let mut s = Script::new([]);
+    let mut note = |n: u32| {
+        s.engine.note_unavailability(&format!("a{n}"), None, Some((1, None)));
+        s.engine.closings.len()
+    };
+    for n in 0..10_000 {
+        note(n);
+    }
+    assert_eq!((note(5), note(9999), note(10_000)), (10_000, 10_000, 10_000));
+    s.settle();
+    assert_eq!(s.told(|event| matches!(event, Event::AgentClosing { .. })), 10_001);
 }
 
 // ENGINE section 7, 55, I10: told once for each time that it is to be away, by an offer or by an inverse one; and who is
