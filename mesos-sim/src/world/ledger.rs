@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use mesos_core::Persist;
 use mesos_proto::store::instance;
 use mesos_proto::v1;
 use v1::TaskState;
@@ -12,6 +13,7 @@ use v1::task_status::Reason;
 
 use super::Violation;
 use super::disk::{Disk, is_inactive};
+use super::past::deletes;
 use crate::Cluster;
 use crate::agent::is_terminal;
 use crate::resources::Pool;
@@ -156,6 +158,27 @@ impl Ledger {
             Launched { slot, framework, heard: None, over_at: None, alive_at: None, ended: false, released: true };
         self.tasks.insert(id.clone(), task);
         id
+    }
+
+    /// A batch leaves the scheduler: what it intends.
+    pub(super) fn intends(&mut self, batch: &Persist) {
+        for op in batch.ops() {
+            let segments: Vec<String> = op.key().segments().collect();
+            let [kind, spec, index, generation] = segments.as_slice() else { continue };
+            if kind != "inst" {
+                continue;
+            }
+            let slot = (spec.clone(), index.parse().unwrap_or(u32::MAX));
+            let generation = generation.parse().unwrap_or(0);
+            let latest = self.intended.entry(slot.clone()).or_default();
+            if generation > *latest {
+                *latest = generation;
+                if batch.ops().iter().any(|op| deletes(op, &slot)) {
+                    // Decided before the end of another one that becomes durable with it.
+                    self.not_before.remove(&slot);
+                }
+            }
+        }
     }
 
     /// The framework is no more.

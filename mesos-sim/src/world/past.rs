@@ -265,7 +265,7 @@ impl Past {
 }
 
 /// Whether it is the end of one of this slot's tasks.
-fn deletes(op: &StoreOp, slot: &(String, u32)) -> bool {
+pub(super) fn deletes(op: &StoreOp, slot: &(String, u32)) -> bool {
     let StoreOp::Delete { key } = op else { return false };
     let segments: Vec<String> = key.segments().collect();
     matches!(segments.as_slice(), [kind, spec, index, _] if kind == "inst" && *spec == slot.0 && *index == slot.1.to_string())

@@ -71,6 +71,7 @@ impl World {
         self.instances.fence.open(self.process);
         self.disk.fenced = false;
         if std::mem::take(&mut self.wipe) {
+            self.users.leaving = false;
             self.disk.wipe();
         }
         let records = self.read();
@@ -303,16 +304,7 @@ impl World {
             self.saved_at = self.decided_at;
         }
         (self.writing, self.unsaved) = (true, true);
-        for op in batch.ops() {
-            let segments: Vec<String> = op.key().segments().collect();
-            if let ["inst", spec, index, generation] =
-                segments.iter().map(String::as_str).collect::<Vec<_>>().as_slice()
-            {
-                let slot = ((*spec).to_owned(), index.parse().unwrap_or(u32::MAX));
-                let latest = self.ledger.intended.entry(slot).or_default();
-                *latest = (*latest).max(generation.parse().unwrap_or(0));
-            }
-        }
+        self.ledger.intends(batch);
         let (moment, places) = self.moment(self.decided_at);
         places.written(batch, &moment)
     }
@@ -459,7 +451,8 @@ impl World {
             }
         }
         self.ledger.leaves(self.now, call, stream, &self.disk)?;
-        self.past.need = (self.setup.is_none() && !self.users.constrained).then(users::need);
+        let judged = self.setup.is_none() && !self.users.constrained && !self.users.leaving;
+        self.past.need = judged.then(users::need);
         self.past.leaves(call, stream)
     }
 

@@ -267,6 +267,11 @@ impl Succession {
             }
         });
         let wanted: Vec<_> = slots.filter(|(_, slot)| slot.goal() == slot::Goal::Run).collect();
+        // It was ended for another one in its place that has ended in the same moment.
+        let ended = |kept: &Kept| kept.slot == *slot && kept.record.task_id != task && after(kept).is_none();
+        if at.disk.instances.values().any(ended) {
+            return Ok(());
+        }
         // What has finished is done with.
         if wanted.iter().any(|(_, slot)| slot.mark() != slot::Mark::None) || ready.contains(&slot.1) {
             return Ok(());

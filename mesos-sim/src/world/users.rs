@@ -131,6 +131,8 @@ pub(super) struct Users {
     pub(super) strict: BTreeSet<String>,
     /// There are, or were, specs that don't fit everywhere.
     pub(super) constrained: bool,
+    /// They have removed the framework, or are about to.
+    pub(super) leaving: bool,
     /// Specs whose rollouts were halted.
     paused: BTreeSet<String>,
     next: u32,
@@ -254,6 +256,7 @@ impl Users {
                 Ok(())
             }
             Fault::Uninstall => {
+                self.leaving = true;
                 if rng.chance(0.5) {
                     engine.uninstall();
                 } else {
