@@ -65,6 +65,8 @@ pub(crate) async fn launched_and_killed_around_a_restart(cluster: &Cluster) {
     scheduler.launch(&offer, [task_of(&executor, &offer, "before", "exec sleep 1000")]);
     scheduler.state("before", TaskRunning).await;
     scheduler.settle().await;
+    // What is left of the agent is offered again. That goes with the agent, and must not be taken for what comes after.
+    scheduler.offer().await;
     cluster.kill_agent(0).await;
     scheduler.seen.offers.clear();
     cluster.restart_agent(0).await;
