@@ -139,7 +139,7 @@ pub(super) struct Attempt {
     /// When it began to be killed.
     pub(super) killing: Option<Since>,
     pub(super) kills_sent: u32,
-    /// When this process first sent one.
+    /// When this process first sent one that can have been heard.
     pub(super) first_kill: Option<Instant>,
     /// One without grace period was sent.
     pub(super) forced: bool,
