@@ -13,6 +13,10 @@ fn passes_with(seed: u64, settings: &Settings) -> u64 {
 
 /// Each line is a seed, with `*2` if there were two instances, and what it found.
 #[test]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "takes a minute unless optimized: cargo xtask test --only simulate runs them all"
+)]
 fn seeds_that_once_failed() {
     let seeds = include_str!("../seeds.txt").lines().filter(|line| !line.starts_with('#'));
     for seed in seeds.filter_map(|line| line.split_whitespace().next()) {
@@ -26,7 +30,7 @@ fn seeds_that_once_failed() {
 fn fresh_seeds() {
     // Short ones, since this is not an optimized build; `simulate` runs the long ones.
     let settings = Settings::default().faulty(std::time::Duration::from_secs(1200));
-    (1_000_000..1_000_025).for_each(|seed| assert_ne!(passes_with(seed, &settings), 0));
+    (1_000_000..1_000_010).for_each(|seed| assert_ne!(passes_with(seed, &settings), 0));
 }
 
 // Two instances: leaders that were replaced went on, and were found out.
@@ -42,7 +46,7 @@ fn two_instances() {
         for (invariant, count) in report.judged {
             *judged.entry(invariant).or_default() += count;
         }
-        if seed >= 2_000_012 && wanted.iter().all(|invariant| judged.contains_key(invariant)) {
+        if seed >= 2_000_004 && wanted.iter().all(|invariant| judged.contains_key(invariant)) {
             return;
         }
     }
@@ -62,7 +66,7 @@ fn the_same_seed_gives_the_same_outputs() {
 #[test]
 fn executors() {
     let mut faults = std::collections::BTreeMap::<&str, u64>::new();
-    for seed in 0..20 {
+    for seed in 0..8 {
         let report = run_executors(seed);
         if let Some(violation) = report.violation {
             let trace = &report.trace[report.trace.len().saturating_sub(40)..];

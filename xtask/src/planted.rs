@@ -4,10 +4,9 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::process::{cargo, outcome, output, run};
+use crate::process::{at_once, cargo, outcome, output, run};
 use crate::root;
 
 /// Time to build for release on two slow cores.
@@ -47,26 +46,10 @@ pub(crate) fn planted(args: &[String]) -> Result<bool, Box<dyn Error>> {
     let most = bugs.iter().map(|bug| bug.seeds).max().unwrap_or(1);
     // The first place is for the engine as it is.
     let jobs: Vec<Option<&Bug>> = std::iter::once(None).chain(bugs.iter().map(Some)).collect();
-    let (next, results) = (Mutex::new(jobs.iter().enumerate()), Mutex::new(Vec::new()));
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                loop {
-                    let Some((place, job)) = next.lock().ok().and_then(|mut next| next.next()) else { return };
-                    let result = search(&simulate, *job, job.map_or(most, |bug| bug.seeds));
-                    if let Ok(mut results) = results.lock() {
-                        results.push((place, result));
-                    }
-                }
-            });
-        }
-    });
-    let mut results = results.into_inner()?;
-    results.sort_by_key(|(place, _)| *place);
+    let results = at_once(&jobs, |job| search(&simulate, *job, job.map_or(most, |bug| bug.seeds)));
     let mut faults = Vec::new();
     println!("{:<24} {:<6} {:>6} {:>6}  what it does", "bug", "found", "after", "limit");
-    for (job, (_, result)) in jobs.iter().zip(results) {
+    for (job, result) in jobs.iter().zip(results) {
         match (job, result) {
             (_, Err(why)) => faults.push(why),
             (None, Ok(None)) => {}

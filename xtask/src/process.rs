@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +14,12 @@ use crate::root;
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
+    // What `cargo run` says of this package is a reason to build others anew, as they have it of their own.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name == "CARGO_MANIFEST_DIR" || name.starts_with("CARGO_PKG_")) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
@@ -44,6 +52,29 @@ pub(crate) fn outcome(command: &mut Command, limit: Duration) -> Result<(ExitSta
     let text = reader.join().map_err(|_| format!("{shown}: its output can't be read"))?;
     let text = text.map_err(|e| format!("{shown}: {e}"))?;
     Ok((status, String::from_utf8_lossy(&text).into_owned()))
+}
+
+/// How many programs can run at once, each with a core of its own.
+pub(crate) fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Does all of this work, as much of it at once as there are cores; the results are in the jobs' order.
+pub(crate) fn at_once<J: Sync, R: Send>(jobs: &[J], work: impl Fn(&J) -> R + Sync) -> Vec<R> {
+    let (next, results) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    thread::scope(|scope| {
+        for _ in 0..cores() {
+            scope.spawn(|| {
+                loop {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(job) = jobs.get(place) else { return };
+                    let result = work(job);
+                    results.lock().unwrap_or_else(PoisonError::into_inner).insert(place, result);
+                }
+            });
+        }
+    });
+    results.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
 }
 
 fn wait(child: &mut Child, shown: &str, limit: Duration) -> Result<ExitStatus, String> {

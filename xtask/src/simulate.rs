@@ -3,16 +3,16 @@
 use std::error::Error;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, SystemTime};
 
-use crate::process::{cargo, outcome, run};
+use crate::process::{at_once, cargo, cores, outcome, run};
 use crate::root;
 
 /// Time to build for release on two slow cores, and for a seed beyond the end.
 const BUILD: Duration = Duration::from_secs(20 * 60);
 const ONE: Duration = Duration::from_secs(120);
-/// The second thread's seeds are this far from the first one's.
+/// Each core's seeds are this far from those of the one before.
 const APART: u64 = 1_000_000;
 /// Seeds that every change is tried with, and how many from each of the two places on.
 const KNOWN: [u64; 2] = [7_000_000, 7_001_500];
@@ -29,8 +29,8 @@ pub(crate) fn simulate(args: &[String]) -> Result<bool, Box<dyn Error>> {
     let fine = once_failed(&simulate)?;
     let first = SystemTime::UNIX_EPOCH.elapsed()?.as_millis() as u64;
     println!("new seeds for {minutes} minutes, from {first}");
-    Ok(everywhere(&simulate, [first, first + APART], ["--seconds".into(), (minutes * 60).to_string()], minutes * 60)?
-        && fine)
+    let first: Vec<u64> = (0..cores() as u64).map(|core| first + core * APART).collect();
+    Ok(everywhere(&simulate, &first, ["--seconds".into(), (minutes * 60).to_string()], minutes * 60)? && fine)
 }
 
 /// Seeds that once failed, and a few hundred that are always the same: a change that breaks nothing passes.
@@ -38,41 +38,36 @@ pub(crate) fn known() -> Result<bool, Box<dyn Error>> {
     // With the planted bugs in it, none of which is let loose: the next step needs that build anyway.
     let simulate = crate::planted::build()?;
     let fine = once_failed(&simulate)?;
-    Ok(everywhere(&simulate, KNOWN, ["--seeds".into(), EACH.to_string()], 600)? && fine)
+    Ok(everywhere(&simulate, &KNOWN, ["--seeds".into(), EACH.to_string()], 600)? && fine)
 }
 
-/// Runs seeds on two threads, from each of these on, for so many seconds at most.
-fn everywhere(simulate: &Path, first: [u64; 2], until: [String; 2], seconds: u64) -> Result<bool, Box<dyn Error>> {
-    let results: Vec<_> = std::thread::scope(|scope| {
-        let search = |first: u64| {
-            let mut command = Command::new(simulate);
-            command.args(["--first-seed", &first.to_string()]).args(&until);
-            outcome(&mut command, Duration::from_secs(seconds) + ONE)
-        };
-        let threads: Vec<_> = first.into_iter().map(|first| scope.spawn(move || search(first))).collect();
-        threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
-    });
-    let mut fine = true;
-    for result in results {
-        let (status, text) = result?;
-        print!("{text}");
-        fine &= status.success();
-    }
-    Ok(fine)
+/// Runs seeds from each of these on, for so many seconds at most.
+fn everywhere(simulate: &Path, first: &[u64], until: [String; 2], seconds: u64) -> Result<bool, Box<dyn Error>> {
+    all_fine(at_once(first, |first| {
+        let mut command = Command::new(simulate);
+        command.args(["--first-seed", &first.to_string()]).args(&until);
+        outcome(&mut command, Duration::from_secs(seconds) + ONE)
+    }))
 }
 
 /// The seeds of mesos-sim/seeds.txt.
 fn once_failed(simulate: &Path) -> Result<bool, Box<dyn Error>> {
     let text = fs::read_to_string(root().join("mesos-sim/seeds.txt"))?;
     let seeds = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_whitespace().next());
-    let (mut fine, mut count) = (true, 0);
-    for seed in seeds {
-        let (seed, instances) = seed.split_once('*').unwrap_or((seed, "1"));
-        let (status, text) = outcome(Command::new(simulate).args(["--seed", seed, "--instances", instances]), ONE)?;
+    let seeds: Vec<_> = seeds.map(|seed| seed.split_once('*').unwrap_or((seed, "1"))).collect();
+    let fine = all_fine(at_once(&seeds, |(seed, instances)| {
+        outcome(Command::new(simulate).args(["--seed", seed, "--instances", instances]), ONE)
+    }))?;
+    println!("{} seeds that once failed", seeds.len());
+    Ok(fine)
+}
+
+fn all_fine(results: Vec<Result<(ExitStatus, String), String>>) -> Result<bool, Box<dyn Error>> {
+    let mut fine = true;
+    for result in results {
+        let (status, text) = result?;
         print!("{text}");
         fine &= status.success();
-        count += 1;
     }
-    println!("{count} seeds that once failed");
     Ok(fine)
 }

@@ -5,7 +5,18 @@ mod real;
 mod steps;
 
 use std::error::Error;
-use std::time::Instant;
+use std::fs::{self, File};
+use std::io;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::process;
+use steps::STEPS;
+
+/// Each step has a limit of its own, which is less.
+const APART: Duration = Duration::from_secs(40 * 60);
+/// How a line of the summary begins that names what was left out.
+const LEFT_OUT: &str = "LEFT OUT: ";
 
 /// How a step ended.
 pub(crate) enum Outcome {
@@ -32,6 +43,8 @@ pub(crate) struct Step {
     pub(crate) what: &'static str,
     /// Whether it needs a real Mesos.
     pub(crate) real: bool,
+    /// Whether it waits most of its time, and may do so while the one before it runs.
+    pub(crate) beside: bool,
     pub(crate) run: fn() -> Outcome,
 }
 
@@ -70,7 +83,7 @@ pub(crate) fn run(args: &[String]) -> Result<bool, Box<dyn Error>> {
             "--skip-real" => skip_real = true,
             "--only" => only.push(words.next().ok_or("--only wants the name of a step")?),
             "--list" => {
-                for step in steps::STEPS {
+                for step in STEPS {
                     println!("{:<12} {}", step.name, step.what);
                 }
                 return Ok(true);
@@ -78,25 +91,68 @@ pub(crate) fn run(args: &[String]) -> Result<bool, Box<dyn Error>> {
             _ => return Err(format!("unknown argument {word}\n{}", crate::USAGE).into()),
         }
     }
-    if let Some(unknown) = only.iter().find(|name| !steps::STEPS.iter().any(|step| step.name == **name)) {
+    if let Some(unknown) = only.iter().find(|name| !STEPS.iter().any(|step| step.name == **name)) {
         return Err(format!("there is no step {unknown}; `cargo xtask test --list` names them").into());
     }
 
     let began = Instant::now();
     let mut done = Vec::new();
-    for step in steps::STEPS.iter().filter(|step| only.is_empty() || only.contains(&step.name)) {
-        println!("\n== {}: {}", step.name, step.what);
-        let start = Instant::now();
-        let outcome =
-            if step.real && skip_real { Outcome::LeftOut("--skip-real was given".to_owned()) } else { (step.run)() };
-        match &outcome {
-            Outcome::Passed => println!("== {}: ok", step.name),
-            Outcome::Failed(why) => println!("== {}: FAILED: {why}", step.name),
-            Outcome::LeftOut(why) => println!("== {}: left out: {why}", step.name),
-        }
-        done.push((step.name, outcome, start.elapsed().as_secs_f64()));
+    let chosen: Vec<_> = STEPS.iter().filter(|step| only.is_empty() || only.contains(&step.name)).collect();
+    for together in chosen.chunk_by(|_, next| next.beside) {
+        let Some((first, beside)) = together.split_first() else { continue };
+        std::thread::scope(|scope| {
+            let start = |step: &&Step| {
+                let (name, words) = (step.name, if skip_real { &["--skip-real"][..] } else { &[] });
+                println!("\n== {name}: in a process of its own, beside {}", first.name);
+                scope.spawn(move || timed(|| apart(name, words)))
+            };
+            let threads: Vec<_> = beside.iter().map(start).collect();
+            println!("\n== {}: {}", first.name, first.what);
+            let (outcome, seconds) = timed(|| match first.real && skip_real {
+                true => Outcome::LeftOut("--skip-real was given".to_owned()),
+                false => (first.run)(),
+            });
+            match &outcome {
+                Outcome::Passed => println!("== {}: ok", first.name),
+                Outcome::Failed(why) => println!("== {}: FAILED: {why}", first.name),
+                Outcome::LeftOut(why) => println!("== {}: left out: {why}", first.name),
+            }
+            done.push((first.name, outcome, seconds));
+            for (step, thread) in beside.iter().zip(threads) {
+                let (result, seconds) = thread.join().unwrap_or_else(|_| (Err("its thread has panicked".into()), 0.0));
+                let outcome = match result {
+                    Ok((outcome, text)) => {
+                        println!("{text}");
+                        outcome
+                    }
+                    Err(why) => Outcome::Failed(why),
+                };
+                done.push((step.name, outcome, seconds));
+            }
+        });
     }
     Ok(summary(&done, began.elapsed().as_secs_f64()))
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
+    let start = Instant::now();
+    let result = work();
+    (result, start.elapsed().as_secs_f64())
+}
+
+/// Runs a step by this very program, for what it prints to stay together.
+fn apart(name: &str, words: &[&str]) -> Result<(Outcome, String), String> {
+    let path = crate::root().join("target").join(name).with_extension("out");
+    let fail = |error: io::Error| format!("{}: {error}", path.display());
+    let file = File::create(&path).map_err(fail)?;
+    let mut command = Command::new(std::env::current_exe().map_err(|e| format!("this program can't be found: {e}"))?);
+    command.args(["test", "--only", name]).args(words).stderr(file.try_clone().map_err(fail)?).stdout(file);
+    let result = process::run(&mut command, APART);
+    let text = String::from_utf8_lossy(&fs::read(&path).map_err(fail)?).into_owned();
+    // As the summary has it.
+    let left_out = format!("{LEFT_OUT}{name}: ");
+    let why = text.lines().find_map(|line| line.strip_prefix(&left_out));
+    Ok((why.map_or_else(|| result.into(), |why| Outcome::LeftOut(why.to_owned())), text))
 }
 
 fn summary(done: &[(&str, Outcome, f64)], total: f64) -> bool {
@@ -116,7 +172,7 @@ fn summary(done: &[(&str, Outcome, f64)], total: f64) -> bool {
         match outcome {
             Outcome::Passed => {}
             Outcome::Failed(why) => println!("FAILED: {name}: {why}"),
-            Outcome::LeftOut(why) => println!("LEFT OUT: {name}: {why}"),
+            Outcome::LeftOut(why) => println!("{LEFT_OUT}{name}: {why}"),
         }
     }
     println!("{} steps passed, {failed} failed, {left_out} left out", done.len() - failed - left_out);

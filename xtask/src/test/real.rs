@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::Outcome;
-use super::steps::{BUILD, nextest};
+use super::steps::{BUILD, WHOLE, nextest};
 use crate::process::{available, cargo, run};
 use crate::root;
 
@@ -71,63 +71,60 @@ pub(super) fn setup() -> Outcome {
     run(tool("setup").args(["--zookeeper", "--tls"]), Duration::from_secs(600)).into()
 }
 
-/// Does something with real clusters, which is told by a command's variables where to have them. Whatever it leaves
-/// running is stopped.
-fn with_clusters(work: impl FnOnce(&dyn Fn() -> Command) -> Result<(), String>) -> Outcome {
+/// Runs a program that makes real clusters under `target/NAME`, as its variables tell it. Whatever it leaves running is
+/// stopped.
+fn with_clusters(name: &str, program: impl FnOnce() -> Command, limit: Duration) -> Outcome {
     if let Some(why) = missing() {
         return Outcome::LeftOut(why);
     }
     let Some(home) = home().filter(|_| complete()) else {
         return Outcome::LeftOut("there is no real Mesos: the step real-setup was left out or failed".to_owned());
     };
-    if let Err(why) = run(cargo().args(["build", "-p", "examples", "--bin", EXECUTOR, "--example", SCHEDULER]), BUILD) {
+    if let Err(why) = run(cargo().arg("build").args(WHOLE).args(["--bins", "--example", SCHEDULER]), BUILD) {
         return Err(why).into();
     }
-    let runs = root().join("target/real-mesos");
+    let runs = root().join("target").join(name);
     stop_leftovers(&runs);
-    let result = work(&|| {
-        let mut command = cargo();
-        command.env("MESOS_CONFORMANCE_REAL", &home).env("MESOS_CONFORMANCE_RUN", &runs);
-        // The agents' command executor is ours, and not the replacement in Python.
-        command.env("REAL_MESOS_EXECUTOR", root().join("target/debug").join(EXECUTOR));
-        command
-    });
+    let mut command = program();
+    command.env("MESOS_CONFORMANCE_REAL", &home).env("MESOS_CONFORMANCE_RUN", &runs);
+    // The agents' command executor is ours, and not the replacement in Python.
+    command.env("REAL_MESOS_EXECUTOR", root().join("target/debug").join(EXECUTOR));
+    let result = run(&mut command, limit);
     stop_leftovers(&runs);
     result.into()
 }
 
 /// Everything dies in turn, for so many minutes.
 pub(super) fn chaos(seed: Option<u64>, minutes: f64) -> Outcome {
-    with_clusters(|command| {
-        run(command().args(["build", "--package", "conformance", "--bins"]), BUILD)?;
-        let mut command = command();
-        command.args(["run", "--quiet", "--package", "conformance", "--bin", "chaos", "--"]);
-        command.args(["--minutes", &minutes.to_string()]);
+    let program = || {
+        let mut command = Command::new(root().join("target/debug/chaos"));
+        command.current_dir(root()).args(["--minutes", &minutes.to_string()]);
         if let Some(seed) = seed {
             command.args(["--seed", &seed.to_string()]);
         }
-        // It has to come to rest in the end, and that has a limit of its own. An hour leaves some 10,000 sandboxes, which
-        // take their time to be removed.
-        run(&mut command, Duration::from_secs_f64(minutes * 90.0) + Duration::from_secs(600))
-    })
+        command
+    };
+    // It has to come to rest in the end, and that has a limit of its own. An hour leaves some 10,000 sandboxes, which
+    // take their time to be removed.
+    with_clusters("real-chaos", program, Duration::from_secs_f64(minutes * 90.0) + Duration::from_secs(600))
 }
 
 /// The conformance suite on real clusters, a few at a time.
 pub(super) fn conformance() -> Outcome {
-    with_clusters(|command| suite(&mut command()))
+    let program = || ignored(&["engine", "executor", "protocol", "mesos_executor"]);
+    with_clusters("real-mesos", program, Duration::from_secs(25 * 60))
 }
 
-fn suite(command: &mut Command) -> Result<(), String> {
-    if nextest() {
-        // They are marked ignored, so that whoever has no real Mesos sees that they were left out.
-        command.args(["nextest", "run", "-p", "conformance", "-p", "examples", "--no-fail-fast"]);
-        command.args(["--run-ignored", "all", "-E", "test(real::)"]);
-    } else {
-        command.args(["test", "-p", "conformance", "-p", "examples", "--no-fail-fast", "--tests", "--"]);
-        // Clusters share the machine: no more than two at a time, as with nextest.
-        command.args(["--ignored", "--test-threads", "2", "real::"]);
-    }
-    run(command, Duration::from_secs(25 * 60))
+/// What plain `cargo test` leaves out of these files. They are marked ignored, so that whoever hasn't what they need sees
+/// that they were left out.
+fn ignored(files: &[&str]) -> Command {
+    let mut command = cargo();
+    command.args(if nextest() { &["nextest", "run"][..] } else { &["test"] }).args(WHOLE).arg("--no-fail-fast");
+    command.args(files.iter().flat_map(|file| ["--test", file]));
+    command.args(if nextest() { &["--run-ignored", "only"][..] } else { &["--", "--ignored"] });
+    // Clusters share the machine: no more than a few at a time.
+    command.args(["--test-threads", "5"]);
+    command
 }
 
 /// Store, election and detection on real ZooKeeper servers, which the tests start, kill and stop. They need no Mesos.
@@ -135,18 +132,7 @@ pub(super) fn zookeeper() -> Outcome {
     if !Path::new(ZOOKEEPER).exists() || !available(Command::new("java").arg("-version")) {
         return Outcome::LeftOut("there is no ZooKeeper: the step real-setup was left out or failed".to_owned());
     }
-    let mut command = cargo();
-    if nextest() {
-        command.args(["nextest", "run", "-p", "conformance", "--test", "zookeeper", "--no-fail-fast"]);
-        command.args(["--run-ignored", "all"]);
-    } else {
-        command.args(["test", "-p", "conformance", "--test", "zookeeper", "--no-fail-fast", "--"]);
-        command.args(["--ignored", "--test-threads", "2"]);
-    }
-    let first = run(&mut command, Duration::from_secs(20 * 60));
-    let mut tls = cargo();
-    tls.args(["test", "-p", "mesos-zk", "--features", "tls", "--test", "tls", "--", "--ignored"]);
-    first.and_then(|()| run(&mut tls, Duration::from_secs(20 * 60))).into()
+    run(&mut ignored(&["zookeeper", "tls"]), Duration::from_secs(20 * 60)).into()
 }
 
 /// Stops the clusters recorded under this folder: only processes that `cluster` itself recorded are signalled.

@@ -7,32 +7,84 @@ use super::{Outcome, Step, checks, real};
 use crate::process::{available, cargo, run};
 
 pub(super) const STEPS: &[Step] = &[
-    Step { name: "fmt", what: "formatted by rustfmt", real: false, run: fmt },
-    Step { name: "rules", what: "length of files, no `extern crate std`", real: false, run: checks::rules },
-    Step { name: "deps", what: "mesos-core depends on what its list says", real: false, run: checks::dependencies },
-    Step { name: "no-async", what: "mesos-blocking brings no async runtime", real: false, run: checks::no_async },
-    Step { name: "no-std", what: "mesos-proto and mesos-core need no std", real: false, run: no_std },
-    Step { name: "clippy", what: "no warnings", real: false, run: clippy },
-    Step { name: "features", what: "the feature sets that matter compile", real: false, run: features },
-    Step { name: "generated", what: "generated code is what `cargo xtask gen` writes", real: false, run: generated },
-    Step { name: "tests", what: "unit and integration tests, simulated conformance", real: false, run: tests },
-    Step { name: "doctests", what: "examples in the documentation", real: false, run: doctests },
-    Step { name: "docs", what: "documentation without warnings", real: false, run: docs },
-    Step { name: "simulate", what: "600 known seeds of the simulated world", real: false, run: simulate },
-    Step { name: "planted", what: "the simulated world finds planted bugs", real: false, run: planted },
+    Step { name: "fmt", what: "formatted by rustfmt", real: false, beside: false, run: fmt },
+    Step {
+        name: "rules",
+        what: "length of files, no `extern crate std`",
+        real: false,
+        beside: false,
+        run: checks::rules,
+    },
+    Step {
+        name: "deps",
+        what: "mesos-core depends on what its list says",
+        real: false,
+        beside: false,
+        run: checks::dependencies,
+    },
+    Step {
+        name: "no-async",
+        what: "mesos-blocking brings no async runtime",
+        real: false,
+        beside: false,
+        run: checks::no_async,
+    },
+    Step { name: "no-std", what: "mesos-proto and mesos-core need no std", real: false, beside: false, run: no_std },
+    Step { name: "clippy", what: "no warnings", real: false, beside: false, run: clippy },
+    Step { name: "features", what: "the feature sets that matter compile", real: false, beside: false, run: features },
+    Step {
+        name: "tests",
+        what: "unit and integration tests, simulated conformance, generated code",
+        real: false,
+        beside: false,
+        run: tests,
+    },
+    Step { name: "doctests", what: "examples in the documentation", real: false, beside: false, run: doctests },
+    Step { name: "docs", what: "documentation without warnings", real: false, beside: false, run: docs },
+    Step {
+        name: "simulate",
+        what: "600 known seeds of the simulated world",
+        real: false,
+        beside: false,
+        run: simulate,
+    },
+    Step { name: "planted", what: "the simulated world finds planted bugs", real: false, beside: false, run: planted },
     Step {
         name: "embedded",
         what: "command_scheduler and rolling_restart on their embedded clusters",
         real: false,
+        beside: false,
         run: embedded,
     },
-    Step { name: "protocol", what: "protocol_only on its embedded cluster", real: false, run: protocol },
-    Step { name: "own-runtimes", what: "drivers on threads, mio and smol", real: false, run: own_runtimes },
-    Step { name: "real-setup", what: "a real Mesos 1.11.0 is made", real: true, run: real::setup },
-    Step { name: "real", what: "conformance on the real Mesos", real: true, run: real::conformance },
-    Step { name: "chaos", what: "two minutes in which all of a real cluster dies in turn", real: true, run: chaos },
-    Step { name: "zookeeper", what: "mesos-zk on real ZooKeeper servers", real: true, run: real::zookeeper },
+    Step { name: "protocol", what: "protocol_only on its embedded cluster", real: false, beside: false, run: protocol },
+    Step {
+        name: "own-runtimes",
+        what: "drivers on threads, mio and smol",
+        real: false,
+        beside: false,
+        run: own_runtimes,
+    },
+    Step { name: "real-setup", what: "a real Mesos 1.11.0 is made", real: true, beside: false, run: real::setup },
+    Step { name: "real", what: "conformance on the real Mesos", real: true, beside: false, run: real::conformance },
+    Step {
+        name: "chaos",
+        what: "two minutes in which all of a real cluster dies in turn",
+        real: true,
+        beside: true,
+        run: chaos,
+    },
+    Step {
+        name: "zookeeper",
+        what: "mesos-zk on real ZooKeeper servers",
+        real: true,
+        beside: true,
+        run: real::zookeeper,
+    },
 ];
+
+/// Everything that is tested, with all that it can do: the same in each step, so that nothing is compiled twice. `gen` is
+/// for the test that generated code is what `cargo xtask gen` writes.
+pub(super) const WHOLE: [&str; 3] = ["--workspace", "--features", "xtask/gen,mesos-zk/tls"];
 
 /// Time for a step that compiles the workspace, on two slow cores from nothing.
 pub(super) const BUILD: Duration = Duration::from_secs(20 * 60);
@@ -42,32 +94,27 @@ fn fmt() -> Outcome {
 }
 
 fn clippy() -> Outcome {
-    run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]), BUILD).into()
+    run(cargo().arg("clippy").args(WHOLE).args(["--all-targets", "--", "-D", "warnings"]), BUILD).into()
 }
 
-/// Each set that users are likely to build and that others don't cover.
+/// Each set that users are likely to build and that others don't cover: a crate alone has only the features of its
+/// dependencies that it asks for.
 fn features() -> Outcome {
     let sets: &[&[&str]] = &[
         &["-p", "mesos-proto", "--no-default-features"],
-        &["-p", "mesos-proto", "--all-features"],
         &["-p", "mesos-core", "--no-default-features"],
         &["-p", "mesos-core", "--all-features"],
-        &["-p", "mesos-tokio", "--no-default-features"],
-        &["-p", "mesos-zk", "--all-features"],
         &["-p", "mesos-blocking"],
-        &["-p", "mesos-blocking", "--features", "tls"],
+        &["-p", "mesos-tokio", "--no-default-features"],
+        &["-p", "mesos-zk"],
         &["-p", "mesos-sim", "--no-default-features"],
-        &["-p", "mesos-sim", "--all-features"],
+        &["-p", "mesos-proto", "-p", "mesos-blocking", "-p", "mesos-sim", "--all-features"],
     ];
     let mut all = Ok(());
     for set in sets {
         all = all.and_then(|()| run(cargo().arg("check").args(*set), BUILD));
     }
     all.into()
-}
-
-fn generated() -> Outcome {
-    run(cargo().args(["test", "-p", "xtask", "--features", "gen"]), BUILD).into()
 }
 
 /// Whether cargo-nextest is there; without it `cargo test` does the same, a little slower.
@@ -79,26 +126,26 @@ pub(super) fn nextest() -> bool {
 fn tests() -> Outcome {
     let mut command = cargo();
     if nextest() {
-        command.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+        command.args(["nextest", "run"]).args(WHOLE).arg("--no-fail-fast");
     } else {
-        command.args(["test", "--workspace", "--all-targets", "--no-fail-fast"]);
+        command.arg("test").args(WHOLE).args(["--all-targets", "--no-fail-fast"]);
     }
     run(&mut command, BUILD).into()
 }
 
 fn doctests() -> Outcome {
-    run(cargo().args(["test", "--workspace", "--doc"]), BUILD).into()
+    run(cargo().arg("test").args(WHOLE).arg("--doc"), BUILD).into()
 }
 
 /// S241
 fn docs() -> Outcome {
-    run(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"), BUILD).into()
+    run(cargo().arg("doc").args(WHOLE).arg("--no-deps").env("RUSTDOCFLAGS", "-D warnings"), BUILD).into()
 }
 
 /// A program without std, allocator and panic handler its own: what links std can't be in its graph.
 fn no_std() -> Outcome {
     let manifest = crate::root().join("xtask/no-std/Cargo.toml");
-    let target = crate::root().join("target/no-std");
+    let target = crate::root().join("target");
     run(cargo().args(["check", "--manifest-path"]).arg(manifest).arg("--target-dir").arg(target), BUILD).into()
 }
 
@@ -151,10 +198,10 @@ fn own_runtimes() -> Outcome {
 /// Runs an example with these words; its output has to have each of these texts so often at least.
 fn example(name: &str, words: &[&str], wanted: &[(&str, usize)]) -> Outcome {
     let file = crate::root().join("target").join(name).with_extension("out");
-    let result = run(cargo().args(["build", "--example", name]), BUILD).and_then(|()| {
+    let result = run(cargo().arg("build").args(WHOLE).args(["--example", name]), BUILD).and_then(|()| {
         let out = std::fs::File::create(&file).map_err(|e| format!("{}: {e}", file.display()))?;
-        let mut command: Command = cargo();
-        command.args(["run", "--quiet", "--example", name, "--"]).args(words).stdout(out);
+        let mut command = Command::new(crate::root().join("target/debug/examples").join(name));
+        command.args(words).stdout(out);
         let result = run(&mut command, Duration::from_secs(120));
         let text = std::fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
         print!("{text}");
