@@ -126,8 +126,7 @@ impl Client {
     /// With ids that the former client of the same driver has not used, the leader that was fed to it, and the framework as
     /// calls have changed it, but for its id.
     pub(crate) fn after(mut self, former: &Self) -> Self {
-        let id = self.config.profile.info.id.take();
-        self.config.profile.info = v1::FrameworkInfo { id, ..former.config.profile.info.clone() };
+        self.config.profile.take_over(&former.config.profile.info);
         self.next_exchange = former.next_exchange;
         self.next_call = former.next_call;
         self.leader = former.leader.clone();

@@ -30,6 +30,12 @@ impl Profile {
         has_role(&self.info, role)
     }
 
+    /// The framework as another has it, but for the id; a role that it hasn't got can't be suppressed.
+    pub(super) fn take_over(&mut self, other: &v1::FrameworkInfo) {
+        self.info = v1::FrameworkInfo { id: self.info.id.take(), ..other.clone() };
+        self.suppressed.retain(|role| has_role(&self.info, role));
+    }
+
     fn all_roles(&self) -> Vec<String> {
         if multi_role(&self.info) { self.info.roles.clone() } else { [single_role(&self.info).to_string()].into() }
     }

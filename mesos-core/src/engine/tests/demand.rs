@@ -212,3 +212,18 @@ fn a_role_that_was_added() {
     assert_eq!(s.subscribes.last().unwrap().framework_info.roles, ["*", "new"]);
     assert_eq!(s.subscribes.last().unwrap().framework_info.id, None);
 }
+
+// A master refuses a framework with a suppressed role that it hasn't got.
+#[test]
+fn a_role_that_was_given_up_is_not_suppressed_later() {
+    let framework = Framework::new("test").roles(["*", "old"]);
+    let client = scheduler::Config::new(framework, ["10.0.0.1:5050"]).unwrap().suppressed_roles(["old"]).unwrap();
+    let mut s = Script::with(Config::new(client).on_removed(OnRemoved::FreshId), [service("web", 1)]);
+    assert_eq!(s.subscribes.last().unwrap().suppressed_roles, ["old"]);
+    s.engine.calls().update_framework(Framework::new("test").roles(["*"]).info().clone(), [""; 0], None).unwrap();
+    s.tick();
+    s.error("Framework has been removed");
+    s.resubscribe();
+    let last = s.subscribes.last().unwrap();
+    assert_eq!((&last.framework_info.roles[..], last.suppressed_roles.len()), (&["*".to_string()][..], 0));
+}
