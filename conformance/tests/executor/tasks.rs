@@ -41,7 +41,10 @@ pub(crate) async fn are_killed(cluster: &Cluster) {
     scheduler.state("a", TaskKilled).await;
     scheduler.settle().await;
     let by = |text: &str| format!("{text} on a1 by Some(\"e\")");
-    assert_eq!(scheduler.seen.task("a"), [by("RUNNING EXECUTOR u1"), by("KILLED EXECUTOR u2")]);
+    let mut seen = scheduler.seen.task("a");
+    // The second KILL may come to a master that has done with the task.
+    seen.retain(|status| !status.starts_with("UNKNOWN MASTER RECONCILIATION"));
+    assert_eq!(seen, [by("RUNNING EXECUTOR u1"), by("KILLED EXECUTOR u2")]);
     assert_eq!(scheduler.seen.task("b"), [by("RUNNING EXECUTOR u1")]);
 }
 

@@ -64,6 +64,8 @@ struct Open {
 struct History {
     client: Client,
     now: Instant,
+    /// What it was before it was set back.
+    latest: Instant,
     transcript: Vec<String>,
     live: BTreeMap<ExchangeId, Lane>,
     all: Vec<ExchangeId>,
@@ -92,6 +94,7 @@ impl History {
         Self {
             client: Client::new(config, choices.byte().into()),
             now: Instant::ORIGIN,
+            latest: Instant::ORIGIN,
             transcript: Vec::new(),
             live: BTreeMap::new(),
             all: Vec::new(),
@@ -152,7 +155,7 @@ impl History {
             }
             _ => match choices.byte() {
                 0 => self.client.stop(),
-                1 => self.now = Instant::ORIGIN,
+                1 => (self.latest, self.now) = (self.latest.max(self.now), Instant::ORIGIN),
                 2 => {
                     self.now = THE_END;
                     self.feed(Input::Timeout);
@@ -402,7 +405,8 @@ impl History {
     /// Stops, at an agent that is no longer there: within the recovery timeout and the grace period.
     fn leave(&mut self) {
         self.client.stop();
-        let start = self.now;
+        // The client's time doesn't go back.
+        let start = self.now.max(self.latest);
         while !self.ended {
             for (id, _) in core::mem::take(&mut self.live) {
                 self.feed(Input::Failed { id, failure: Failure::new(FailureKind::Connect, Sent::No, "gone") });
