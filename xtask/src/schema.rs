@@ -1,4 +1,5 @@
 //! The schema against the fact tables in `proto/schema/`, and the checked-in code against the schema.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::BTreeSet;
 use std::fs;
