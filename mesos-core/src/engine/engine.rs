@@ -63,6 +63,8 @@ pub struct Engine {
     pub(super) closings: Closings,
     /// The highest port that was last given away on each agent, if they rotate.
     pub(super) last_ports: BTreeMap<Arc<str>, u16>,
+    /// By agent: the executors that have been there, and may be still, and what they were described with.
+    pub(super) executors_of: BTreeMap<Arc<str>, BTreeMap<Box<str>, Box<[crate::v1::Resource]>>>,
     pub(super) ghosts: Ghosts,
     pub(super) ended_lately: Ended,
     /// What can't be read of each slot that is blocked by it.
@@ -168,6 +170,7 @@ impl Engine {
             agents: BTreeMap::new(),
             closings: Closings::new(),
             last_ports: BTreeMap::new(),
+            executors_of: BTreeMap::new(),
             ghosts: Ghosts::default(),
             ended_lately: Ended::default(),
             quarantined: BTreeMap::new(),
@@ -529,6 +532,7 @@ impl Engine {
             }
         };
         let executor = failure.executor_id.as_ref().map(|id| id.value.as_str());
+        self.forget_executor(&agent.value, executor);
         let there: Vec<AttemptId> = self
             .book
             .on_agent(&agent.value)

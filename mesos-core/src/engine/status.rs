@@ -139,6 +139,9 @@ impl Engine {
                 if row.is_end_for_good() {
                     self.ended_lately.insert(self.now, update.task_id().into());
                 }
+                if row == Row::Error {
+                    self.doubt_executor(id);
+                }
                 self.end(id, class);
             }
             Cell::EndWithGhost(_, GhostReason::Unknown | GhostReason::GoneByOperator)

@@ -1,5 +1,7 @@
 //! From an offer to a task.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 /// A service that needs this.
@@ -387,7 +389,7 @@ fn an_executor_has_resources_too() {
     }
     s.offer("a1", "cpus:1;ports:[1-9]");
     assert_eq!(given(&s.accept()), [("cpus:1;ports:[1-1]".to_string(), executor.clone())]);
-    // After a crash it is described as before; with its last task it is gone.
+    // After a crash it is described as before.
     s.engine.scale("web", 5).unwrap();
     s.specs = vec![shared(5)];
     s.tick();
@@ -395,16 +397,43 @@ fn an_executor_has_resources_too() {
     first.ids().iter().for_each(|task| s.answer(task, TaskRunning));
     s.offer("a1", "cpus(web):1;ports:[1-9]");
     let fifth = s.accept();
-    assert_eq!(given(&fifth), [("cpus(web):1;ports:[1-1]".to_string(), executor)]);
+    assert_eq!(given(&fifth), [("cpus(web):1;ports:[1-1]".to_string(), executor.clone())]);
     let tasks: Vec<String> = s.engine.tasks().map(|task| task.task_id).collect();
     assert_eq!(tasks.len(), 5);
-    tasks.iter().for_each(|task| s.update(task, TaskFinished));
+    // It may outlive its last task, until its end is heard of.
+    let again = |s: &mut Script, tasks: &[String]| {
+        tasks.iter().for_each(|task| s.update(task, TaskFinished));
+        s.sleep(secs(60));
+        s.clear();
+        s.offer("a1", "cpus(web):9;mem(web):100;ports:[1-9]");
+        let again = s.accept();
+        let executors: BTreeSet<String> = given(&again).into_iter().map(|(_, executor)| executor).collect();
+        assert_eq!((again.ids().len(), executors.len()), (5, 1), "{executors:?}");
+        (again.ids(), executors.into_iter().next().unwrap())
+    };
+    let (tasks, described) = again(&mut s, &tasks);
+    assert_eq!(described, executor);
+    s.failure("a1", Some("e"));
+    let (_, described) = again(&mut s, &tasks);
+    assert_eq!(described, "cpus(web):0.5;mem(web):100");
+}
+
+// An executor whose end nobody told is described as it was, and when Mesos refuses that, anew.
+#[test]
+fn an_executor_that_was_not_there_after_all() {
+    let mut s = Script::with(client(Framework::new("test").roles(["web"])), [shared(1)]);
+    let first = s.launch("a1", "cpus:1.5;mem:100;ports:[1-9]");
+    s.update(&first[0], TaskFinished);
     s.sleep(secs(2));
     s.clear();
-    s.offer("a1", "cpus(web):9;mem(web):100;ports:[1-9]");
-    let again = given(&s.accept());
-    assert_eq!(again.len(), 5);
-    assert!(again.iter().all(|(_, executor)| executor == "cpus(web):0.5;mem(web):100"), "{again:?}");
+    for (update, expected) in [(TaskError, "cpus:0.5;mem:100"), (TaskRunning, "cpus(web):0.5;mem(web):100")] {
+        s.offer("a1", "cpus(web):9;mem(web):100;ports:[1-9]");
+        let accept = s.accept();
+        assert_eq!(given(&accept)[0].1, expected);
+        s.update(&accept.ids()[0], update);
+        s.sleep(secs(700));
+        s.clear();
+    }
 }
 
 // ENGINE 2.1: room for an executor that may have been lost is given to nobody else in the same ACCEPT.

@@ -37,6 +37,8 @@ impl Laws {
     /// A process has started.
     pub(super) fn on_start(&mut self) {
         self.ended = false;
+        // Of an executor without tasks a new process knows nothing.
+        self.executors.retain(|_, (_, tasks)| !tasks.is_empty());
     }
 
     pub(super) fn on_offer(&mut self, offer: &v1::Offer) {
@@ -50,10 +52,18 @@ impl Laws {
         }
     }
 
+    /// An executor has ended, or an agent with all of its own.
+    pub(super) fn on_failure(&mut self, agent: &str, executor: Option<&str>) {
+        self.executors.retain(|(on, id), _| on != agent || executor.is_some_and(|executor| executor != id));
+    }
+
     pub(super) fn on_status(&mut self, status: &v1::TaskStatus) {
         self.last.insert(status.task_id.value.clone(), status.clone());
         if !matches!(status.state(), TaskStaging | TaskStarting | TaskRunning | TaskKilling | TaskUnreachable) {
-            self.executors.retain(|_, (_, tasks)| !tasks.remove(&status.task_id.value) || !tasks.is_empty());
+            // An executor may outlive its tasks, until its end is told; or it was not there, and its task is refused.
+            let refused = status.state() == TaskError;
+            self.executors
+                .retain(|_, (_, tasks)| !(tasks.remove(&status.task_id.value) && refused && tasks.is_empty()));
         }
         if let Some(uuid) = status.uuid.as_ref().filter(|uuid| !uuid.is_empty()) {
             let key = (status.task_id.value.clone(), uuid.to_vec());

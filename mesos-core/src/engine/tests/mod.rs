@@ -466,6 +466,7 @@ impl Script {
     }
 
     fn failure(&mut self, agent: &str, executor: Option<&str>) {
+        self.laws.on_failure(agent, executor);
         let failure = event::Failure {
             agent_id: Some(agent.into()),
             executor_id: executor.map(Into::into),
