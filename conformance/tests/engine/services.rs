@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use conformance::mesos_core::engine::{Amount, EndClass, Event, State, TaskSpec};
-use conformance::v1::{CommandInfo, HealthCheck};
+use conformance::mesos_core::Resources;
+use conformance::mesos_core::engine::{Amount, Config, EndClass, Event, State, TaskSpec};
+use conformance::mesos_core::scheduler::Framework;
+use conformance::v1::{CommandInfo, ExecutorInfo, HealthCheck, Resource};
 use conformance::{Cluster, Keeper};
 
 use crate::{Folders, spec};
@@ -212,4 +214,29 @@ pub(crate) async fn sixty_tasks_at_once(cluster: &Cluster) {
     assert_eq!(keeper.engine().tasks().count(), 60);
     assert_eq!(keeper.count(|event| matches!(event, Event::TaskLaunched(_))), 60);
     assert_eq!(keeper.count(|event| matches!(event, Event::TaskEnded { .. })), 0);
+}
+
+/// ENGINE 2.1: an executor that outlives its task gets the next one, described as before although there is room of another
+/// kind by now: a master refuses the task otherwise.
+pub(crate) async fn an_executor_outlives_its_task(cluster: &Cluster) {
+    let folders = Folders::new();
+    let own = [Resource::scalar("cpus", 0.1), Resource::scalar("mem", 32.0)];
+    let executor = ExecutorInfo::custom("shared", CommandInfo::exec(env!("CARGO_BIN_EXE_executor"), [""; 0]));
+    let executor = executor.with_resources(own);
+    let job = |name: &str, cpus| {
+        let needs = Resources::new().cpus(cpus).mem(32.0);
+        TaskSpec::new(name).job().executor(executor.clone()).data("true").resources(needs)
+    };
+    let config = Config::new(cluster.config(Framework::new("conformance").roles(["web"])));
+    // All that is reserved goes to this one, and its executor gets none of it.
+    let mut keeper = Keeper::with(cluster, config, folders.store.path(), [job("first", 0.1)]);
+    let finished = |name: &'static str| {
+        move |keeper: &Keeper| keeper.engine().spec(name).is_some_and(|job| job.finished == 1).then_some(())
+    };
+    keeper.until("the first to finish", finished("first")).await;
+    keeper.command(|engine| engine.apply(job("second", 0.02)).map(drop)).unwrap();
+    keeper.until("the second to finish", finished("second")).await;
+    assert_eq!(keeper.count(|event| matches!(event, Event::TaskEnded { class: EndClass::Ok, .. })), 2);
+    let others = |event: &Event| matches!(event, Event::TaskEnded { class, .. } if *class != EndClass::Ok);
+    assert_eq!(keeper.count(others), 0);
 }

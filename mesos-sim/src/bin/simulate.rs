@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 #[cfg(planted)]
 use mesos_core::planted::{self, Bug};
-use mesos_sim::world::{Fault, Settings, cells, run};
+use mesos_sim::world::{Fault, Settings, cells, run, run_executors};
 
 const USAGE: &str = "usage: simulate [options]
   --seeds N        how many seeds; 100 unless said otherwise
@@ -17,6 +17,7 @@ const USAGE: &str = "usage: simulate [options]
   --trace          prints what happens
   --minutes M      for how long things go wrong, in the time of the simulation
   --fault NAME     only this fault; may be given several times
+  --executors      executors and their agents, in place of schedulers and their cluster
   --instances N    one or two instances of the scheduler; as the seed says unless said otherwise
   --list-faults    names all faults
   --twice          runs every seed twice, and compares
@@ -45,7 +46,8 @@ struct Totals {
 }
 
 fn simulate(mut args: impl Iterator<Item = String>) -> Result<bool, String> {
-    let (mut seeds, mut first, mut twice, mut keep_going) = (100, 1, false, false);
+    let (mut seeds, mut first) = (100, 1);
+    let (mut twice, mut keep_going, mut executors) = (false, false, false);
     let mut limit = Duration::MAX;
     let mut settings = Settings::default();
     let mut replay = String::new();
@@ -70,6 +72,7 @@ fn simulate(mut args: impl Iterator<Item = String>) -> Result<bool, String> {
                 settings = settings.instances(u32::try_from(instances).unwrap_or(u32::MAX));
             }
             "--trace" => settings = settings.trace(true),
+            "--executors" => executors = true,
             "--twice" => twice = true,
             "--keep-going" => keep_going = true,
             "--fault" => {
@@ -107,9 +110,13 @@ fn simulate(mut args: impl Iterator<Item = String>) -> Result<bool, String> {
         }
     }
     let began = Instant::now();
+    let chosen = (first..first.saturating_add(seeds)).take_while(|_| began.elapsed() < limit);
+    if executors {
+        return Ok(of_executors(chosen, seeds == 1, keep_going));
+    }
     let mut totals = Totals::default();
     let mut count = 0;
-    for seed in (first..first.saturating_add(seeds)).take_while(|_| began.elapsed() < limit) {
+    for seed in chosen {
         count += 1;
         let report = run(seed, &settings);
         for line in &report.trace {
@@ -144,6 +151,36 @@ fn simulate(mut args: impl Iterator<Item = String>) -> Result<bool, String> {
         print(&totals, count, began.elapsed());
     }
     Ok(totals.failed.is_empty())
+}
+
+fn of_executors(seeds: impl Iterator<Item = u64>, trace: bool, keep_going: bool) -> bool {
+    let (mut count, mut updates, mut faults, mut failed) = (0_u64, 0, BTreeMap::new(), Vec::new());
+    for seed in seeds {
+        let report = run_executors(seed);
+        (count, updates) = (count + 1, updates + report.updates);
+        add(&mut faults, report.faults);
+        for line in report.trace.iter().filter(|_| trace) {
+            println!("{line}");
+        }
+        if let Some(violation) = &report.violation {
+            println!(
+                "seed {seed}, step {}: {violation}\n  replay: cargo run --release -p mesos-sim --bin simulate -- \
+                 --executors --seed {seed}",
+                report.steps
+            );
+            failed.push(seed);
+            if !keep_going {
+                break;
+            }
+        }
+    }
+    let faults: Vec<String> = faults.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    println!(
+        "{count} seeds of executors, {updates} updates; {} failed {failed:?}\nfaults: {}",
+        failed.len(),
+        faults.join(", ")
+    );
+    failed.is_empty()
 }
 
 fn add<K: Ord>(sums: &mut BTreeMap<K, u64>, more: BTreeMap<K, u64>) {
