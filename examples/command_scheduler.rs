@@ -197,7 +197,11 @@ async fn drive(
     loop {
         let event = tokio::select! {
             biased;
-            why = &mut lost => return Ok(End::Deposed(why)),
+            why = &mut lost => return match leaving {
+                None => Ok(End::Deposed(why)),
+                Some(How::Disconnect) => Ok(End::Left),
+                Some(How::Teardown) => Err(Failed::NotRemoved),
+            },
             how = cluster.leave.time() => {
                 leaving = leaving.or(Some(how));
                 driver.machine().specs().for_each(|spec| {

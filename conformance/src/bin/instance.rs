@@ -106,7 +106,7 @@ impl Instance {
                 biased;
                 why = &mut lost => {
                     say(format_args!("over lost: {why}"));
-                    return Next::Campaign;
+                    return if leaving { Next::Leave(0) } else { Next::Campaign };
                 }
                 _ = self.terminate.recv() => {
                     leaving = true;

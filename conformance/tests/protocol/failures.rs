@@ -132,18 +132,23 @@ pub(crate) async fn launched_on_a_stopped_agent(cluster: &Cluster) {
     scheduler.state("t", TaskUnreachable).await;
     cluster.continue_agent(0).await;
     scheduler.ask_until("t", Some(&offer.agent_id.value), TaskGone).await;
-    let lines = [
-        "UNREACHABLE MASTER AGENT_REMOVED no uuid on a1 since: health check timed out",
-        "STAGING MASTER AGENT_REREGISTERED no uuid on a1: Unreachable agent re-reregistered",
-        "STARTING EXECUTOR u1 on a1",
-        "RUNNING EXECUTOR u2 on a1",
-        "FINISHED EXECUTOR u3 on a1",
-    ];
     let mut seen = scheduler.seen.task("t");
     seen.retain(|line| !line.contains("RECONCILIATION"));
+    assert_eq!(seen.remove(0), "UNREACHABLE MASTER AGENT_REMOVED no uuid on a1 since: health check timed out");
     // The launch waits in the agent's socket, but if the master closes that first, it is lost.
-    let lost = seen == lines[..1];
-    assert!(lost || seen == lines, "{seen:?}");
+    if seen.is_empty() {
+        return;
+    }
+    // How far it is when its agent is back is chance; what it says until then comes twice.
+    let back = seen.remove(0);
+    assert!(
+        back.ends_with("Unreachable agent re-reregistered") && back.contains(" MASTER AGENT_REREGISTERED "),
+        "{back}"
+    );
+    let state = back.split(' ').next().unwrap_or_default();
+    assert!(["STAGING", "STARTING", "RUNNING", "FINISHED"].contains(&state), "{back}");
+    seen.dedup();
+    assert_eq!(seen, ["STARTING EXECUTOR u1 on a1", "RUNNING EXECUTOR u2 on a1", "FINISHED EXECUTOR u3 on a1"]);
 }
 
 /// A task ends while its agent is stopped: the master says so first, then the agent, twice.
