@@ -456,9 +456,10 @@ impl Agent {
         self.up.then(|| tasks.chain(self.executors.next_deadline()).min())?
     }
 
-    pub(crate) fn tick(&mut self, now: Duration) {
+    pub(crate) fn tick(&mut self, moment: &mut Moment<'_>) {
+        let now = moment.at;
         self.start_due(now);
-        self.tick_executors(now);
+        self.tick_executors(moment);
         let due = |task: &Task| task.retry.filter(|retry| retry.0 <= now).map(|retry| retry.1);
         let due: Vec<_> = self.tasks.iter().filter_map(|(key, task)| Some((key.clone(), due(task)?))).collect();
         for (key, wait) in due {

@@ -238,10 +238,10 @@ impl Cluster {
                 Later::Finish(task, exit) => self.ended(&name(&task), &exit),
             }
         }
-        for agent in self.agents.iter_mut().filter(|agent| agent.up) {
-            agent.tick(self.now);
-        }
         let unix = self.unix();
+        for agent in self.agents.iter_mut().filter(|agent| agent.up) {
+            agent.tick(&mut Moment { at: self.now, unix, rng: &mut self.rng });
+        }
         if let Some(master) = &mut self.master {
             master.at(self.now, unix);
             master.tick();

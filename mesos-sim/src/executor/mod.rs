@@ -55,6 +55,8 @@ struct Executor {
     subscribed: bool,
     /// When its process starts, with this in its environment; `None` once it was told to.
     start: Option<(Duration, Vec<(String, String)>)>,
+    /// Whether it was told to. It never is if the agent dies before.
+    started: bool,
     /// Tasks that weren't delivered, each launch by itself.
     queued: Vec<Launch>,
     /// It was told to end, or is to be told so.
@@ -171,11 +173,16 @@ impl Agent {
             stream: None,
             subscribed: false,
             start: Some((now.at + self.launch_delay, environment)),
+            started: false,
             queued: vec![Launch { tasks, group }],
             ending: false,
             doom: Some((now.at + options.registration, Reason::ExecutorRegistrationTimeout)),
             taken: BTreeSet::new(),
         };
+        if self.executors.known.is_empty() {
+            // Whoever it waited for has ended; this one isn't meant.
+            self.executors.recovering = None;
+        }
         self.executors.known.insert(key, executor);
         self.start_executors(now.at);
     }
@@ -184,6 +191,7 @@ impl Agent {
     fn start_executors(&mut self, now: Duration) {
         for (key, executor) in &mut self.executors.known {
             if let Some((_, environment)) = executor.start.take_if(|(at, _)| *at <= now) {
+                executor.started = true;
                 let (executor, info) = (key.clone(), Box::new(executor.info.clone()));
                 self.out.push_back(ToCluster::StartExecutor { executor, info, environment });
             }
@@ -344,7 +352,8 @@ impl Agent {
     }
 
     /// Does what is due.
-    pub(crate) fn tick_executors(&mut self, now: Duration) {
+    pub(crate) fn tick_executors(&mut self, moment: &mut Moment<'_>) {
+        let now = moment.at;
         self.start_executors(now);
         if self.executors.recovering.is_some_and(|until| until <= now) {
             self.executors.recovering = None;
@@ -358,13 +367,17 @@ impl Agent {
         for (_, key, acknowledged) in Vec::from_iter::<Vec<_>>(due) {
             self.tell(&key, &Event { acknowledged: Some(acknowledged), ..event_of(event::Type::Acknowledged) });
         }
-        let mut beats = Vec::new();
+        let (mut beats, mut never) = (Vec::new(), Vec::new());
         for (key, executor) in &mut self.executors.known {
             if let Some((_, reason)) = executor.doom.filter(|doom| doom.0 <= now) {
-                // Its end will be told by whoever runs it.
                 executor.doom = Some((Duration::MAX, reason));
                 executor.ending = true;
-                self.out.push_back(ToCluster::KillExecutor { executor: key.clone() });
+                if executor.started {
+                    // Its end will be told by whoever runs it.
+                    self.out.push_back(ToCluster::KillExecutor { executor: key.clone() });
+                } else {
+                    never.push(key.clone());
+                }
             }
             let Some(stream) = &mut executor.stream else { continue };
             if stream.next_heartbeat.is_some_and(|at| at <= now) {
@@ -374,6 +387,9 @@ impl Agent {
         }
         for key in beats {
             self.tell(&key, &event_of(event::Type::Heartbeat));
+        }
+        for key in never {
+            self.executor_ended(&key, &Exit::Signal(9), moment);
         }
     }
 

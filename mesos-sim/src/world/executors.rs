@@ -103,6 +103,8 @@ struct Process {
     client: Client,
     /// Since when it hasn't been subscribed.
     alone: Option<Duration>,
+    /// Whether it has had a task. One whose tasks were all killed before it was there is shut down.
+    used: bool,
     /// When it has to have ended.
     limit: Option<Duration>,
 }
@@ -226,6 +228,8 @@ impl World {
 
     /// How the executors end, in time each way.
     fn last_act(&mut self) -> Step {
+        // Nobody starts agents again any more.
+        self.agenda.retain(|_, what| !matches!(what, Happening::Restart(_)));
         // With something to lose.
         self.launch_all()?;
         self.until(self.now + Duration::from_secs(3), |_| false)?;
@@ -304,7 +308,6 @@ impl World {
             }
             self.drain()?;
         }
-        self.now = self.now.max(end.min(self.now));
         Ok(())
     }
 
@@ -496,7 +499,7 @@ impl World {
         self.next += 1;
         let number = self.next;
         let client = Client::new(Config::from_env(env), self.rng.next());
-        self.processes.insert(number, Process { name, client, alone: Some(self.now), limit: None });
+        self.processes.insert(number, Process { name, client, alone: Some(self.now), used: false, limit: None });
         self.feed(number, Input::Timeout);
         Ok(())
     }
@@ -575,7 +578,7 @@ impl World {
                 let name = process.name.clone();
                 process.limit = Some(now + grace);
                 let since = process.alone.map(|since| now.saturating_sub(since));
-                if !self.ending {
+                if !self.ending && process.used {
                     return violation("E4", format!("{name:?} shuts down ({cause}), and had no reason"));
                 }
                 if since.is_some_and(|since| since > RECOVERY + Duration::from_secs(1)) {
@@ -606,6 +609,7 @@ impl World {
     fn launched(&mut self, number: u64, info: &v1::TaskInfo) {
         let Some(task) = self.tasks.get_mut(&info.task_id.value) else { return };
         task.launched = true;
+        self.processes.entry(number).and_modify(|process| process.used = true);
         let mut at = Duration::ZERO;
         let lasts = self.rng.time(Duration::from_millis(5), Duration::from_secs(40));
         let end = if self.rng.chance(0.3) { TaskState::TaskFailed } else { TaskState::TaskFinished };
