@@ -234,6 +234,7 @@ impl Attempt {
             told: self.told,
             been_ready: self.been_ready,
             last: self.last.clone(),
+            asked: self.asked,
             ..Self::new(id, self.task_id.clone(), self.revision, self.agent.clone(), now)
         }
     }

@@ -607,8 +607,8 @@ impl Engine {
                     let from = |asked: Option<Instant>| asked.map_or(self.now, |asked| asked + AGAIN);
                     let attempts = self.book.attempts().filter(|attempt| attempt.state.may_run());
                     let attempts = attempts.map(|attempt| (Subject::Attempt(attempt.id), from(attempt.asked)));
-                    let ghosts = self.ghosts.iter().filter(|(_, ghost)| ghost.was.is_some());
-                    let ghosts = ghosts.map(|(id, ghost)| (Subject::Ghost(id.clone()), from(ghost.asked)));
+                    let ghosts = self.ghosts.iter().filter_map(|(id, ghost)| Some((id, ghost.was.as_ref()?)));
+                    let ghosts = ghosts.map(|(id, was)| (Subject::Ghost(id.clone()), from(was.attempt.asked)));
                     let subjects: Vec<_> = attempts.chain(ghosts).collect();
                     let tasks = self.reconciler.start_run(self.now, subjects, &mut self.rng);
                     self.tell(None, Event::ReconcileStarted { tasks });
@@ -640,7 +640,9 @@ impl Engine {
                 }
                 Subject::Ghost(id) => {
                     if let Some(ghost) = self.ghosts.get_mut(&id) {
-                        ghost.asked = Some(now);
+                        if let Some(was) = &mut ghost.was {
+                            was.attempt.asked = Some(now);
+                        }
                         tasks.push((id, some(&ghost.agent_id)));
                     }
                 }

@@ -36,7 +36,6 @@ pub(super) struct Ghost {
     pub(super) since: Since,
     /// It has shown life, and is being killed.
     pub(super) kills_sent: u32,
-    pub(super) asked: Option<Instant>,
     pub(super) due: Option<Instant>,
     /// Counts them in the order in which they came.
     pub(super) number: u64,
@@ -52,14 +51,14 @@ pub(super) struct Was {
 impl Ghost {
     /// What becomes of an attempt that is no longer counted.
     pub(super) fn of(attempt: Attempt, spec: &str, why: GhostReason, since: Since) -> Self {
-        let (agent_id, asked) = (attempt.agent.id.clone(), attempt.asked);
+        let agent_id = attempt.agent.id.clone();
         let was = Was { spec: spec.into(), why, attempt: attempt.into() };
-        Self { asked, was: Some(was), ..Self::stranger(agent_id, since) }
+        Self { was: Some(was), ..Self::stranger(agent_id, since) }
     }
 
     /// A task that never was ours as far as we know.
     fn stranger(agent_id: Arc<str>, since: Since) -> Self {
-        Self { agent_id, was: None, since, kills_sent: 0, asked: None, due: None, number: 0 }
+        Self { agent_id, was: None, since, kills_sent: 0, due: None, number: 0 }
     }
 }
 

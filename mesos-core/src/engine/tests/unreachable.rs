@@ -505,3 +505,36 @@ fn a_ghost_in_a_new_place_keeps_its_number_for_itself() {
         (None, 3)
     );
 }
+
+// I14: what was asked of a ghost was asked of the task that has its place again (found by chaos: asked for twice within
+// seconds, since its agent was lost right after its return).
+#[test]
+fn a_ghost_that_is_back_was_asked_for_already() {
+    let returned = |s: &mut Script, task: &str| s.answer(task, TaskRunning);
+    let taken_back = |s: &mut Script, _: &str| {
+        s.engine.scale("web", 1).unwrap();
+        s.tick();
+    };
+    type Way = fn(&mut Script, &str);
+    let ways: [(Duplicates, Way); 2] = [(Duplicates::Allow, returned), (Duplicates::Forbid, taken_back)];
+    for (duplicates, back) in ways {
+        let mut s = Script::new([service("web", 1).duplicates(duplicates).scalable(true)]);
+        let task = s.running(1).remove(0);
+        lose(&mut s, &task);
+        if duplicates == Duplicates::Forbid {
+            s.engine.scale("web", 0).unwrap();
+        }
+        s.sleep(secs(601));
+        assert!(s.stored(["ghost", &task]).is_some());
+        s.crash();
+        assert_eq!(s.asked(), [&*task]);
+        back(&mut s, &task);
+        assert!(s.state(&task).is_some(), "{duplicates:?}");
+        s.sleep(secs(3));
+        s.failure("a1", None);
+        s.sleep(secs(6));
+        assert!(s.asked().is_empty(), "{duplicates:?}: 9 s after the first question");
+        s.sleep(secs(2));
+        assert_eq!(s.asked(), [&*task]);
+    }
+}
