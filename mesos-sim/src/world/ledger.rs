@@ -36,7 +36,8 @@ pub(super) struct Launched {
     pub(super) framework: String,
     /// The state that was last heard of, and when.
     pub(super) heard: Option<(TaskState, Duration)>,
-    /// When it was first said to have ended, and nothing else since.
+    /// When the present process was first told that it has ended, and nothing else since; or an earlier one was, and the
+    /// store knows.
     pub(super) over_at: Option<Duration>,
     /// When it was last heard of alive.
     pub(super) alive_at: Option<Duration>,
@@ -186,6 +187,15 @@ impl Ledger {
         let framework = std::mem::take(&mut self.framework);
         if !framework.is_empty() {
             self.former.insert(framework);
+        }
+    }
+
+    /// A new process takes over. Of an end that the one before has heard, and that isn't durable, it knows nothing: what
+    /// is recorded as being killed it kills again, and that KILL may wait while it hears of the end itself.
+    pub(super) fn started(&mut self, disk: &Disk) {
+        self.lost();
+        for (_, task) in self.tasks.iter_mut().filter(|(id, _)| disk.knows(id)) {
+            task.over_at = None;
         }
     }
 

@@ -85,7 +85,7 @@ impl World {
             Ok(engine) => self.engine = Some(engine),
             Err(error) => return violation("L7", format!("no recovery: {error}")),
         }
-        self.ledger.lost();
+        self.ledger.started(&self.disk);
         let given = self.config.given || self.disk.records.is_empty();
         self.past.started(self.process, given, &self.disk);
         self.ledger.commanded(self.now);
