@@ -290,10 +290,11 @@ impl World {
         }
         // Chance of its own: with one instance, all is as it was when there was one only.
         let mut apart = Rng::new(seed.wrapping_mul(0x9e6c_63d0_676a_9a99) ^ 0x2);
+        // Drawn in any case: a seed that says two is the same with `--instances 2`, as which `seeds.txt` keeps it.
+        let says_two = apart.chance(0.35) && settings.setup.is_none();
         let two = match settings.instances {
             Some(instances) => instances > 1,
-            None if settings.only.iter().any(|fault| fault.needs_two()) => true,
-            None => apart.chance(0.35) && settings.setup.is_none(),
+            None => says_two || settings.only.iter().any(|fault| fault.needs_two()),
         };
         if two {
             plan.draw_two(&mut apart, &settings.only);
