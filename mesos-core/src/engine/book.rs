@@ -324,6 +324,12 @@ impl Spec {
         }
     }
 
+    /// Whether what waits in a slot would be one too many, as the surge may have become smaller meanwhile.
+    pub(super) fn is_crowded(&self, index: u32) -> bool {
+        let (surge, _) = self.spec.policy.budget();
+        self.sums.doubles > surge && self.slots.get(&index).is_some_and(Slot::is_second_waiting)
+    }
+
     /// What went into the tasks of a former revision.
     pub(super) fn former(&self, revision: Revision) -> Option<&Arc<Launch>> {
         self.history.iter().find(|former| former.revision == revision)?.launch.as_ref()

@@ -115,6 +115,8 @@ pub(super) enum Timer {
     Ghost(Arc<str>),
     /// Nothing has come of a rollout for long.
     Rollout(SpecId),
+    /// A second one is held back no longer, and may be one too many.
+    Second(SpecId),
     /// Something may have waited for long.
     Unplaced(SpecId),
     /// Tasks had long enough to end.
@@ -579,6 +581,7 @@ impl Engine {
                 Some((_, Timer::Attempt(id))) => self.on_attempt_timer(id),
                 Some((_, Timer::Ghost(task_id))) => self.on_ghost_timer(&task_id),
                 Some((_, Timer::Rollout(id))) => self.on_rollout_timer(id),
+                Some((_, Timer::Second(id))) => self.touch_dirty(SlotId { spec: id, index: 0 }),
                 Some((_, Timer::Unplaced(id))) => self.on_unplaced_timer(id),
                 Some((_, Timer::Uninstall)) => self.begin_teardown(),
                 None => {}

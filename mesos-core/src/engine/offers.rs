@@ -292,9 +292,9 @@ impl Engine {
         spec.slots.get(&index).is_some_and(|slot| slot.attempts().all(answered))
     }
 
-    /// The next slot that is eligible and known.
+    /// The next slot that is eligible and known, and has room.
     fn next_slot(&self, spec: &Spec, candidate: &mut Candidate) -> Option<u32> {
-        let known = |index: &u32| self.is_known(spec, *index);
+        let known = |index: &u32| self.is_known(spec, *index) && !spec.is_crowded(*index);
         if let Some(numbers) = &mut candidate.numbers {
             return core::iter::from_fn(|| numbers.pop_first()).find(known);
         }

@@ -47,8 +47,10 @@ impl Engine {
                 return;
             }
         }
-        // A delay after a fault is not a want of room, and must not be forgotten.
+        // A delay after a fault is not a want of room, and must not be forgotten: whether there is room is asked when it
+        // ends.
         self.withdraw(id, surge, Some(self.now));
+        self.watch_second(id, surge);
         while let Some(slot_id) = self.next_step(id) {
             self.refresh_slot(slot_id);
         }
@@ -70,6 +72,14 @@ impl Engine {
             self.cancel_wait(slot_id);
             self.refresh_slot(slot_id);
         }
+    }
+
+    /// The first one that is held back, and may be withdrawn then, is looked at again.
+    fn watch_second(&mut self, id: SpecId, surge: u32) {
+        let Some(spec) = self.book.specs.get(&id).filter(|spec| spec.sums.doubles > surge) else { return };
+        let held_back = spec.sums.waiting.iter().filter(|(at, _)| *at > self.now);
+        let mut second = held_back.filter(|(_, index)| spec.slots.get(index).is_some_and(Slot::is_second_waiting));
+        self.timers.extend(second.next().map(|(at, _)| (*at, Timer::Second(id))));
     }
 
     /// Takes one step of a rollout; `None` if none is allowed.

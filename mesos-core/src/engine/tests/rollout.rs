@@ -26,6 +26,16 @@ fn apply(s: &mut Script, spec: TaskSpec) -> Revision {
     revision
 }
 
+/// Those of the next revision fail; says how many there were.
+fn fail_new(s: &mut Script, world: &mut World) -> usize {
+    let new: Vec<String> = world.tasks.iter().filter(|(_, task)| has(task, "NEW")).map(|(id, _)| id.clone()).collect();
+    for task in &new {
+        world.tasks.remove(task);
+        s.update(task, TaskFailed);
+    }
+    new.len()
+}
+
 // ENGINE 36, I8
 #[test]
 fn rolling_25() {
@@ -71,6 +81,42 @@ fn less_surge_while_successors_wait() {
     world.play(&mut s, secs(60));
     world.assert_settled(&s, "web", 2);
     assert_eq!(world.with("NEW", true), 2);
+}
+
+// ENGINE 3.2, 4.1: whose delay ends only after the surge has become smaller finds no room either (simulated: seed
+// 71000121).
+#[test]
+fn less_surge_while_successors_are_held_back() {
+    let (mut s, mut world) = settled(slow(2));
+    let next = || slow(2).env("NEW", "1");
+    apply(&mut s, next().max_surge(Amount::Count(2)));
+    world.play(&mut s, secs(2));
+    assert_eq!(fail_new(&mut s, &mut world), 2);
+    apply(&mut s, next().max_surge(Amount::Count(0)));
+    assert_eq!(s.spec("web").waiting, 2, "a delay isn't forgotten");
+    world.rule = Some(|_, world| assert!(world.tasks.len() <= 2, "no second ones"));
+    world.play(&mut s, secs(60));
+    world.assert_settled(&s, "web", 2);
+    assert_eq!(world.with("NEW", true), 2);
+}
+
+// The same, if an offer comes before the engine's timer does.
+#[test]
+fn an_offer_is_no_room() {
+    let (mut s, mut world) = settled(slow(1));
+    let next = || slow(1).env("NEW", "1");
+    apply(&mut s, next());
+    world.play(&mut s, secs(2));
+    assert_eq!(fail_new(&mut s, &mut world), 1);
+    apply(&mut s, next().max_surge(Amount::Count(0)));
+    s.clear();
+    s.now = s.now + secs(2);
+    s.offer("a2", BIG);
+    assert!(s.accepts().is_empty(), "the old one goes first");
+    world.respond(&mut s);
+    world.play(&mut s, secs(60));
+    world.assert_settled(&s, "web", 1);
+    assert_eq!(world.with("NEW", true), 1);
 }
 
 // ENGINE 37
