@@ -93,7 +93,8 @@ impl Engine {
             self.retire(current.0, current.1, KillReason::Update);
             return Some(slot_id);
         }
-        let wanted = spec.sums.wanted;
+        // What has finished isn't missing: it counts neither as ready nor as one that has to be.
+        let wanted = spec.sums.wanted.saturating_sub(spec.sums.finished);
         let (surge, unavailable) = spec.spec.policy.budget();
         if spec.sums.doubles < surge {
             self.wait(slot_id, now, now);

@@ -266,18 +266,19 @@ impl Succession {
                 None => Some((index, store::Slot::default())),
             }
         });
-        let wanted: Vec<_> = slots.filter(|(_, slot)| slot.goal() == slot::Goal::Run).collect();
+        // What has finished is done with: it is neither ready nor missing. What is held is missing.
+        let due = |slot: &store::Slot| slot.goal() == slot::Goal::Run && slot.mark() != slot::Mark::Finished;
+        let wanted: Vec<u32> = slots.filter(|(_, slot)| due(slot)).map(|(index, _)| index).collect();
         // It was ended for another one in its place that has ended in the same moment.
         let ended = |kept: &Kept| kept.slot == *slot && kept.record.task_id != task && after(kept).is_none();
         if at.disk.instances.values().any(ended) {
             return Ok(());
         }
-        // What has finished is done with.
-        if wanted.iter().any(|(_, slot)| slot.mark() != slot::Mark::None) || ready.contains(&slot.1) {
+        if ready.contains(&slot.1) {
             return Ok(());
         }
         self.judge("I8");
-        let ready = wanted.iter().filter(|(index, _)| ready.contains(index)).count();
+        let ready = wanted.iter().filter(|index| ready.contains(index)).count();
         let least = wanted.len().saturating_sub(unavailable as usize);
         if ready < least {
             return fail(

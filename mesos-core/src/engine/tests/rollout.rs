@@ -119,6 +119,20 @@ fn an_offer_is_no_room() {
     assert_eq!(world.with("NEW", true), 1);
 }
 
+// ENGINE 4.1: what has finished is no instance that is missing (simulated: seed 71000739).
+#[test]
+fn the_finished_hold_nothing_back() {
+    let spec = || slow(2).job().max_surge(Amount::Count(0)).max_unavailable(Amount::Count(1));
+    let (mut s, mut world) = settled(spec());
+    let first = world.tasks.keys().next().unwrap().clone();
+    world.tasks.remove(&first);
+    s.update(&first, TaskFinished);
+    apply(&mut s, spec().env("NEW", "1"));
+    world.play(&mut s, secs(60));
+    world.assert_settled(&s, "web", 1);
+    assert_eq!(world.with("NEW", true), 1);
+}
+
 // ENGINE 37
 #[test]
 fn rolling_single() {
