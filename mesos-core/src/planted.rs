@@ -104,6 +104,8 @@ mod table {
         KillsTheDead "kills-the-dead" 200 "a task that nobody knows is killed, whatever its status says",
         KillLost "kill-lost" 100 "tasks of instances that are no longer wanted are not killed",
         KillOnce "kill-once" 300 "a KILL that may be lost is not repeated",
+        SurgeIgnored "surge-ignored" 50 "a rollout has two of every instance at a time",
+        AllAtOnce "all-at-once" 50 "a rollout ends all instances at once",
         KillFlood "kill-flood" 100 "KILL is repeated every second",
         ReviveStorm "revive-storm" 100 "REVIVE is sent as often as there is a reason",
         ReviveOnce "revive-once" 100 "a REVIVE that was lost is not repeated",

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+use crate::planted::planted;
 use crate::v1;
 use v1::TaskState;
 
@@ -78,7 +79,9 @@ impl Policy {
             Duplicates::Allow => self.max_surge.rounded_up(self.instances),
             Duplicates::Forbid => 0,
         };
-        match (surge, self.max_unavailable.rounded_down(self.instances)) {
+        let surge = if planted!(SurgeIgnored) { self.instances } else { surge };
+        let unavailable = if planted!(AllAtOnce) { Amount::Percent(100) } else { self.max_unavailable };
+        match (surge, unavailable.rounded_down(self.instances)) {
             (0, 0) => (0, 1),
             budget => budget,
         }
