@@ -14,6 +14,7 @@ use super::config::{Config, OnRemoved};
 use super::demand::Role;
 use super::effects::Record;
 use super::event::{Event, Receipt};
+use super::executors::Executors;
 use super::ghost::{Ended, Ghosts};
 use super::kills::Kills;
 use super::metrics::{Counters, Histograms};
@@ -63,8 +64,7 @@ pub struct Engine {
     pub(super) closings: Closings,
     /// The highest port that was last given away on each agent, if they rotate.
     pub(super) last_ports: BTreeMap<Arc<str>, u16>,
-    /// By agent: the executors that have been there, and may be still, and what they were described with.
-    pub(super) executors_of: BTreeMap<Arc<str>, BTreeMap<Box<str>, Box<[crate::v1::Resource]>>>,
+    pub(super) executors: Executors,
     pub(super) ghosts: Ghosts,
     pub(super) ended_lately: Ended,
     /// What can't be read of each slot that is blocked by it.
@@ -172,7 +172,7 @@ impl Engine {
             agents: BTreeMap::new(),
             closings: Closings::new(),
             last_ports: BTreeMap::new(),
-            executors_of: BTreeMap::new(),
+            executors: Executors::default(),
             ghosts: Ghosts::default(),
             ended_lately: Ended::default(),
             quarantined: BTreeMap::new(),
@@ -534,7 +534,7 @@ impl Engine {
             }
         };
         let executor = failure.executor_id.as_ref().map(|id| id.value.as_str());
-        self.forget_executor(&agent.value, executor);
+        self.executors.forget(&agent.value, executor);
         let there: Vec<AttemptId> = self
             .book
             .on_agent(&agent.value)

@@ -29,6 +29,7 @@ mod demand;
 mod effects;
 mod engine;
 mod event;
+mod executors;
 mod ghost;
 mod id;
 mod kills;

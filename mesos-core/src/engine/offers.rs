@@ -30,8 +30,6 @@ const SHORT: u64 = 5;
 const DESPERATE: Duration = Duration::from_secs(120);
 /// So many agents are remembered for the order of their ports.
 const AGENTS: usize = 100_000;
-/// Of so many executors on an agent.
-const EXECUTORS: usize = 1000;
 /// So many tasks in an ACCEPT: their records must fit one batch.
 const LAUNCHES: usize = 200;
 
@@ -386,8 +384,11 @@ impl Engine {
         let chosen = best.and_then(|(_, place)| {
             let hand = hands.get_mut(place)?;
             let Some(executor) = executor else { return Some((place, hand.pool.take(need).ok()?)) };
-            let there = self.executors(launch, hand).max_by_key(|attempt| attempt.state == State::Running);
-            let there = there.map(|attempt| &*attempt.executor_resources).or_else(|| self.outlives(launch, hand));
+            let there = self.of_executor(launch, hand).max_by_key(|attempt| attempt.state == State::Running);
+            let there = there.map(|attempt| &*attempt.executor_resources).or_else(|| {
+                let id = &launch.task.executor.as_ref()?.executor_id.value;
+                self.executors.get(&hand.agent.id, id)
+            });
             let there = there.map(|resources| resources.to_vec());
             let mut taken = if self.has_executor(launch, hand) {
                 hand.pool.take(need).ok()?
@@ -437,56 +438,17 @@ impl Engine {
     }
 
     /// The tasks of the executor that this one is to have, on the same agent; they say what that has got.
-    fn executors<'a>(&'a self, launch: &Launch, hand: &Hand<'_>) -> impl Iterator<Item = &'a Attempt> {
+    fn of_executor<'a>(&'a self, launch: &Launch, hand: &Hand<'_>) -> impl Iterator<Item = &'a Attempt> {
         let id = launch.task.executor.as_ref().map(|executor| &*executor.executor_id.value);
         let same =
             move |attempt: &&Attempt| attempt.executor_id.as_deref() == id && !attempt.executor_resources.is_empty();
         self.book.on_agent(&hand.agent.id).filter(same)
     }
 
-    /// What the executor that this task is to have was described with when it had tasks on the agent, if no end of it has
-    /// been heard of: it may outlive them, and to Mesos another description of it is an error.
-    fn outlives(&self, launch: &Launch, hand: &Hand<'_>) -> Option<&[v1::Resource]> {
-        let id = launch.task.executor.as_ref()?.executor_id.value.as_str();
-        self.executors_of.get(&hand.agent.id)?.get(id).map(|described| &**described)
-    }
-
-    fn remember_executor(&mut self, attempt: &Attempt) {
-        let Some(id) = attempt.executor_id.clone().filter(|_| !attempt.executor_resources.is_empty()) else { return };
-        if self.executors_of.len() >= AGENTS && !self.executors_of.contains_key(&attempt.agent.id) {
-            self.executors_of.pop_first();
-        }
-        let there = self.executors_of.entry(attempt.agent.id.clone()).or_default();
-        if there.len() >= EXECUTORS && !there.contains_key(&id) {
-            there.pop_first();
-        }
-        there.insert(id, attempt.executor_resources.clone());
-    }
-
-    /// Mesos refused a task: if its executor was described as one that has gone, the next one is described anew.
-    pub(super) fn doubt_executor(&mut self, id: AttemptId) {
-        let Some(attempt) = self.book.attempt(id) else { return };
-        let (agent, executor) = (attempt.agent.id.clone(), attempt.executor_id.clone());
-        if let Some(executor) = executor {
-            self.forget_executor(&agent, Some(&executor));
-        }
-    }
-
-    /// An executor has ended, or with none named all of an agent have.
-    pub(super) fn forget_executor(&mut self, agent_id: &str, executor: Option<&str>) {
-        let left = self.executors_of.get_mut(agent_id).zip(executor).map(|(there, id)| {
-            there.remove(id);
-            there.len()
-        });
-        if left.is_none_or(|left| left == 0) {
-            self.executors_of.remove(agent_id);
-        }
-    }
-
     /// Whether its executor is there for sure, or comes along in the same ACCEPT. Otherwise there must be room for it,
     /// even if it had been launched before.
     fn has_executor(&self, launch: &Launch, hand: &Hand<'_>) -> bool {
-        self.executors(launch, hand).any(|attempt| {
+        self.of_executor(launch, hand).any(|attempt| {
             matches!(attempt.state, State::Staged | State::Running)
                 || hand.placed.iter().any(|(placed, _)| *placed == attempt.id)
         })
@@ -521,7 +483,7 @@ impl Engine {
         attempt.executor_id = task.executor.as_ref().map(|executor| executor.executor_id.value.as_str().into());
         attempt.executor_resources = executor;
         attempt.answered_in = self.session;
-        self.remember_executor(&attempt);
+        self.executors.remember(&attempt);
         self.remember_ports(&hand.agent.id, attempt.ports.get(particular..).unwrap_or_default());
         self.agents.entry(hand.agent.id.clone()).or_default().launching += 1;
         self.book.place(attempt);

@@ -139,8 +139,11 @@ impl Engine {
                 if row.is_end_for_good() {
                     self.ended_lately.insert(self.now, update.task_id().into());
                 }
-                if row == Row::Error {
-                    self.doubt_executor(id);
+                let refused =
+                    self.book.attempt(id).filter(|attempt| row == Row::Error && attempt.executor_id.is_some());
+                if let Some(refused) = refused {
+                    // If its executor was described as one that has gone, the next one is described anew.
+                    self.executors.forget(&refused.agent.id, refused.executor_id.as_deref());
                 }
                 self.end(id, class);
             }

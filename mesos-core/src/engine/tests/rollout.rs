@@ -110,7 +110,7 @@ fn an_offer_is_no_room() {
     assert_eq!(fail_new(&mut s, &mut world), 1);
     apply(&mut s, next().max_surge(Amount::Count(0)));
     s.clear();
-    s.now = s.now + secs(2);
+    s.now += secs(2);
     s.offer("a2", BIG);
     assert!(s.accepts().is_empty(), "the old one goes first");
     world.respond(&mut s);

@@ -1,0 +1,49 @@
+//! Executors that may outlive their tasks: to a master another description of one that is there is an error.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+
+use super::attempt::Attempt;
+use crate::v1;
+
+/// So many agents are remembered, and so many executors of each.
+const AGENTS: usize = 100_000;
+const EXECUTORS: usize = 1000;
+
+/// What each executor with resources of its own was described with when it had tasks, if no end of it has been heard of.
+#[derive(Debug, Default)]
+pub(super) struct Executors {
+    by_agent: BTreeMap<Arc<str>, Described>,
+}
+
+type Described = BTreeMap<Box<str>, Box<[v1::Resource]>>;
+
+impl Executors {
+    pub(super) fn get(&self, agent_id: &str, executor: &str) -> Option<&[v1::Resource]> {
+        self.by_agent.get(agent_id)?.get(executor).map(|described| &**described)
+    }
+
+    pub(super) fn remember(&mut self, attempt: &Attempt) {
+        let Some(id) = attempt.executor_id.clone().filter(|_| !attempt.executor_resources.is_empty()) else { return };
+        if self.by_agent.len() >= AGENTS && !self.by_agent.contains_key(&attempt.agent.id) {
+            self.by_agent.pop_first();
+        }
+        let there = self.by_agent.entry(attempt.agent.id.clone()).or_default();
+        if there.len() >= EXECUTORS && !there.contains_key(&id) {
+            there.pop_first();
+        }
+        there.insert(id, attempt.executor_resources.clone());
+    }
+
+    /// One has ended, or with none named all of an agent have.
+    pub(super) fn forget(&mut self, agent_id: &str, executor: Option<&str>) {
+        let left = self.by_agent.get_mut(agent_id).zip(executor).map(|(there, id)| {
+            there.remove(id);
+            there.len()
+        });
+        if left.is_none_or(|left| left == 0) {
+            self.by_agent.remove(agent_id);
+        }
+    }
+}
