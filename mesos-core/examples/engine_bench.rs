@@ -66,8 +66,10 @@ fn main() -> Result<()> {
 }
 
 fn print_row(tasks: usize, agents: usize, [launch, status, offer, restart, unique, bytes]: Figures) {
+    // What a larger run before has left is used again, and then nothing can be said.
+    let bytes = if bytes > 0.0 { format!("{bytes:.2}") } else { "-".to_owned() };
     println!(
-        "{tasks:>8} {agents:>8} {launch:>10.2} {status:>10.2} {offer:>10.2} {restart:>10.2} {unique:>10.2} {bytes:>10.2}"
+        "{tasks:>8} {agents:>8} {launch:>10.2} {status:>10.2} {offer:>10.2} {restart:>10.2} {unique:>10.2} {bytes:>10}"
     );
 }
 
