@@ -7,6 +7,7 @@ mod steps;
 use std::error::Error;
 use std::fs::{self, File};
 use std::io;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -95,43 +96,58 @@ pub(crate) fn run(args: &[String]) -> Result<bool, Box<dyn Error>> {
         return Err(format!("there is no step {unknown}; `cargo xtask test --list` names them").into());
     }
 
+    // Before anything is built: that may replace it.
+    let program = std::env::current_exe()?;
+    let words = if skip_real { &["--skip-real"][..] } else { &[] };
     let began = Instant::now();
-    let mut done = Vec::new();
-    let chosen: Vec<_> = STEPS.iter().filter(|step| only.is_empty() || only.contains(&step.name)).collect();
-    for together in chosen.chunk_by(|_, next| next.beside) {
-        let Some((first, beside)) = together.split_first() else { continue };
-        std::thread::scope(|scope| {
-            let start = |step: &&Step| {
-                let (name, words) = (step.name, if skip_real { &["--skip-real"][..] } else { &[] });
-                println!("\n== {name}: in a process of its own, beside {}", first.name);
-                scope.spawn(move || timed(|| apart(name, words)))
-            };
-            let threads: Vec<_> = beside.iter().map(start).collect();
-            println!("\n== {}: {}", first.name, first.what);
-            let (outcome, seconds) = timed(|| match first.real && skip_real {
-                true => Outcome::LeftOut("--skip-real was given".to_owned()),
-                false => (first.run)(),
-            });
-            match &outcome {
-                Outcome::Passed => println!("== {}: ok", first.name),
-                Outcome::Failed(why) => println!("== {}: FAILED: {why}", first.name),
-                Outcome::LeftOut(why) => println!("== {}: left out: {why}", first.name),
-            }
-            done.push((first.name, outcome, seconds));
-            for (step, thread) in beside.iter().zip(threads) {
-                let (result, seconds) = thread.join().unwrap_or_else(|_| (Err("its thread has panicked".into()), 0.0));
-                let outcome = match result {
-                    Ok((outcome, text)) => {
-                        println!("{text}");
-                        outcome
-                    }
-                    Err(why) => Outcome::Failed(why),
-                };
-                done.push((step.name, outcome, seconds));
-            }
-        });
-    }
+    let chosen: Vec<&'static Step> = STEPS.iter().filter(|step| only.is_empty() || only.contains(&step.name)).collect();
+    let done: Vec<Done> = chosen
+        .chunk_by(|_, next| next.beside)
+        .filter_map(<[_]>::split_first)
+        .flat_map(|(first, beside)| {
+            let apart = |step: &Step| apart(&program, step.name, words);
+            together(first, beside, skip_real, &apart)
+        })
+        .collect();
     Ok(summary(&done, began.elapsed().as_secs_f64()))
+}
+
+/// A step's name, how it ended, and how many seconds it took.
+type Done = (&'static str, Outcome, f64);
+
+/// Runs a step, and meanwhile others, each of which gives its outcome and all that it has printed.
+fn together(
+    first: &Step,
+    others: &[&'static Step],
+    skip_real: bool,
+    apart: &(impl Fn(&Step) -> Result<(Outcome, String), String> + Sync),
+) -> Vec<Done> {
+    std::thread::scope(|scope| {
+        let start = |step: &&'static Step| {
+            let step = *step;
+            println!("\n== {}: in a process of its own, beside {}", step.name, first.name);
+            (step.name, scope.spawn(move || timed(|| apart(step))))
+        };
+        let others: Vec<_> = others.iter().map(start).collect();
+        println!("\n== {}: {}", first.name, first.what);
+        let (outcome, seconds) = timed(|| match first.real && skip_real {
+            true => Outcome::LeftOut("--skip-real was given".to_owned()),
+            false => (first.run)(),
+        });
+        match &outcome {
+            Outcome::Passed => println!("== {}: ok", first.name),
+            Outcome::Failed(why) => println!("== {}: FAILED: {why}", first.name),
+            Outcome::LeftOut(why) => println!("== {}: left out: {why}", first.name),
+        }
+        let mut done = vec![(first.name, outcome, seconds)];
+        for (name, thread) in others {
+            let (result, seconds) = thread.join().unwrap_or_else(|_| (Err("its thread has panicked".into()), 0.0));
+            let (outcome, text) = result.unwrap_or_else(|why| (Outcome::Failed(why), String::new()));
+            println!("{text}");
+            done.push((name, outcome, seconds));
+        }
+        done
+    })
 }
 
 fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
@@ -141,11 +157,11 @@ fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
 }
 
 /// Runs a step by this very program, for what it prints to stay together.
-fn apart(name: &str, words: &[&str]) -> Result<(Outcome, String), String> {
+fn apart(program: &Path, name: &str, words: &[&str]) -> Result<(Outcome, String), String> {
     let path = crate::root().join("target").join(name).with_extension("out");
     let fail = |error: io::Error| format!("{}: {error}", path.display());
     let file = File::create(&path).map_err(fail)?;
-    let mut command = Command::new(std::env::current_exe().map_err(|e| format!("this program can't be found: {e}"))?);
+    let mut command = Command::new(program);
     command.args(["test", "--only", name]).args(words).stderr(file.try_clone().map_err(fail)?).stdout(file);
     let result = process::run(&mut command, APART);
     let text = String::from_utf8_lossy(&fs::read(&path).map_err(fail)?).into_owned();
@@ -155,7 +171,7 @@ fn apart(name: &str, words: &[&str]) -> Result<(Outcome, String), String> {
     Ok((why.map_or_else(|| result.into(), |why| Outcome::LeftOut(why.to_owned())), text))
 }
 
-fn summary(done: &[(&str, Outcome, f64)], total: f64) -> bool {
+fn summary(done: &[Done], total: f64) -> bool {
     println!("\n{:<12} {:<9} {:>7}", "step", "result", "seconds");
     for (name, outcome, seconds) in done {
         let word = match outcome {
