@@ -55,6 +55,11 @@ pub(super) enum Piece {
 }
 
 impl Exchange {
+    /// Whether calls have waited for its end: then they come closer together than they were decided.
+    pub(super) fn has_jammed(&self, now: Duration) -> bool {
+        self.lane == Lane::Ordered && self.sent + Duration::from_millis(500) < now
+    }
+
     /// So many bytes have arrived: the records that are complete now.
     pub(super) fn arrived(&mut self, mut bytes: usize) -> Vec<Bytes> {
         let mut complete = Vec::new();

@@ -523,6 +523,10 @@ impl World {
     pub(super) fn client_closes(&mut self, number: u64) {
         let Some(exchange) = self.exchanges.get_mut(&number) else { return };
         exchange.client_open = false;
+        if exchange.process == self.process && exchange.answered && exchange.has_jammed(self.now) {
+            // Its head has said enough, and nobody waits for the rest any longer: the session goes on.
+            self.ledger.jammed_at = Some(self.now);
+        }
         let (id, process, server_open, lane) = (exchange.id, exchange.process, exchange.server_open, exchange.lane);
         self.by_engine.remove(&(process, id));
         if lane == Lane::Subscription && process == self.process {
@@ -699,7 +703,7 @@ impl World {
             self.ledger.lost_stream(number);
         }
         let Some(exchange) = self.exchanges.get_mut(&number) else { return };
-        if lane == Lane::Ordered && exchange.sent + Duration::from_millis(500) < self.now {
+        if exchange.has_jammed(self.now) {
             self.ledger.jammed_at = Some(self.now);
         }
         exchange.client_open = false;
