@@ -46,6 +46,8 @@ pub(super) struct Instance {
 struct Asleep {
     /// What it was about to do.
     output: Option<Output<Event>>,
+    /// When that was decided: others act meanwhile.
+    decided_at: Duration,
     /// What has come since.
     late: Vec<Happening>,
 }
@@ -344,7 +346,8 @@ impl World {
         let time = self.rng.time(session / 10, session * 8);
         self.note(|| format!("== the leader stands still for {time:?} =="));
         let silence = self.silence();
-        let instance = self.step_aside(Some(Asleep { output, late: Vec::new() }));
+        let decided_at = self.decided_at;
+        let instance = self.step_aside(Some(Asleep { output, decided_at, late: Vec::new() }));
         self.instances.asleep = Some(instance);
         self.instances.lease = silence.lease;
         self.vacate(silence.gone, NEVER);
@@ -396,6 +399,7 @@ impl World {
         let wall = self.wall();
         let first = move |world: &mut Self| {
             world.instances.output = asleep.output;
+            world.decided_at = asleep.decided_at;
             world.drain()?;
             if late_first { Ok(()) } else { world.feed(Input::Timeout) }
         };
