@@ -211,7 +211,11 @@ impl World {
         }
         self.feed(mesos_core::Input::Timeout)?;
         let Some(engine) = &mut self.engine else { return Ok(()) };
-        let lives = |id: &String| self.cluster.agents.iter().any(|agent| agent.tasks.keys().any(|key| key.1 == *id));
+        // What is left on agents that are gone for good is nobody's: a registry that has forgotten them says no more than
+        // that it is unknown.
+        let used: Vec<_> =
+            self.cluster.agents.iter().enumerate().filter(|(agent, _)| !self.gone.contains(agent)).collect();
+        let lives = |id: &String| used.iter().any(|(_, agent)| agent.tasks.keys().any(|key| key.1 == *id));
         use mesos_core::engine::State::{Doubtful, Killing, Unreachable};
         let lost: Vec<_> = engine
             .tasks()
