@@ -260,7 +260,12 @@ impl Slot {
     /// Whether it waits for a place beside a task that is to stay until then, as the surge counts it.
     pub(super) fn is_second_waiting(&self) -> bool {
         let stays = self.current.as_ref().is_some_and(|current| !matches!(current.state, State::Killing(_)));
-        self.contribution.double && self.successor.is_none() && self.waiting.is_some() && stays
+        self.waits_beside() && stays
+    }
+
+    /// Whether it waits for a place beside a task, that is to stay or not, as the surge counts it.
+    fn waits_beside(&self) -> bool {
+        self.contribution.double && self.successor.is_none() && self.waiting.is_some()
     }
 
     fn contribution(&self, revision: &Revision) -> Contribution {
@@ -324,10 +329,11 @@ impl Spec {
         }
     }
 
-    /// Whether what waits in a slot would be one too many, as the surge may have become smaller meanwhile.
+    /// Whether what waits in a slot would be one too many, as the surge may have become smaller meanwhile. Beside a task
+    /// that is being killed it has only to wait for the end of that.
     pub(super) fn is_crowded(&self, index: u32) -> bool {
         let (surge, _) = self.spec.policy.budget();
-        self.sums.doubles > surge && self.slots.get(&index).is_some_and(Slot::is_second_waiting)
+        self.sums.doubles > surge && self.slots.get(&index).is_some_and(Slot::waits_beside)
     }
 
     /// What went into the tasks of a former revision.

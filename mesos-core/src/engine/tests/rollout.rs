@@ -119,6 +119,27 @@ fn an_offer_is_no_room() {
     assert_eq!(world.with("NEW", true), 1);
 }
 
+// ENGINE 4.1: one that is being killed counts until it has ended (simulated: seed 71005245).
+#[test]
+fn less_surge_beside_one_that_is_killed() {
+    let (mut s, _) = settled(slow(1));
+    let old = s.tasks("web", 0).pop().unwrap().task_id;
+    let next = || slow(1).env("NEW", "1");
+    apply(&mut s, next());
+    assert_eq!(s.spec("web").waiting, 1, "beside the old one");
+    s.engine.restart_instance("web", 0).unwrap();
+    s.tick();
+    apply(&mut s, next().max_surge(Amount::Count(0)));
+    s.sleep(secs(2));
+    assert_eq!(s.kills(), [old.clone()]);
+    s.clear();
+    s.offer("a2", BIG);
+    assert!(s.accepts().is_empty(), "the old one has to have ended");
+    s.update(&old, TaskKilled);
+    s.offer("a2", BIG);
+    assert!(has(&s.accept().tasks[0], "NEW"));
+}
+
 // ENGINE 4.1: what has finished is no instance that is missing (simulated: seed 71000739).
 #[test]
 fn the_finished_hold_nothing_back() {
