@@ -441,9 +441,10 @@ impl Ledger {
             Some(instance::State::Killing) => {}
             Some(state) => return fail("I9", format!("KILL for {id}, which is {state:?} in the store")),
             None => {
-                // It may have ended while the KILL waited for its turn, or for the end of a standstill.
+                // It may have ended while the KILL waited for its turn, for the store, or for the end of a standstill.
                 let just_woke = self.woke_at.is_some_and(|woke| now <= woke + 6 * ASK);
-                let over_at = task.and_then(|task| task.over_at);
+                let back_at = Some(disk.down_until).filter(|until| *until <= now).unwrap_or_default();
+                let over_at = task.and_then(|task| task.over_at).map(|at| at.max(back_at));
                 if over_at.is_some_and(|at| at + 6 * ASK < now) && !just_woke {
                     return fail("I9", format!("KILL for {id}, which has ended"));
                 }
