@@ -5,13 +5,14 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
 use super::attempt::Attempt;
-use crate::v1;
+use crate::{Resources, v1};
 
 /// So many agents are remembered, and so many executors of each.
-const AGENTS: usize = 100_000;
-const EXECUTORS: usize = 1000;
+const AGENTS: usize = 10_000;
+const EXECUTORS: usize = 32;
 
-/// What each executor with resources of its own was described with when it had tasks, if no end of it has been heard of.
+/// What each executor with resources of its own was described with that has told the end of a task, and so was there then,
+/// unless its own end has been heard of since.
 #[derive(Debug, Default)]
 pub(super) struct Executors {
     by_agent: BTreeMap<Arc<str>, Described>,
@@ -20,11 +21,21 @@ pub(super) struct Executors {
 type Described = BTreeMap<Box<str>, Box<[v1::Resource]>>;
 
 impl Executors {
-    pub(super) fn get(&self, agent_id: &str, executor: &str) -> Option<&[v1::Resource]> {
-        self.by_agent.get(agent_id)?.get(executor).map(|described| &**described)
+    /// What it was described with, if that comes to the same as what it is to have now.
+    pub(super) fn get(&self, agent_id: &str, executor: &str, need: &Resources) -> Option<&[v1::Resource]> {
+        let described = self.by_agent.get(agent_id)?.get(executor)?;
+        // It may be in several parts, reserved ones and others.
+        let sum = described.iter().fold(Resources::new(), |sum, part| {
+            sum.plus(&Resources::new().scalar(&*part.name, part.scalar.map_or(0.0, |scalar| scalar.value)))
+        });
+        (sum == *need).then_some(&**described)
     }
 
+    /// A task is over.
     pub(super) fn remember(&mut self, attempt: &Attempt) {
+        if attempt.last.source != Some(v1::task_status::Source::Executor) {
+            return;
+        }
         let Some(id) = attempt.executor_id.clone().filter(|_| !attempt.executor_resources.is_empty()) else { return };
         if self.by_agent.len() >= AGENTS && !self.by_agent.contains_key(&attempt.agent.id) {
             self.by_agent.pop_first();

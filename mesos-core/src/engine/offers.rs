@@ -387,7 +387,7 @@ impl Engine {
             let there = self.of_executor(launch, hand).max_by_key(|attempt| attempt.state == State::Running);
             let there = there.map(|attempt| &*attempt.executor_resources).or_else(|| {
                 let id = &launch.task.executor.as_ref()?.executor_id.value;
-                self.executors.get(&hand.agent.id, id)
+                self.executors.get(&hand.agent.id, id, &executor)
             });
             let there = there.map(|resources| resources.to_vec());
             let mut taken = if self.has_executor(launch, hand) {
@@ -483,7 +483,6 @@ impl Engine {
         attempt.executor_id = task.executor.as_ref().map(|executor| executor.executor_id.value.as_str().into());
         attempt.executor_resources = executor;
         attempt.answered_in = self.session;
-        self.executors.remember(&attempt);
         self.remember_ports(&hand.agent.id, attempt.ports.get(particular..).unwrap_or_default());
         self.agents.entry(hand.agent.id.clone()).or_default().launching += 1;
         self.book.place(attempt);

@@ -139,11 +139,8 @@ impl Engine {
                 if row.is_end_for_good() {
                     self.ended_lately.insert(self.now, update.task_id().into());
                 }
-                let refused =
-                    self.book.attempt(id).filter(|attempt| row == Row::Error && attempt.executor_id.is_some());
-                if let Some(refused) = refused {
-                    // If its executor was described as one that has gone, the next one is described anew.
-                    self.executors.forget(&refused.agent.id, refused.executor_id.as_deref());
+                if row == Row::Error {
+                    self.refused(id);
                 }
                 self.end(id, class);
             }
@@ -166,6 +163,17 @@ impl Engine {
             }
         }
         self.reconsider(id.slot);
+    }
+
+    /// If the executor was described as one that has gone, the next one is described anew. But while it has other tasks, it
+    /// is there, and the reason is another one.
+    fn refused(&mut self, id: AttemptId) {
+        let Some(attempt) = self.book.attempt(id).filter(|attempt| attempt.executor_id.is_some()) else { return };
+        let (agent_id, executor) = (attempt.agent.id.clone(), attempt.executor_id.clone());
+        let others = self.book.on_agent(&agent_id).filter(|other| other.id != id);
+        if others.filter(|other| other.executor_id == executor).count() == 0 {
+            self.executors.forget(&agent_id, executor.as_deref());
+        }
     }
 
     /// Whether this very status has come before.

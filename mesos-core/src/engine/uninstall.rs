@@ -9,6 +9,7 @@ use super::attempt::AttemptId;
 use super::book::Book;
 use super::engine::{Engine, Timer};
 use super::event::{EndClass, Event};
+use super::executors::Executors;
 use super::writer::Effect;
 use crate::planted::planted;
 use crate::scheduler::{Client, FatalReason};
@@ -76,6 +77,7 @@ impl Engine {
         self.marker = Marker::Removed;
         self.retired.push(spent.clone());
         self.forget_framework();
+        self.executors = Executors::default();
         for role in self.roles.values_mut() {
             role.forget();
         }

@@ -403,7 +403,7 @@ fn an_executor_has_resources_too() {
     // It may outlive its last task, until its end is heard of.
     let again = |s: &mut Script, tasks: &[String]| {
         tasks.iter().for_each(|task| s.update(task, TaskFinished));
-        s.sleep(secs(60));
+        s.sleep(secs(400));
         s.clear();
         s.offer("a1", "cpus(web):9;mem(web):100;ports:[1-9]");
         let again = s.accept();
@@ -414,8 +414,22 @@ fn an_executor_has_resources_too() {
     let (tasks, described) = again(&mut s, &tasks);
     assert_eq!(described, executor);
     s.failure("a1", Some("e"));
-    let (_, described) = again(&mut s, &tasks);
+    // Its end takes its tasks along, by the agent's word.
+    for task in &tasks {
+        s.status(task, TaskFailed, |status| status.source = Some(Source::Agent.into()));
+    }
+    let (tasks, described) = again(&mut s, &[]);
     assert_eq!(described, "cpus(web):0.5;mem(web):100");
+    // The same of tasks that were launched before a crash.
+    tasks.iter().for_each(|task| s.update(task, TaskRunning));
+    s.crash();
+    tasks.iter().for_each(|task| s.answer(task, TaskRunning));
+    tasks.iter().for_each(|task| s.update(task, TaskFinished));
+    s.sleep(secs(400));
+    s.clear();
+    s.offer("a1", "cpus:9;mem:100;ports:[1-9]");
+    let last: BTreeSet<String> = given(&s.accept()).into_iter().map(|(_, executor)| executor).collect();
+    assert_eq!(last.into_iter().collect::<Vec<_>>(), ["cpus(web):0.5;mem(web):100"]);
 }
 
 // An executor whose end nobody told is described as it was, and when Mesos refuses that, anew.
@@ -430,7 +444,7 @@ fn an_executor_that_was_not_there_after_all() {
         s.offer("a1", "cpus(web):9;mem(web):100;ports:[1-9]");
         let accept = s.accept();
         assert_eq!(given(&accept)[0].1, expected);
-        s.update(&accept.ids()[0], update);
+        s.answer(&accept.ids()[0], update);
         s.sleep(secs(700));
         s.clear();
     }
