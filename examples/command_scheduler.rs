@@ -198,9 +198,9 @@ async fn drive(
         let event = tokio::select! {
             biased;
             why = &mut lost => return match leaving {
+                _ if removed => Ok(End::Removed),
                 None => Ok(End::Deposed(why)),
-                Some(How::Disconnect) => Ok(End::Left),
-                Some(How::Teardown) => Err(Failed::NotRemoved),
+                Some(how) => left(how),
             },
             how = cluster.leave.time() => {
                 leaving = leaving.or(Some(how));
@@ -231,6 +231,9 @@ async fn drive(
                 driver.machine().tasks().for_each(|task| say(&format_args!("known: {task}")));
             }
             Event::Disconnected { reason, .. } => last = reason.to_string(),
+            Event::Fatal(FatalReason::FailedOver) | Event::Fenced(_) if leaving.is_some() => {
+                return leaving.map_or(Ok(End::Left), left);
+            }
             Event::Fatal(reason) => return Err(Failed::Fatal(reason)),
             Event::Fenced(failure) => return Err(Failed::Fenced(failure)),
             Event::StoreRefused(failure) => return Err(Failed::StoreRefused(failure)),
@@ -239,6 +242,14 @@ async fn drive(
             Event::Stopped { removed: true } => removed = true,
             _ => {}
         }
+    }
+}
+
+/// The end of one that was leaving, and has been replaced meanwhile: what it wanted to remove is still there.
+const fn left(how: How) -> Result<End, Failed> {
+    match how {
+        How::Disconnect => Ok(End::Left),
+        How::Teardown => Err(Failed::NotRemoved),
     }
 }
 

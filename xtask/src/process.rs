@@ -13,7 +13,8 @@ use crate::root;
 /// The cargo that runs this program, at the root of the workspace.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root());
+    // Programs are run from there.
+    command.current_dir(root()).env("CARGO_TARGET_DIR", root().join("target"));
     // What `cargo run` says of this package is a reason to build others anew, as they have it of their own.
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name == "CARGO_MANIFEST_DIR" || name.starts_with("CARGO_PKG_")) {

@@ -68,11 +68,15 @@ fn once_failed(simulate: &Path) -> Result<bool, Box<dyn Error>> {
 }
 
 fn all_fine(results: Vec<Result<(ExitStatus, String), String>>) -> Result<bool, Box<dyn Error>> {
-    let mut fine = true;
+    let (mut fine, mut error) = (true, None);
     for result in results {
-        let (status, text) = result?;
-        print!("{text}");
-        fine &= status.success();
+        match result {
+            Ok((status, text)) => {
+                print!("{text}");
+                fine &= status.success();
+            }
+            Err(why) => error = Some(why),
+        }
     }
-    Ok(fine)
+    error.map_or(Ok(fine), |why| Err(why.into()))
 }

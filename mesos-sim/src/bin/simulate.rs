@@ -47,7 +47,7 @@ struct Totals {
 
 fn simulate(mut args: impl Iterator<Item = String>) -> Result<bool, String> {
     let (mut seeds, mut first) = (100, 1);
-    let (mut twice, mut keep_going, mut executors) = (false, false, false);
+    let (mut twice, mut keep_going, mut executors, mut trace) = (false, false, false, false);
     let mut limit = Duration::MAX;
     let mut settings = Settings::default();
     let mut replay = String::new();
@@ -71,7 +71,7 @@ fn simulate(mut args: impl Iterator<Item = String>) -> Result<bool, String> {
                 replay += &format!(" --instances {instances}");
                 settings = settings.instances(u32::try_from(instances).unwrap_or(u32::MAX));
             }
-            "--trace" => settings = settings.trace(true),
+            "--trace" => (trace, settings) = (true, settings.trace(true)),
             "--executors" => executors = true,
             "--twice" => twice = true,
             "--keep-going" => keep_going = true,
@@ -112,7 +112,10 @@ fn simulate(mut args: impl Iterator<Item = String>) -> Result<bool, String> {
     let began = Instant::now();
     let chosen = (first..first.saturating_add(seeds)).take_while(|_| began.elapsed() < limit);
     if executors {
-        return Ok(of_executors(chosen, seeds == 1, keep_going));
+        if twice || !replay.is_empty() {
+            return Err("--executors takes seeds, --seconds, --trace and --keep-going only".into());
+        }
+        return Ok(of_executors(chosen, trace, keep_going));
     }
     let mut totals = Totals::default();
     let mut count = 0;
@@ -165,7 +168,7 @@ fn of_executors(seeds: impl Iterator<Item = u64>, trace: bool, keep_going: bool)
         if let Some(violation) = &report.violation {
             println!(
                 "seed {seed}, step {}: {violation}\n  replay: cargo run --release -p mesos-sim --bin simulate -- \
-                 --executors --seed {seed}",
+                 --executors --seed {seed} --trace",
                 report.steps
             );
             failed.push(seed);

@@ -24,7 +24,8 @@ pub(super) struct Disk {
     /// Specs that are to go.
     leaving: BTreeSet<String>,
     keys: BTreeMap<Key, String>,
-    /// Nothing is taken before this moment.
+    /// Nothing was taken from the first of these moments on, or is before the second.
+    pub(super) down_since: Duration,
     pub(super) down_until: Duration,
     /// Nothing of this incarnation is taken any more.
     pub(super) fenced: bool,

@@ -443,8 +443,9 @@ impl Ledger {
             None => {
                 // It may have ended while the KILL waited for its turn, for the store, or for the end of a standstill.
                 let just_woke = self.woke_at.is_some_and(|woke| now <= woke + 6 * ASK);
-                let back_at = Some(disk.down_until).filter(|until| *until <= now).unwrap_or_default();
-                let over_at = task.and_then(|task| task.over_at).map(|at| at.max(back_at));
+                let waited = |at: &Duration| *at + 6 * ASK >= disk.down_since && disk.down_until <= now;
+                let over_at = task.and_then(|task| task.over_at);
+                let over_at = over_at.map(|at| if waited(&at) { at.max(disk.down_until) } else { at });
                 if over_at.is_some_and(|at| at + 6 * ASK < now) && !just_woke {
                     return fail("I9", format!("KILL for {id}, which has ended"));
                 }

@@ -108,7 +108,9 @@ fn features() -> Outcome {
         &["-p", "mesos-tokio", "--no-default-features"],
         &["-p", "mesos-zk"],
         &["-p", "mesos-sim", "--no-default-features"],
-        &["-p", "mesos-proto", "-p", "mesos-blocking", "-p", "mesos-sim", "--all-features"],
+        &["-p", "mesos-sim", "--all-features"],
+        &["-p", "mesos-blocking", "--all-features"],
+        &["-p", "mesos-proto", "--all-features"],
     ];
     let mut all = Ok(());
     for set in sets {
