@@ -170,8 +170,8 @@ impl Engine {
     fn refused(&mut self, id: AttemptId) {
         let Some(attempt) = self.book.attempt(id).filter(|attempt| attempt.executor_id.is_some()) else { return };
         let (agent_id, executor) = (attempt.agent.id.clone(), attempt.executor_id.clone());
-        let others = self.book.on_agent(&agent_id).filter(|other| other.id != id);
-        if others.filter(|other| other.executor_id == executor).count() == 0 {
+        let mut others = self.book.on_agent(&agent_id).filter(|other| other.id != id);
+        if !others.any(|other| other.executor_id == executor) {
             self.executors.forget(&agent_id, executor.as_deref());
         }
     }

@@ -7,80 +7,38 @@ use super::{Outcome, Step, checks, real};
 use crate::process::{available, cargo, run};
 
 pub(super) const STEPS: &[Step] = &[
-    Step { name: "fmt", what: "formatted by rustfmt", real: false, beside: false, run: fmt },
-    Step {
-        name: "rules",
-        what: "length of files, no `extern crate std`",
-        real: false,
-        beside: false,
-        run: checks::rules,
-    },
-    Step {
-        name: "deps",
-        what: "mesos-core depends on what its list says",
-        real: false,
-        beside: false,
-        run: checks::dependencies,
-    },
-    Step {
-        name: "no-async",
-        what: "mesos-blocking brings no async runtime",
-        real: false,
-        beside: false,
-        run: checks::no_async,
-    },
-    Step { name: "no-std", what: "mesos-proto and mesos-core need no std", real: false, beside: false, run: no_std },
-    Step { name: "clippy", what: "no warnings", real: false, beside: false, run: clippy },
-    Step { name: "features", what: "the feature sets that matter compile", real: false, beside: false, run: features },
-    Step {
-        name: "tests",
-        what: "unit and integration tests, simulated conformance, generated code",
-        real: false,
-        beside: false,
-        run: tests,
-    },
-    Step { name: "doctests", what: "examples in the documentation", real: false, beside: false, run: doctests },
-    Step { name: "docs", what: "documentation without warnings", real: false, beside: false, run: docs },
-    Step {
-        name: "simulate",
-        what: "600 known seeds of the simulated world",
-        real: false,
-        beside: false,
-        run: simulate,
-    },
-    Step { name: "planted", what: "the simulated world finds planted bugs", real: false, beside: false, run: planted },
-    Step {
-        name: "embedded",
-        what: "command_scheduler and rolling_restart on their embedded clusters",
-        real: false,
-        beside: false,
-        run: embedded,
-    },
-    Step { name: "protocol", what: "protocol_only on its embedded cluster", real: false, beside: false, run: protocol },
-    Step {
-        name: "own-runtimes",
-        what: "drivers on threads, mio and smol",
-        real: false,
-        beside: false,
-        run: own_runtimes,
-    },
-    Step { name: "real-setup", what: "a real Mesos 1.11.0 is made", real: true, beside: false, run: real::setup },
-    Step { name: "real", what: "conformance on the real Mesos", real: true, beside: false, run: real::conformance },
-    Step {
-        name: "chaos",
-        what: "two minutes in which all of a real cluster dies in turn",
-        real: true,
-        beside: true,
-        run: chaos,
-    },
-    Step {
-        name: "zookeeper",
-        what: "mesos-zk on real ZooKeeper servers",
-        real: true,
-        beside: true,
-        run: real::zookeeper,
-    },
+    plain("fmt", "formatted by rustfmt", fmt),
+    plain("rules", "length of files, no `extern crate std`", checks::rules),
+    plain("deps", "mesos-core depends on what its list says", checks::dependencies),
+    plain("no-async", "mesos-blocking brings no async runtime", checks::no_async),
+    plain("no-std", "mesos-proto and mesos-core need no std", no_std),
+    plain("clippy", "no warnings", clippy),
+    plain("features", "the feature sets that matter compile", features),
+    plain("tests", "unit and integration tests, simulated conformance, generated code", tests),
+    plain("doctests", "examples in the documentation", doctests),
+    plain("docs", "documentation without warnings", docs),
+    plain("simulate", "known seeds of the simulated worlds", simulate),
+    plain("planted", "the simulated world finds planted bugs", planted),
+    plain("embedded", "command_scheduler and rolling_restart on their embedded clusters", embedded),
+    plain("protocol", "protocol_only on its embedded cluster", protocol),
+    plain("own-runtimes", "drivers on threads, mio and smol", own_runtimes),
+    real("real-setup", "a real Mesos 1.11.0 is made", real::setup),
+    real("real", "conformance on the real Mesos", real::conformance),
+    beside("chaos", "two minutes in which all of a real cluster dies in turn", chaos),
+    beside("zookeeper", "mesos-zk on real ZooKeeper servers", real::zookeeper),
 ];
+
+const fn plain(name: &'static str, what: &'static str, run: fn() -> Outcome) -> Step {
+    Step { name, what, real: false, beside: false, run }
+}
+
+const fn real(name: &'static str, what: &'static str, run: fn() -> Outcome) -> Step {
+    Step { real: true, ..plain(name, what, run) }
+}
+
+const fn beside(name: &'static str, what: &'static str, run: fn() -> Outcome) -> Step {
+    Step { beside: true, ..real(name, what, run) }
+}
 
 /// Everything that is tested, with all that it can do: the same in each step, so that nothing is compiled twice. `gen` is
 /// for the test that generated code is what `cargo xtask gen` writes.
@@ -147,8 +105,7 @@ fn docs() -> Outcome {
 /// A program without std, allocator and panic handler its own: what links std can't be in its graph.
 fn no_std() -> Outcome {
     let manifest = crate::root().join("xtask/no-std/Cargo.toml");
-    let target = crate::root().join("target");
-    run(cargo().args(["check", "--manifest-path"]).arg(manifest).arg("--target-dir").arg(target), BUILD).into()
+    run(cargo().args(["check", "--manifest-path"]).arg(manifest), BUILD).into()
 }
 
 fn simulate() -> Outcome {
