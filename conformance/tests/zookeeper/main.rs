@@ -18,8 +18,8 @@ fn settings(servers: &ZooKeeper, path: &str) -> Settings {
     servers.url(path).parse::<Settings>().unwrap().session_timeout(TIMEOUT)
 }
 
-/// For outages that a session outlives, on a machine where a JVM starts slowly.
-const LONG: Duration = Duration::from_secs(20);
+/// For outages that a session outlives, on a machine where a JVM starts slowly: as long as the servers allow.
+const LONG: Duration = Duration::from_secs(60);
 
 fn zk(servers: &ZooKeeper, path: &str) -> Zk {
     Zk::new(settings(servers, path)).unwrap()

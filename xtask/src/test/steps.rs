@@ -25,7 +25,7 @@ pub(super) const STEPS: &[Step] = &[
     real("real-setup", "a real Mesos 1.11.0 is made", real::setup),
     real("real", "conformance on the real Mesos", real::conformance),
     beside("chaos", "two minutes in which all of a real cluster dies in turn", chaos),
-    beside("zookeeper", "mesos-zk on real ZooKeeper servers", real::zookeeper),
+    real("zookeeper", "mesos-zk on real ZooKeeper servers", real::zookeeper),
 ];
 
 const fn plain(name: &'static str, what: &'static str, run: fn() -> Outcome) -> Step {
