@@ -225,10 +225,10 @@ impl Engine {
     }
 
     /// A status of a ghost.
-    pub(super) fn on_ghost(&mut self, task_id: &Arc<str>, row: Row) {
-        match row {
+    pub(super) fn on_ghost(&mut self, task_id: &Arc<str>, update: &Update) {
+        match Row::of(update, false) {
             row if row.is_life() => {
-                if self.readopt(task_id, row) {
+                if self.readopt(task_id, update) {
                     return;
                 }
                 if self.ghosts.get(task_id).is_some_and(|ghost| ghost.kills_sent == 0) {
@@ -257,7 +257,7 @@ impl Engine {
     }
 
     /// A ghost that shows life takes its place again, if nobody else has.
-    fn readopt(&mut self, task_id: &Arc<str>, row: Row) -> bool {
+    fn readopt(&mut self, task_id: &Arc<str>, update: &Update) -> bool {
         let Some(Ghost { was: Some(was), kills_sent: 0, .. }) = self.ghosts.get(task_id) else { return false };
         if was.why == GhostReason::Abandoned {
             return false;
@@ -277,7 +277,7 @@ impl Engine {
         if let Some((prepared, _)) = prepared {
             self.cancel_of(prepared);
         }
-        self.adopt(slot_id, &was, row);
+        self.adopt(slot_id, &was, update);
         self.lay(task_id);
         true
     }

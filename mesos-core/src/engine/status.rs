@@ -38,7 +38,7 @@ impl Engine {
         } else if self.ghosts.get(task_id).is_some() {
             let task_id: Arc<str> = task_id.into();
             self.reconciler.answered(&Subject::Ghost(task_id.clone()));
-            self.on_ghost(&task_id, Row::of(update, false));
+            self.on_ghost(&task_id, update);
             After::Everything
         } else {
             self.on_unknown(update, Row::of(update, false));
@@ -394,7 +394,7 @@ impl Engine {
     }
 
     /// A ghost takes its place in a slot again.
-    pub(super) fn adopt(&mut self, slot_id: SlotId, was: &Attempt, row: Row) {
+    pub(super) fn adopt(&mut self, slot_id: SlotId, was: &Attempt, update: &Update) {
         let now = self.now;
         self.cancel_wait(slot_id);
         let mut attempt = was.again(slot_id, now);
@@ -402,7 +402,9 @@ impl Engine {
         attempt.state = State::Staged;
         attempt.staged = Some(Since::now(now));
         attempt.answered_in = self.session;
-        let running = row == Row::Running || attempt.running.is_some();
+        let now_running = Row::of(update, false) == Row::Running;
+        let running = now_running || attempt.running.is_some();
+        merge(&mut attempt, update, running && !now_running);
         attempt.last.state = Some(if running { v1::TaskState::TaskRunning } else { v1::TaskState::TaskStaging });
         self.agents.entry(attempt.agent.id.clone()).or_default().launching += 1;
         self.book.place(attempt);

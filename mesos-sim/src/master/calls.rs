@@ -345,7 +345,8 @@ impl Master {
         }
         let agent = info.agent_id.value.clone();
         let staging = TaskState::TaskStaging;
-        let task = Task { agent, resources, state: staging, latest: staging, uuid: None, container: None };
+        let task =
+            Task { agent, resources, state: staging, latest: staging, uuid: None, container: None, healthy: None };
         self.tasks.insert((framework.into(), info.task_id.value.clone()), task);
         info
     }
@@ -483,6 +484,7 @@ impl Master {
         }
         status.agent_id = agent.map(|value| v1::AgentId { value });
         status.container_status = known.and_then(|task| task.container.clone());
+        status.healthy = known.and_then(|task| task.healthy);
         Some(status)
     }
 }

@@ -168,6 +168,8 @@ struct Task {
     uuid: Option<Bytes>,
     /// Where it runs, as the last forwarded update said.
     container: Option<v1::ContainerStatus>,
+    /// What its health check said, as the last forwarded update said.
+    healthy: Option<bool>,
 }
 
 #[derive(Debug)]

@@ -75,13 +75,15 @@ impl Master {
                 latest: task.state,
                 uuid: task.unacknowledged(),
                 container: task.container(),
+                healthy: task.healthy,
             };
-            let (state, container) = (known.state, known.container.clone());
+            let (state, container, healthy) = (known.state, known.container.clone(), known.healthy);
             self.tasks.insert(key.clone(), known);
             if unreachable {
                 let text = "Unreachable agent re-reregistered";
                 let mut status = self.status(&key.1, state, Some(Reason::AgentReregistered), text);
                 status.container_status = container;
+                status.healthy = healthy;
                 status.agent_id = Some(v1::AgentId { value: agent.id.clone() });
                 self.send_status(&key.0, status);
             }
@@ -214,7 +216,7 @@ impl Master {
         let key = (framework.to_owned(), status.task_id.value.clone());
         if let Some(task) = self.tasks.get_mut(&key) {
             (task.state, task.latest, task.uuid) = (status.state(), latest, status.uuid.clone());
-            task.container = status.container_status.clone();
+            (task.container, task.healthy) = (status.container_status.clone(), status.healthy);
         }
         self.send_status(framework, status);
     }

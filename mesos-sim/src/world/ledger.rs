@@ -441,12 +441,13 @@ impl Ledger {
             Some(instance::State::Killing) => {}
             Some(state) => return fail("I9", format!("KILL for {id}, which is {state:?} in the store")),
             None => {
-                // It may have ended while the KILL waited for its turn, for the store, or for the end of a standstill.
+                // It may have ended while the KILL waited for its turn, for the store, or for the end of a standstill; and
+                // in a lane where one call after the other waits long for its answer, for longer than any of them.
                 let just_woke = self.woke_at.is_some_and(|woke| now <= woke + 6 * ASK);
                 let waited = |at: &Duration| *at + 6 * ASK >= disk.down_since && disk.down_until <= now;
                 let over_at = task.and_then(|task| task.over_at);
                 let over_at = over_at.map(|at| if waited(&at) { at.max(disk.down_until) } else { at });
-                if over_at.is_some_and(|at| at + 6 * ASK < now) && !just_woke {
+                if over_at.is_some_and(|at| at + 6 * ASK < now) && !just_woke && !self.jammed(now) {
                     return fail("I9", format!("KILL for {id}, which has ended"));
                 }
             }
@@ -464,8 +465,12 @@ impl Ledger {
 
     /// Whether calls leave when they are decided.
     pub(super) fn flows(&self, now: Duration) -> bool {
-        let long_ago = |at: Option<Duration>| at.is_none_or(|at| at + 2 * KILL < now);
-        long_ago(self.jammed_at) && (!self.own || long_ago(self.commanded_at))
+        !self.jammed(now) && (!self.own || self.commanded_at.is_none_or(|at| at + 2 * KILL < now))
+    }
+
+    /// Whether a call has waited long for its answer, and others behind it.
+    fn jammed(&self, now: Duration) -> bool {
+        self.jammed_at.is_some_and(|at| now <= at + 2 * KILL)
     }
 
     pub(super) fn is_killed(&self, task: &str) -> bool {

@@ -173,6 +173,29 @@ fn a_ghost_finds_its_place_free() {
     }
 }
 
+// What the status says that brings a ghost back is kept like that of any other: with its health check passed it is ready
+// at once, though nothing more is said (simulated: never ready again).
+#[test]
+fn a_ghost_is_back_with_what_its_status_says() {
+    let mut s = Script::new([service("web", 1).http_check("/").resources(Resources::new().cpus(1.0).ports(1))]);
+    let task = s.running(1).remove(0);
+    s.status(&task, TaskRunning, |status| status.healthy = Some(false));
+    lose(&mut s, &task);
+    s.sleep(secs(601));
+    assert_eq!(s.state(&task), None);
+    s.status(&task, TaskRunning, |status| {
+        status.healthy = Some(true);
+        status.reason = Some(Reason::TaskHealthCheckStatusUpdated.into());
+        status.executor_id = Some("exec".into());
+        status.container_status.get_or_insert_default().executor_pid = Some(77);
+    });
+    s.sleep(secs(60));
+    let now = s.engine.find_task(&task).unwrap();
+    assert_eq!((now.healthy, now.ready, now.executor_id.as_deref()), (Some(true), true, Some("exec")));
+    assert_eq!(now.reason, Some(Reason::TaskHealthCheckStatusUpdated));
+    assert_eq!(now.container.and_then(|container| container.executor_pid), Some(77));
+}
+
 // An agent that was away sends what it had to say from the start: a task that ran isn't taken to be starting, nor is one
 // that starts held to the time that it was out of sight.
 #[test]
