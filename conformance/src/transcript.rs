@@ -218,6 +218,9 @@ impl Seen {
         if update.executor_id() != executor && update.source() != Some(Source::Agent) {
             text += &format!(" by {:?}", update.executor_id());
         }
+        if let Some(healthy) = update.healthy() {
+            text += if healthy { ", healthy" } else { ", ill" };
+        }
         if update.timestamp().is_none() {
             text += " without time";
         }

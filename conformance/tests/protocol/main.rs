@@ -58,6 +58,7 @@ conformance::scenarios! {
         reconciliation::implicit: Options::default();
         reconciliation::explicit: Options::default();
         reconciliation::unacknowledged: Options::default();
+        reconciliation::health: Options::default();
         failures::master_killed_and_back: Options::default();
         failures::leader_killed: crate::masters(3);
         failures::agent_killed_and_back: Options::default();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use conformance::mesos_core::scheduler::Framework;
 use conformance::v1::TaskState::*;
+use conformance::v1::{CommandInfo, HealthCheck};
 use conformance::{Cluster, Scheduler, task};
 
 const RUNNING: &str = "RUNNING MASTER RECONCILIATION no uuid on a1 in a container: Reconciliation: Latest task state";
@@ -50,6 +51,30 @@ pub(crate) async fn unacknowledged(cluster: &Cluster) {
     scheduler.accepted(|calls| calls.reconcile_all()).await;
     let starting = RUNNING.replace("RUNNING", "STARTING");
     assert_eq!(scheduler.lines("t", 3).await, ["STARTING EXECUTOR u1 on a1", &starting, &starting]);
+}
+
+/// The answer tells what the health check has found, also of a master that knows of it from the agent only.
+pub(crate) async fn health(cluster: &Cluster) {
+    let mut scheduler = Scheduler::start(cluster).await;
+    let offer = scheduler.offer().await;
+    let mut checked = task(&offer, "t", "sleep 1000");
+    let check = HealthCheck::command(CommandInfo::new("true")).with_delay(Duration::ZERO);
+    checked.health_check = Some(Box::new(check.with_interval(Duration::from_millis(200))));
+    scheduler.launch(&offer, [checked]);
+    scheduler.lines("t", 3).await;
+    scheduler.settle().await;
+    scheduler.ask("t", None);
+    scheduler.lines("t", 4).await;
+    scheduler.accepted(|calls| calls.reconcile_all()).await;
+    let lines = scheduler.lines("t", 5).await;
+    let answer = RUNNING.replacen(": ", ", healthy: ", 1);
+    assert_eq!(lines[1..3], ["RUNNING EXECUTOR u2 on a1", "RUNNING EXECUTOR u3 on a1, healthy"]);
+    assert_eq!(lines[3..], [&*answer, &*answer]);
+    cluster.kill_master(0).await;
+    cluster.restart_master(0).await;
+    scheduler.until("SUBSCRIBED", |seen| (seen.subscriptions.len() > 1).then_some(())).await;
+    scheduler.ask_until("t", None, TaskRunning).await;
+    assert_eq!(scheduler.lines("t", 6).await[5..], [&*answer]);
 }
 
 /// S52: each question has its answer, without uuid.
