@@ -28,10 +28,12 @@ impl Master {
         for framework in self.frameworks.values_mut() {
             framework.filters.retain(|filter| filter.until > now);
         }
+        let mut present = self.frameworks.values().filter(|framework| framework.stream.is_some());
+        let wanted = present.any(|framework| framework.roles().iter().any(|role| !framework.suppressed.contains(role)));
         let agents: Vec<String> = self
             .agents
             .iter()
-            .filter(|(id, entry)| entry.standing == Standing::Registered && !self.is_draining(id))
+            .filter(|(id, entry)| wanted && entry.standing == Standing::Registered && !self.is_draining(id))
             .map(|(id, _)| id.clone())
             .collect();
         let mut made: Vec<(String, String, String)> = Vec::new();
