@@ -461,7 +461,8 @@ impl Agent {
         self.start_due(now);
         self.tick_executors(moment);
         let due = |task: &Task| task.retry.filter(|retry| retry.0 <= now).map(|retry| retry.1);
-        let due: Vec<_> = self.tasks.iter().filter_map(|(key, task)| due(task).map(|wait| (key.clone(), wait))).collect();
+        let due: Vec<_> =
+            self.tasks.iter().filter_map(|(key, task)| due(task).map(|wait| (key.clone(), wait))).collect();
         for (key, wait) in due {
             self.send(&key, now, wait);
         }

@@ -20,6 +20,9 @@ const LONG: Duration = Duration::from_secs(60);
 pub struct Explanation {
     /// How many instances of the spec wait, those that are held back included.
     pub waiting: u32,
+    /// How many of them wait for nothing but the end of a task in their own place, as there is no room for a second one
+    /// beside it ([`max_surge`](super::TaskSpec::max_surge)).
+    pub crowded: u32,
     /// For how long the one that could go first has been able to.
     pub during: Duration,
     /// How often something stood in the way, since something began to wait: each time an agent was offered it is what
@@ -61,15 +64,17 @@ impl fmt::Display for Obstacle {
     }
 }
 
-/// `2 wait for 60 s: too little mem (3 times), constraint on rack (once)`
+/// `2 wait for 60 s: 1 for the end of a task in the same place, too little mem (3 times), constraint on rack (once)`
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} wait for {} s: ", self.waiting, self.during.as_secs())?;
-        if self.obstacles.is_empty() {
-            return f.write_str("nothing was offered");
+        match self.crowded {
+            0 if self.obstacles.is_empty() => return f.write_str("nothing was offered"),
+            0 => {}
+            crowded => write!(f, "{crowded} for the end of a task in the same place")?,
         }
         for (index, (obstacle, times)) in self.obstacles.iter().enumerate() {
-            let separator = if index == 0 { "" } else { ", " };
+            let separator = if index == 0 && self.crowded == 0 { "" } else { ", " };
             match times {
                 1 => write!(f, "{separator}{obstacle} (once)")?,
                 times => write!(f, "{separator}{obstacle} ({times} times)")?,
@@ -86,8 +91,11 @@ impl Engine {
     pub fn explain(&self, spec: &str) -> Option<Explanation> {
         let (_, spec) = self.book.named(spec)?;
         let (first, _) = spec.sums.waiting.first().filter(|(at, _)| *at <= self.now)?;
+        let due = spec.sums.waiting.iter().take_while(|(at, _)| *at <= self.now);
+        let crowded = due.filter(|(_, index)| spec.is_crowded(*index));
         Some(Explanation {
             waiting: u32::try_from(spec.sums.waiting.len()).unwrap_or(u32::MAX),
+            crowded: u32::try_from(crowded.count()).unwrap_or(u32::MAX),
             during: self.now.saturating_duration_since(*first),
             obstacles: spec.obstacles.clone(),
             lacking: spec.lacking.as_ref().map(ToString::to_string),

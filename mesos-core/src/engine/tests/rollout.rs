@@ -135,6 +135,8 @@ fn less_surge_beside_one_that_is_killed() {
     s.clear();
     s.offer("a2", BIG);
     assert!(s.accepts().is_empty(), "the old one has to have ended");
+    let explanation = s.engine.explain("web").unwrap().to_string();
+    assert_eq!(explanation, "1 wait for 2 s: 1 for the end of a task in the same place");
     s.update(&old, TaskKilled);
     s.offer("a2", BIG);
     assert!(has(&s.accept().tasks[0], "NEW"));
