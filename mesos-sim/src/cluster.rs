@@ -481,6 +481,13 @@ impl Cluster {
         both.is_some_and(|(master, agent)| master.is_drained(&agent.id))
     }
 
+    /// Whether the master knows tasks of other frameworks on an agent, ended ones that aren't acknowledged included.
+    #[cfg(feature = "world")]
+    pub(crate) fn is_shared(&self, index: usize, framework: &str) -> bool {
+        let both = self.master.as_ref().zip(self.agents.get(index));
+        both.is_some_and(|(master, agent)| master.has_others(&agent.id, framework))
+    }
+
     /// Whether an agent has been marked gone.
     #[must_use]
     pub fn is_gone(&self, index: usize) -> bool {

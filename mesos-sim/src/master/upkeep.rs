@@ -55,6 +55,11 @@ impl Master {
         self.is_draining(agent) && registered && !self.tasks.values().any(|task| task.agent == agent)
     }
 
+    #[cfg(feature = "world")]
+    pub(crate) fn has_others(&self, agent: &str, framework: &str) -> bool {
+        self.tasks.iter().any(|(key, task)| task.agent == agent && key.0 != framework)
+    }
+
     /// One that is drained for good is marked gone.
     pub(super) fn check_drained(&mut self, agent: &str) {
         if self.registry.draining.get(agent).is_some_and(|drain| drain.mark_gone) && self.is_drained(agent) {
