@@ -255,7 +255,8 @@ impl Past {
             curve(&old, new, given_up).or_else(|what| fail("I11", format!("{slot:?} {what}")))?;
         }
         let wall = wall.since_epoch() + Duration::from_millis(5);
-        if let Some(at) = old.eligible_at.filter(|_| was_certain && new.generation > old.generation) {
+        let used = new.generation > old.generation && !returns(batch, disk, &slot, new.generation);
+        if let Some(at) = old.eligible_at.filter(|_| was_certain && used) {
             if wall < Duration::from_millis(at) {
                 return fail("I11", format!("{slot:?} is used at {wall:?}, and held back until {at} ms"));
             }
@@ -269,6 +270,13 @@ pub(super) fn deletes(op: &StoreOp, slot: &(String, u32)) -> bool {
     let StoreOp::Delete { key } = op else { return false };
     let segments: Vec<String> = key.segments().collect();
     matches!(segments.as_slice(), [kind, spec, index, _] if kind == "inst" && *spec == slot.0 && *index == slot.1.to_string())
+}
+
+/// Whether this generation is a ghost's that takes its place again: nothing is launched that could be held back.
+fn returns(batch: &Persist, disk: &Disk, slot: &(String, u32), generation: u64) -> bool {
+    let kept = disk.instances.iter().find(|(_, kept)| kept.slot == *slot && kept.generation == generation);
+    let ghost = kept.map(|(task, _)| Key::new(["ghost", task]));
+    batch.ops().iter().any(|op| matches!(op, StoreOp::Delete { key } if ghost.as_ref() == Some(key)))
 }
 
 /// How long an end holds the next attempt back (ENGINE 1.3, 3.2). The error says what is wrong about it.
