@@ -4,17 +4,17 @@
 //! The scheduler is a plain one without any faults of its own. Judged from outside: that no update is lost, none comes
 //! twice or out of order, each task ends exactly once, and each executor ends in time.
 
+mod scheduler;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mesos_core::executor::{Client, Config, Env, Event};
+use mesos_core::executor::{Cause, Client, Config, Env, Event};
 use mesos_core::{Failure, FailureKind, Head, Input, Instant, Lane, Machine as _, Output, Sent, UnixTime};
 use mesos_proto::v1;
-use prost::Message as _;
 use v1::TaskState;
-use v1::scheduler::{Call, call, event};
-use v1::task_status::Source;
+use v1::scheduler::{Call, call};
 
 use super::Violation;
 use crate::rng::Rng;
@@ -103,7 +103,7 @@ struct Process {
     client: Client,
     /// Since when it hasn't been subscribed.
     alone: Option<Duration>,
-    /// Whether it has had a task. One whose tasks were all killed before it was there is shut down.
+    /// Whether it has had a task.
     used: bool,
     /// When it has to have ended.
     limit: Option<Duration>,
@@ -111,6 +111,10 @@ struct Process {
 
 #[derive(Debug, Default)]
 struct Task {
+    /// The agent and the executor that it was launched for.
+    place: (String, String),
+    /// KILL was called for it.
+    killed: bool,
     /// The executor has heard of it.
     launched: bool,
     /// What the executor has said.
@@ -354,6 +358,7 @@ impl World {
                 let running = self.tasks.iter().filter(|(_, task)| !task.has_ended()).map(|(id, _)| id.clone());
                 for id in running.collect::<Vec<_>>() {
                     if !self.ending && self.rng.chance(share) {
+                        self.tasks.entry(id.clone()).and_modify(|task| task.killed = true);
                         let kill = call::Kill { task_id: id.into(), ..Default::default() };
                         self.call(Call { kill: Some(kill), ..self.of(call::Type::Kill) })?;
                     }
@@ -578,7 +583,8 @@ impl World {
                 let name = process.name.clone();
                 process.limit = Some(now + grace);
                 let since = process.alone.map(|since| now.saturating_sub(since));
-                if !self.ending && process.used {
+                let used = process.used;
+                if !self.ending && (used || cause != Cause::Shutdown || !self.is_needless(&name)) {
                     return violation("E4", format!("{name:?} shuts down ({cause}), and had no reason"));
                 }
                 if since.is_some_and(|since| since > RECOVERY + Duration::from_secs(1)) {
@@ -604,6 +610,13 @@ impl World {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Whether all that this executor was started for was killed before it was there: then its agent shuts it down.
+    fn is_needless(&self, name: &ExecutorName) -> bool {
+        let agent = self.cluster.agents.get(name.agent).map(|agent| agent.id.as_str());
+        let whose = |(id, executor): &(String, String)| Some(id.as_str()) == agent && *executor == name.executor;
+        self.tasks.values().filter(|task| whose(&task.place)).all(|task| task.killed || task.has_ended())
     }
 
     fn launched(&mut self, number: u64, info: &v1::TaskInfo) {
@@ -633,160 +646,6 @@ impl World {
                 task.given.push(state);
             }
         }
-    }
-
-    fn of(&self, kind: call::Type) -> Call {
-        let id = Some(self.framework.as_str()).filter(|id| !id.is_empty());
-        Call { r#type: Some(kind.into()), framework_id: id.map(Into::into), ..Default::default() }
-    }
-
-    /// A call of the scheduler, which is taken at once.
-    fn call(&mut self, call: Call) -> Step {
-        self.next += 1;
-        let mut headers: Vec<(String, String)> =
-            ["Content-Type", "Accept"].map(|name| (name.to_owned(), "application/x-protobuf".to_owned())).into();
-        if call.r#type() == call::Type::Subscribe {
-            self.stream = self.next;
-        } else {
-            headers.push(("Mesos-Stream-Id".to_owned(), self.stream_id.clone()));
-        }
-        let request = Request {
-            method: "POST".to_owned(),
-            path: "/api/v1/scheduler".to_owned(),
-            headers,
-            body: call.encode_to_vec().into(),
-        };
-        self.cluster.request(0, ExchangeId(self.next), &request);
-        Ok(())
-    }
-
-    fn subscribe(&mut self) -> Step {
-        let capabilities = [
-            v1::framework_info::capability::Type::TaskKillingState,
-            v1::framework_info::capability::Type::PartitionAware,
-        ];
-        let framework_info = v1::FrameworkInfo {
-            user: "root".into(),
-            name: "executors".into(),
-            checkpoint: Some(true),
-            failover_timeout: Some(1e6),
-            capabilities: capabilities.map(|kind| v1::framework_info::Capability { r#type: Some(kind.into()) }).into(),
-            ..Default::default()
-        };
-        let subscribe = call::Subscribe { framework_info, ..Default::default() };
-        self.call(Call { subscribe: Some(subscribe), ..self.of(call::Type::Subscribe) })?;
-        self.drain()
-    }
-
-    /// Uses each offer for a few tasks, of one of two executors, some of them as a group.
-    fn launch_all(&mut self) -> Step {
-        for offer in std::mem::take(&mut self.offers) {
-            let name = format!("e{}", self.rng.below(2));
-            let executor = v1::ExecutorInfo {
-                framework_id: Some(self.framework.as_str().into()),
-                resources: vec![
-                    v1::Resource::cpus(0.01),
-                    v1::Resource::mem(1.0),
-                    v1::Resource { name: "disk".into(), ..v1::Resource::mem(1.0) },
-                ],
-                ..v1::ExecutorInfo::custom(name.as_str(), v1::CommandInfo::new("executor"))
-            };
-            let tasks: Vec<v1::TaskInfo> = (0..=self.rng.below(3))
-                .map(|_| {
-                    let id = format!("t{}", self.tasks.len());
-                    self.tasks.insert(id.clone(), Task::default());
-                    v1::TaskInfo::new(id.as_str(), id.as_str(), offer.agent_id.clone())
-                        .with_resources([v1::Resource::cpus(0.05), v1::Resource::mem(8.0)])
-                })
-                .collect();
-            let operation = if self.rng.chance(0.3) {
-                let group = v1::offer::operation::LaunchGroup { executor, task_group: v1::TaskGroupInfo { tasks } };
-                v1::offer::Operation {
-                    r#type: Some(v1::offer::operation::Type::LaunchGroup.into()),
-                    launch_group: Some(Box::new(group)),
-                    ..Default::default()
-                }
-            } else {
-                v1::offer::Operation::launch(tasks.into_iter().map(|task| task.with_executor(executor.clone())))
-            };
-            let accept = call::Accept {
-                offer_ids: vec![offer.id],
-                operations: vec![operation],
-                filters: Some(v1::Filters { refuse_seconds: Some(0.0) }),
-            };
-            self.call(Call { accept: Some(accept), ..self.of(call::Type::Accept) })?;
-        }
-        Ok(())
-    }
-
-    fn on_event(&mut self, record: Bytes) -> Step {
-        let Ok(event) = v1::scheduler::Event::decode(record) else {
-            return violation("E0", "an event that can't be read".to_owned());
-        };
-        match event.r#type() {
-            event::Type::Subscribed => {
-                self.framework = event.subscribed.map(|e| e.framework_id.value).unwrap_or_default();
-            }
-            event::Type::Offers => self.offers.extend(event.offers.into_iter().flat_map(|offers| offers.offers)),
-            event::Type::Rescind => {
-                let id = event.rescind.map(|rescind| rescind.offer_id);
-                self.offers.retain(|offer| Some(&offer.id) != id.as_ref());
-            }
-            event::Type::Update => {
-                if let Some(update) = event.update {
-                    return self.on_update(update.status);
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn on_update(&mut self, status: v1::TaskStatus) -> Step {
-        let (id, state, source) = (status.task_id.value.clone(), status.state(), status.source());
-        if let Some(uuid) = status.uuid.clone() {
-            let acknowledge = call::Acknowledge {
-                agent_id: status.agent_id.clone().unwrap_or_default(),
-                task_id: status.task_id,
-                uuid: uuid.clone(),
-            };
-            self.call(Call { acknowledge: Some(acknowledge), ..self.of(call::Type::Acknowledge) })?;
-            let ending = self.ending;
-            let Some(task) = self.tasks.get_mut(&id) else {
-                return violation("E2", format!("an update of {id}, which was never launched"));
-            };
-            if task.uuids.contains(&uuid) {
-                return Ok(());
-            }
-            task.uuids.push(uuid);
-            if task.has_ended() {
-                return violation("E3", format!("{id} ends twice: {state:?} after {task:?}"));
-            }
-            match source {
-                Source::Executor => {
-                    task.seen.push(state);
-                    if !task.given.starts_with(&task.seen) {
-                        return violation("E2", format!("{id}: {:?} was said, {:?} arrives", task.given, task.seen));
-                    }
-                }
-                // It never arrived; or it did, and the executor's end took it along.
-                _ if !task.launched || ending => task.by_agent = Some(state),
-                _ => {
-                    return violation(
-                        "E1",
-                        format!("{id} is {state:?} by its agent, but the executor has it: {task:?}"),
-                    );
-                }
-            }
-        } else if crate::agent::is_terminal(state) && !self.ending {
-            // The master's answer for a task that it hasn't: refused at the launch.
-            if let Some(task) = self.tasks.get_mut(&id).filter(|task| !task.launched) {
-                task.by_agent = Some(state);
-            } else {
-                return violation("E3", format!("{id} is {state:?} by the master: {status:?}"));
-            }
-        }
-        Ok(())
     }
 }
 
