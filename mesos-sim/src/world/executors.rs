@@ -358,9 +358,7 @@ impl World {
                 let running = self.tasks.iter().filter(|(_, task)| !task.has_ended()).map(|(id, _)| id.clone());
                 for id in running.collect::<Vec<_>>() {
                     if !self.ending && self.rng.chance(share) {
-                        self.tasks.entry(id.clone()).and_modify(|task| task.killed = true);
-                        let kill = call::Kill { task_id: id.into(), ..Default::default() };
-                        self.call(Call { kill: Some(kill), ..self.of(call::Type::Kill) })?;
+                        self.kill(&id)?;
                     }
                 }
                 self.later(Duration::from_secs(5), Happening::Kill);

@@ -54,6 +54,12 @@ impl World {
         self.drain()
     }
 
+    pub(super) fn kill(&mut self, id: &str) -> Step {
+        self.tasks.entry(id.to_owned()).and_modify(|task| task.killed = true);
+        let kill = call::Kill { task_id: id.into(), ..Default::default() };
+        self.call(Call { kill: Some(kill), ..self.of(call::Type::Kill) })
+    }
+
     /// Uses each offer for a few tasks, of one of two executors, some of them as a group.
     pub(super) fn launch_all(&mut self) -> Step {
         for offer in std::mem::take(&mut self.offers) {
@@ -76,6 +82,9 @@ impl World {
                         .with_resources([v1::Resource::cpus(0.05), v1::Resource::mem(8.0)])
                 })
                 .collect();
+            // Before an executor that is to start is there.
+            let regretted = self.faulty && self.rng.chance(0.2);
+            let ids: Vec<String> = tasks.iter().map(|task| task.task_id.value.clone()).collect();
             let operation = if self.rng.chance(0.3) {
                 let group = v1::offer::operation::LaunchGroup { executor, task_group: v1::TaskGroupInfo { tasks } };
                 v1::offer::Operation {
@@ -92,6 +101,10 @@ impl World {
                 filters: Some(v1::Filters { refuse_seconds: Some(0.0) }),
             };
             self.call(Call { accept: Some(accept), ..self.of(call::Type::Accept) })?;
+            if regretted {
+                self.fault("killed at once");
+                ids.iter().try_for_each(|id| self.kill(id))?;
+            }
         }
         Ok(())
     }
