@@ -11,8 +11,8 @@ use crate::{Resources, v1};
 const AGENTS: usize = 10_000;
 const EXECUTORS: usize = 32;
 
-/// What each executor with resources of its own was described with that has told the end of a task, and so was there then,
-/// unless its own end has been heard of since.
+/// What each executor with resources of its own was described with that has told the end of a task, or of one that isn't
+/// counted anything, and so was there then, unless its own end has been heard of since.
 #[derive(Debug, Default)]
 pub(super) struct Executors {
     by_agent: BTreeMap<Arc<str>, Described>,
@@ -31,11 +31,8 @@ impl Executors {
         (sum == *need).then_some(&**described)
     }
 
-    /// A task is over.
+    /// It has told something of this task.
     pub(super) fn remember(&mut self, attempt: &Attempt) {
-        if attempt.last.source != Some(v1::task_status::Source::Executor) {
-            return;
-        }
         let Some(id) = attempt.executor_id.clone().filter(|_| !attempt.executor_resources.is_empty()) else { return };
         if self.by_agent.len() >= AGENTS && !self.by_agent.contains_key(&attempt.agent.id) {
             self.by_agent.pop_first();

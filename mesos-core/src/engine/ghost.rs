@@ -226,6 +226,10 @@ impl Engine {
 
     /// A status of a ghost.
     pub(super) fn on_ghost(&mut self, task_id: &Arc<str>, update: &Update) {
+        let was = self.ghosts.get(task_id).and_then(|ghost| ghost.was.as_ref());
+        if let Some(was) = was.filter(|_| update.source() == Some(v1::task_status::Source::Executor)) {
+            self.executors.remember(&was.attempt);
+        }
         match Row::of(update, false) {
             row if row.is_life() => {
                 if self.readopt(task_id, update) {

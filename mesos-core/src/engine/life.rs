@@ -269,7 +269,9 @@ impl Engine {
     pub(super) fn forget(&mut self, id: AttemptId) -> Option<Attempt> {
         self.set_timer_at(id, None);
         let attempt = self.book.take(id)?;
-        self.executors.remember(&attempt);
+        if attempt.last.source == Some(v1::task_status::Source::Executor) {
+            self.executors.remember(&attempt);
+        }
         self.kills.forget(id);
         self.reconciler.answered(&Subject::Attempt(id));
         self.count_launching(&attempt.agent.id, launching(attempt.state), false);

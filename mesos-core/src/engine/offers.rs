@@ -54,6 +54,14 @@ struct Accept {
     refuse: u64,
 }
 
+impl Accept {
+    /// The executors with resources of their own that it launches, or tasks of which.
+    fn executors(&self) -> BTreeSet<&str> {
+        let executors = self.tasks.iter().filter_map(|(_, task)| task.executor.as_ref());
+        executors.filter(|e| !e.resources.is_empty()).map(|e| e.executor_id.value.as_str()).collect()
+    }
+}
+
 impl Accepts {
     fn insert(&mut self, accept: Accept) -> AcceptId {
         self.next += 1;
@@ -597,6 +605,15 @@ impl Engine {
         }
         if let Some(role) = self.roles.get_mut(&accept.role) {
             role.demand();
+        }
+        // Executors that it would have launched may have been described to later ones as out of its offers.
+        let executors = accept.executors();
+        if !executors.is_empty() {
+            let later = |other: &AcceptId| *other > id;
+            let same = |other: &Accept| other.agent_id == accept.agent_id && !executors.is_disjoint(&other.executors());
+            for follower in self.accepts.ids(same).into_iter().filter(later) {
+                self.cancel(follower, None);
+            }
         }
     }
 

@@ -77,7 +77,6 @@ impl Engine {
         self.marker = Marker::Removed;
         self.retired.push(spent.clone());
         self.forget_framework();
-        self.executors = Executors::default();
         for role in self.roles.values_mut() {
             role.forget();
         }
@@ -88,6 +87,8 @@ impl Engine {
         }
         let ghosts: Vec<_> = self.ghosts.iter().map(|(id, _)| id.clone()).collect();
         ghosts.iter().for_each(|id| self.lay(id));
+        // What has ended just now would be remembered otherwise.
+        self.executors = Executors::default();
         // SUBSCRIBE without an id only once it is durable that the old one is spent.
         let batch = self.write_engine();
         let client = Client::new(self.config.client.clone().without_framework_id(), self.rng.next());

@@ -15,15 +15,24 @@ struct History {
     transcript: Vec<String>,
 }
 
-const SPECS: [&str; 3] = ["web", "job", "strict"];
+const SPECS: [&str; 4] = ["web", "job", "strict", "team"];
+
+/// Its tasks share an executor with resources of its own.
+fn team(instances: u32) -> TaskSpec {
+    let executor = v1::ExecutorInfo::custom("e", v1::CommandInfo::new("x"));
+    let own = [v1::Resource::scalar("cpus", 0.5), v1::Resource::scalar("mem", 8.0)];
+    let need = Resources::new().cpus(0.5).mem(8.0);
+    TaskSpec::new("team").executor(executor.with_resources(own)).resources(need).instances(instances)
+}
 
 fn specs(choices: &mut Choices<'_>) -> Vec<TaskSpec> {
     let web = service("web", 3).scalable(true).max_failures(Some(3)).kill_grace(secs(2)).backoff(secs(1), secs(20));
     let job = service("job", 2).job().max_failures(Some(1)).role("b").unique("@hostname").scalable(true);
     let strict = service("strict", 1).duplicates(Duplicates::Forbid).unreachable(secs(30), secs(60));
-    let mut specs = vec![web, job, strict.launch_timeout(secs(20)).scalable(true)];
-    specs.truncate(usize::from(choices.byte() % 4));
-    specs
+    let team = team(4).scalable(true).backoff(secs(1), secs(20));
+    let chosen = choices.byte() | choices.byte();
+    let specs = [web, job, strict.launch_timeout(secs(20)).scalable(true), team].into_iter().enumerate();
+    specs.filter(|(place, _)| chosen >> place & 1 != 0).map(|(_, spec)| spec).collect()
 }
 
 impl History {
@@ -80,6 +89,11 @@ impl History {
                 // One that comes again and again.
                 status.uuid = Some(vec![0x40 | (state as u8 & 15); 16].into());
             }
+            // What comes again is the same.
+            if how & 3 != 1 {
+                let sources = [Source::Executor, Source::Agent, Source::Master, Source::Executor];
+                status.source = Some(sources[usize::from(how >> 6)].into());
+            }
             if how & 16 != 0 {
                 status.healthy = Some(how & 32 != 0);
             }
@@ -109,7 +123,13 @@ impl History {
         let engine = &mut self.s.engine;
         let result = match choices.byte() % 16 {
             0 | 1 => engine.scale(name, u32::from(number % 5)),
-            2 | 3 => engine.apply(service(name, u32::from(number % 4)).env("V", (number % 3).to_string())).map(drop),
+            2 | 3 => {
+                let (instances, value) = (u32::from(number % 4), (number % 3).to_string());
+                let executor = name == "team";
+                let spec =
+                    if executor { team(instances).data(value) } else { service(name, instances).env("V", value) };
+                engine.apply(spec).map(drop)
+            }
             4 => engine.remove(name),
             5 => engine.restart(name).map(drop),
             6 => engine.restart_instance(name, index),
@@ -146,7 +166,7 @@ impl History {
             }
             10 if streaming => {
                 let task = self.task(choices);
-                let executor = (choices.byte() % 2 == 0).then_some(&*task);
+                let executor = choices.pick(&[None, Some(&*task), Some("e")]);
                 self.s.failure(choices.pick(&["a1", "a2"]), executor);
             }
             11 if streaming => match choices.byte() % 16 {
@@ -277,6 +297,7 @@ fn histories_get_everywhere() {
         "Unreachable",
         "SpecSatisfied",
         "SpecDegraded",
+        "executor_id: Some(\"e\")",
     ];
     for _ in 0..1000 {
         let bytes: Vec<u8> = (0..500).map(|_| rng.next() as u8).collect();

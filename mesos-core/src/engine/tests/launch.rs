@@ -450,6 +450,60 @@ fn an_executor_that_was_not_there_after_all() {
     }
 }
 
+// The executors of a framework that was removed have gone with it: those of the next one are described anew.
+#[test]
+fn a_new_framework_has_no_executors() {
+    let config = client(Framework::new("test").roles(["web"])).on_removed(OnRemoved::FreshId);
+    let mut s = Script::with(config, [shared(1)]);
+    let first = s.launch("a1", "cpus:1.5;mem:100;ports:[1-9]");
+    s.update(&first[0], TaskRunning);
+    s.error("Framework has been removed");
+    s.sleep(secs(30));
+    s.clear();
+    s.offer("a1", "cpus(web):9;mem(web):100;ports:[1-9]");
+    assert_eq!(given(&s.accept())[0].1, "cpus(web):0.5;mem(web):100");
+}
+
+// A task that was given up comes back, and is killed: its executor is there, and is described to the next one as it was.
+#[test]
+fn the_executor_of_a_ghost_is_there() {
+    let mut s = Script::with(client(Framework::new("test").roles(["web"])), [shared(1)]);
+    let old = s.launch("a1", "cpus:1.5;mem:100;ports:[1-9]").remove(0);
+    s.update(&old, TaskRunning);
+    s.master_says(&old, TaskUnreachable, Reason::AgentRemoved);
+    s.tick();
+    let new = s.launch("a2", "cpus:1.5;mem:100;ports:[1-9]").remove(0);
+    s.update(&new, TaskRunning);
+    s.sleep(secs(601));
+    assert!(s.stored(["ghost", &old]).is_some());
+    s.master_says(&old, TaskRunning, Reason::AgentReregistered);
+    s.update(&old, TaskKilled);
+    assert!(s.stored(["ghost", &old]).is_none());
+    s.engine.scale("web", 2).unwrap();
+    s.tick();
+    s.clear();
+    s.offer("a1", "cpus(web):9;mem(web):100;ports:[1-9]");
+    assert_eq!(given(&s.accept())[0].1, "cpus:0.5;mem:100");
+}
+
+// What an ACCEPT would have launched is described to the next one out of its offers: they leave both, or none does.
+#[test]
+fn an_executor_that_is_not_launched_after_all() {
+    let mut s = Script::with(client(Framework::new("test").roles(["web"])), [shared(2)]);
+    s.disk = Disk::Hangs;
+    let first = s.offer("a1", "cpus(web):1.5;mem(web):100;ports:[1-9]");
+    s.offer("a1", "cpus:1.5;mem:100;ports:[1-9]");
+    s.rescind(&first);
+    s.disk = Disk::Writes;
+    s.settle();
+    assert!(s.accepts().is_empty(), "its resources are not in the offer");
+    s.sleep(secs(10));
+    s.offer("a1", "cpus:2.5;mem:100;ports:[1-9]");
+    let accept = s.accept();
+    assert_eq!(given(&accept)[0].1, "cpus:0.5;mem:100");
+    assert_eq!(accept.tasks.len(), 2);
+}
+
 // ENGINE 2.1: room for an executor that may have been lost is given to nobody else in the same ACCEPT.
 #[test]
 fn an_uncertain_executor_keeps_its_room() {

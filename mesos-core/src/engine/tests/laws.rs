@@ -9,18 +9,52 @@ use super::*;
 /// What the other side knows.
 #[derive(Default)]
 pub(super) struct Laws {
-    /// Offers of this session that have no answer.
     /// Those of this session that have an answer.
     answered: BTreeMap<String, v1::Offer>,
+    /// Offers of this session that have no answer.
     offers: BTreeMap<String, v1::Offer>,
     launched: BTreeSet<String>,
     /// Statuses with a uuid, as often as they were delivered without being acknowledged.
     unacknowledged: BTreeMap<(String, Vec<u8>), (v1::TaskStatus, u32)>,
     /// The last status of each task.
     last: BTreeMap<String, v1::TaskStatus>,
-    /// What each executor with resources of its own was launched with, and its tasks; by agent and id.
-    executors: BTreeMap<(String, String), (Vec<v1::Resource>, BTreeSet<String>)>,
+    /// Executors with resources of their own, by agent and id.
+    executors: BTreeMap<(String, String), Described>,
+    /// Something waited for the store or for an answer when there was rest last.
+    waited: bool,
     ended: bool,
+}
+
+/// An executor, as the scheduler has to know it: by the tasks in its books, and by what the executor itself has told.
+#[derive(Default)]
+struct Described {
+    resources: Vec<v1::Resource>,
+    tasks: BTreeSet<String>,
+    /// It has told the end of a task, and nothing has been heard of its own since.
+    told: bool,
+    /// It has told something, and may be there.
+    seen: bool,
+    known: bool,
+    /// It was known until not long ago, and an ACCEPT may have been decided on then that leaves now.
+    late: bool,
+}
+
+impl Described {
+    fn has_tasks(&self, engine: &Engine) -> bool {
+        self.tasks.iter().any(|task| engine.find_task(task).is_some())
+    }
+
+    fn note(&mut self, waited: bool, engine: &Engine) {
+        let known = self.told || self.has_tasks(engine);
+        self.late = !known && (self.late || self.known && waited);
+        self.known = known;
+    }
+
+    /// Only the books say now that it is there.
+    fn lost(&mut self, engine: &Engine) {
+        self.told = false;
+        self.seen &= self.has_tasks(engine);
+    }
 }
 
 impl Laws {
@@ -34,11 +68,16 @@ impl Laws {
         self.answered.clear();
     }
 
-    /// A process has started.
-    pub(super) fn on_start(&mut self) {
+    /// A process has started. Of an executor without tasks it knows nothing.
+    pub(super) fn on_start(&mut self, engine: &Engine) {
         self.ended = false;
-        // Of an executor without tasks a new process knows nothing.
-        self.executors.retain(|_, (_, tasks)| !tasks.is_empty());
+        self.executors.values_mut().for_each(|executor| executor.lost(engine));
+    }
+
+    /// There is rest, until something happens; `waits` says whether something waits.
+    pub(super) fn on_rest(&mut self, waits: bool, engine: &Engine) {
+        self.executors.values_mut().for_each(|executor| executor.note(self.waited, engine));
+        self.waited = waits;
     }
 
     pub(super) fn on_offer(&mut self, offer: &v1::Offer) {
@@ -53,18 +92,28 @@ impl Laws {
     }
 
     /// An executor has ended, or an agent with all of its own.
-    pub(super) fn on_failure(&mut self, agent: &str, executor: Option<&str>) {
-        self.executors.retain(|(on, id), _| on != agent || executor.is_some_and(|executor| executor != id));
+    pub(super) fn on_failure(&mut self, agent: &str, executor: Option<&str>, engine: &Engine) {
+        let ended = |(on, id): &(String, String)| on == agent && executor.is_none_or(|executor| executor == id);
+        self.executors.iter_mut().filter(|(key, _)| ended(key)).for_each(|(_, executor)| executor.lost(engine));
+    }
+
+    /// What a status has told of its task's executor; `counted` says whether the task was in the books before.
+    pub(super) fn on_told(&mut self, status: &v1::TaskStatus, counted: bool, engine: &Engine) {
+        let task = &status.task_id.value;
+        let ended = counted && engine.find_task(task).is_none();
+        for executor in self.executors.values_mut().filter(|executor| executor.tasks.contains(task)) {
+            if status.source() == Source::Executor {
+                executor.seen = true;
+                executor.told |= ended;
+            } else if ended && (!executor.told || status.state() == TaskError) {
+                // It was not there if its task was refused.
+                executor.lost(engine);
+            }
+        }
     }
 
     pub(super) fn on_status(&mut self, status: &v1::TaskStatus) {
         self.last.insert(status.task_id.value.clone(), status.clone());
-        if !matches!(status.state(), TaskStaging | TaskStarting | TaskRunning | TaskKilling | TaskUnreachable) {
-            // An executor may outlive its tasks, until its end is told; or it was not there, and its task is refused.
-            let refused = status.state() == TaskError;
-            self.executors
-                .retain(|_, (_, tasks)| !(tasks.remove(&status.task_id.value) && refused && tasks.is_empty()));
-        }
         if let Some(uuid) = status.uuid.as_ref().filter(|uuid| !uuid.is_empty()) {
             let key = (status.task_id.value.clone(), uuid.to_vec());
             self.unacknowledged.entry(key).or_insert_with(|| (status.clone(), 0)).1 += 1;
@@ -78,6 +127,10 @@ impl Laws {
 
     pub(super) fn on_event(&mut self, event: &Event) {
         self.alive();
+        if matches!(event, Event::FrameworkRemoved { .. }) {
+            // All executors went with it.
+            self.executors.clear();
+        }
         self.ended =
             matches!(event, Event::Fatal(_) | Event::Fenced(_) | Event::StoreRefused(_) | Event::Stopped { .. });
     }
@@ -98,7 +151,7 @@ impl Laws {
         let known = store.records().contains_key(&Key::new(["framework"])) || call.r#type() == Type::Teardown;
         assert!(known, "W1: {call:?}");
         match call.r#type() {
-            Type::Accept => self.on_accept(call.accept.as_ref().expect("a body"), store),
+            Type::Accept => self.on_accept(call.accept.as_ref().expect("a body"), store, engine),
             Type::Decline => {
                 let decline = call.decline.as_ref().expect("a body");
                 decline.offer_ids.iter().for_each(|id| drop(self.answer(&id.value)));
@@ -138,7 +191,7 @@ impl Laws {
         }
     }
 
-    fn on_accept(&mut self, accept: &call::Accept, store: &MemoryStore) {
+    fn on_accept(&mut self, accept: &call::Accept, store: &MemoryStore, engine: &Engine) {
         check_filter(accept.filters);
         let offers: Vec<v1::Offer> = accept.offer_ids.iter().map(|id| self.answer(&id.value)).collect();
         // I2: of one agent and role.
@@ -164,15 +217,24 @@ impl Laws {
                 let executor = task.executor.as_ref().filter(|executor| !executor.resources.is_empty());
                 let key = executor.map(|executor| (task.agent_id.value.clone(), executor.executor_id.value.clone()));
                 let fresh = executor.zip(key).map_or(&[][..], |(executor, key)| {
-                    let known = self.executors.contains_key(&key);
-                    let (had, tasks) = self.executors.entry(key).or_default();
-                    tasks.insert(id.clone());
-                    if known {
-                        assert_eq!(*had, executor.resources, "I2: another description of the same executor");
-                        return &[];
+                    let there = self.executors.entry(key).or_default();
+                    there.note(self.waited, engine);
+                    let known = there.known;
+                    let same = there.resources == executor.resources;
+                    assert!(same || !known, "I2: another description of the same executor, {:?}", there.resources);
+                    if !known && !same {
+                        *there = Described { resources: executor.resources.clone(), ..Described::default() };
                     }
-                    had.clone_from(&executor.resources);
-                    &executor.resources
+                    // That need not be offered if it may be there: so may one whose ACCEPT was lost with a process.
+                    let lost = |other: &Task| {
+                        other.executor_id.as_ref() == Some(&executor.executor_id.value)
+                            && other.agent_id == task.agent_id.value
+                            && incarnation(&other.task_id) < incarnation(id)
+                            && !self.launched.contains(&other.task_id)
+                    };
+                    let fresh = !known && !there.seen && !there.late && !engine.tasks().any(|other| lost(&other));
+                    there.tasks.insert(id.clone());
+                    if fresh { &executor.resources } else { &[] }
                 });
                 for resource in task.resources.iter().chain(fresh) {
                     match &resource.ranges {
@@ -232,6 +294,10 @@ fn bucket(resource: &v1::Resource) -> (String, String) {
 
 fn thousandths(resource: &v1::Resource) -> i64 {
     resource.scalar.as_ref().map_or(0, |scalar| (scalar.value * 1000.0).round() as i64)
+}
+
+fn incarnation(task: &str) -> Option<u64> {
+    id::parse(task).map(|id| id.incarnation)
 }
 
 /// The record of the attempt with this task id.

@@ -279,7 +279,8 @@ impl Script {
         for _ in 0..ENDLESS {
             self.drain();
             if !self.react() {
-                return;
+                let waits = !self.open.is_empty() || self.flying.is_some() || self.disk != Disk::Writes;
+                return self.laws.on_rest(waits, &self.engine);
             }
         }
         panic!("no rest: {:?}", self.calls.back());
@@ -407,7 +408,7 @@ impl Script {
         let records: Vec<_> = self.store.records().iter().map(|(key, value)| (key.clone(), value.clone())).collect();
         self.engine =
             Engine::new(self.config.clone(), self.specs.clone(), records, self.incarnations).expect("an engine");
-        self.laws.on_start();
+        self.laws.on_start(&self.engine);
         self.start();
     }
 
@@ -466,7 +467,7 @@ impl Script {
     }
 
     fn failure(&mut self, agent: &str, executor: Option<&str>) {
-        self.laws.on_failure(agent, executor);
+        self.laws.on_failure(agent, executor, &self.engine);
         let failure = event::Failure {
             agent_id: Some(agent.into()),
             executor_id: executor.map(Into::into),
@@ -500,8 +501,10 @@ impl Script {
 
     fn deliver(&mut self, status: v1::TaskStatus) {
         self.laws.on_status(&status);
-        let update = event::Update { status };
+        let counted = self.engine.find_task(&status.task_id.value).is_some();
+        let update = event::Update { status: status.clone() };
         self.send(&v1::scheduler::Event { update: Some(update), ..event_of(event::Type::Update) });
+        self.laws.on_told(&status, counted, &self.engine);
     }
 
     fn update(&mut self, task: &str, state: v1::TaskState) {
