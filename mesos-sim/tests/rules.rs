@@ -551,3 +551,29 @@ fn a_task_group_is_launched_as_a_whole_or_not_at_all() {
     bench.call(&framework, group(&offer, task("two", &offer), true));
     assert_eq!(states(&bench.updates(&framework)), [TaskStarting, TaskStarting]);
 }
+
+// An executor that is there can't be described in another way; once it has ended, it can.
+#[test]
+fn an_executor_has_one_description() {
+    let mut bench = Bench::new(options());
+    let framework = bench.subscribed(info());
+    let launch = |bench: &mut Bench, id: &str, value: &str| {
+        bench.call(&framework, kind(call::Type::Revive));
+        bench.wait(Duration::from_millis(300));
+        let offer = bench.offers(&framework).remove(0);
+        let plain = task(id, &offer);
+        let executor = v1::ExecutorInfo::custom("e", v1::CommandInfo::new(value));
+        let executor = executor.with_resources(plain.resources.clone());
+        let task = v1::TaskInfo { command: None, executor: Some(Box::new(executor)), ..plain };
+        assert_eq!(bench.launch(&framework, &[&offer], task), 202);
+        bench.updates(&framework)
+    };
+    assert_eq!(launch(&mut bench, "one", "x"), []);
+    let refused = launch(&mut bench, "two", "y");
+    assert_eq!((states(&refused), refused[0].reason()), (vec![TaskError], Reason::TaskInvalid));
+    assert!(refused[0].message().contains("not compatible with existing ExecutorInfo"), "{refused:?}");
+    assert_eq!(launch(&mut bench, "three", "x"), [], "the same one gets another task");
+    let executor = bench.executors.remove(0);
+    bench.cluster.executor_ended(&executor, &Exit::Status(0));
+    assert!(!launch(&mut bench, "four", "y").iter().any(|status| status.state() == TaskError));
+}

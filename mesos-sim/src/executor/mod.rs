@@ -120,6 +120,11 @@ impl Executors {
         })
     }
 
+    /// All that are there, as they were described.
+    pub(crate) fn described(&self) -> impl Iterator<Item = (&ExecutorKey, &v1::ExecutorInfo)> {
+        self.known.iter().map(|(key, executor)| (key, &executor.info))
+    }
+
     /// Until when the agent waits for executors that it knows from before its restart.
     pub(crate) fn recovering(&self) -> Option<Duration> {
         self.recovering.filter(|_| !self.known.is_empty())

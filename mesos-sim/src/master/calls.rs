@@ -126,7 +126,7 @@ impl Master {
                         let info = self.launch(framework, task.clone(), &role, &mut left);
                         match (custom, task.executor.as_deref()) {
                             (Some(_), _) => together.push(info),
-                            (None, Some(own)) => self.launch_by_executor(framework, own.clone(), vec![info], false),
+                            (None, Some(own)) => self.launch_by_executor(framework, &role, own, vec![info], false),
                             (None, None) => {
                                 let executor = of_group.map(|executor| executor.executor_id.clone());
                                 self.launch_by_agent(framework, info, executor);
@@ -136,7 +136,7 @@ impl Master {
                 }
             }
             if let Some(launch) = operation.launch_group.as_ref().filter(|_| !together.is_empty()) {
-                self.launch_by_executor(framework, launch.executor.clone(), together, true);
+                self.launch_by_executor(framework, &role, &launch.executor, together, true);
             }
         }
         if !left.is_empty() {
@@ -251,6 +251,9 @@ impl Master {
         if !executor.resources.iter().any(|resource| resource.name == "disk") {
             return Some(format!("Executor '{}' uses no disk", executor.executor_id.value));
         }
+        if let Some(fault) = self.executor_fault(framework, agent, role, executor) {
+            return Some(fault);
+        }
         let mut left = left.clone();
         let mut ids = BTreeSet::new();
         for task in &launch.task_group.tasks {
@@ -320,6 +323,10 @@ impl Master {
         if !task.resources.iter().all(allocated) {
             return Some("Task uses resources allocated to another role".into());
         }
+        let own = task.executor.as_ref();
+        if let Some(fault) = own.and_then(|executor| self.executor_fault(framework, agent, role, executor)) {
+            return Some(fault);
+        }
         match Pool::of(&task.resources) {
             None => Some("A resource is invalid: malformed, or its scalar value <= 0".into()),
             Some(pool) if pool.is_empty() => Some("Task uses no resources".into()),
@@ -374,20 +381,6 @@ impl Master {
             info.agent_id.value.clone(),
             ToAgent::Launch { framework: Box::new(framework), info: Box::new(info), executor },
         ));
-    }
-
-    /// Sends tasks to an executor of the scheduler's own. What that uses itself isn't charged.
-    fn launch_by_executor(
-        &mut self,
-        framework: &str,
-        executor: v1::ExecutorInfo,
-        tasks: Vec<v1::TaskInfo>,
-        group: bool,
-    ) {
-        let Some(framework) = self.frameworks.get(framework).map(|framework| framework.info.clone()) else { return };
-        let Some(agent) = tasks.first().map(|task| task.agent_id.value.clone()) else { return };
-        let (framework, executor) = (Box::new(framework), Box::new(executor));
-        self.out.push_back(Effect::ToAgent(agent, ToAgent::LaunchByExecutor { framework, executor, tasks, group }));
     }
 
     fn kill(&mut self, framework: &str, kill: call::Kill) {

@@ -1,6 +1,7 @@
 //! A simulated master: what it knows, and the way of a request through its checks.
 
 mod calls;
+mod executors;
 mod offers;
 mod registry;
 mod subscribe;
@@ -139,6 +140,8 @@ struct AgentEntry {
     standing: Standing,
     /// KILLs that wait for the agent's return.
     kills: Vec<(TaskKey, Option<v1::KillPolicy>)>,
+    /// How the executors were described that speak the executor API and are there.
+    executors: BTreeMap<ExecutorKey, v1::ExecutorInfo>,
 }
 
 /// What the master thinks of an agent.

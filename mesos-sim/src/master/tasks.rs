@@ -1,5 +1,6 @@
 //! What the master hears of its agents, and tells of them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -57,7 +58,9 @@ impl Master {
         if self.is_gone(&agent.id) {
             return;
         }
-        let before = self.agents.insert(agent.id.clone(), entry(&agent.info, &agent.total, Standing::Registered));
+        let executors = agent.executors.described().map(|(key, executor)| (key.clone(), executor.clone())).collect();
+        let back = AgentEntry { executors, ..entry(&agent.info, &agent.total, Standing::Registered) };
+        let before = self.agents.insert(agent.id.clone(), back);
         self.list(&agent.id, None);
         let unreachable = matches!(before.as_ref().map(|entry| entry.standing), Some(Standing::Unreachable { .. }));
         for (key, task) in &agent.tasks {
@@ -165,6 +168,7 @@ impl Master {
     pub(super) fn lose(&mut self, agent: &str, standing: Standing, state: TaskState, reason: Reason, text: &str) {
         let Some(entry) = self.agents.get_mut(agent) else { return };
         entry.standing = standing;
+        entry.executors.clear();
         self.rescind(|offer| offer.agent == agent);
         let unix = self.unix;
         let mut lost = Vec::new();
@@ -191,6 +195,9 @@ impl Master {
 
     /// An executor has ended.
     pub(crate) fn exited(&mut self, agent: &str, framework: &str, executor: v1::ExecutorId, status: Option<i32>) {
+        if let Some(entry) = self.agents.get_mut(agent) {
+            entry.executors.remove(&(framework.to_owned(), executor.value.clone()));
+        }
         let failure =
             event::Failure { agent_id: Some(v1::AgentId { value: agent.into() }), executor_id: Some(executor), status };
         let event = Event { r#type: Some(event::Type::Failure.into()), failure: Some(failure), ..Default::default() };
@@ -223,5 +230,5 @@ impl Master {
 }
 
 pub(super) fn entry(info: &v1::AgentInfo, total: &Pool, standing: Standing) -> AgentEntry {
-    AgentEntry { info: info.clone(), total: total.clone(), standing, kills: Vec::new() }
+    AgentEntry { info: info.clone(), total: total.clone(), standing, kills: Vec::new(), executors: BTreeMap::new() }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mesos_proto::v1;
-use mesos_sim::{Cluster, ExchangeId, Exit, Options, Output, Request, Response, TaskName};
+use mesos_sim::{Cluster, ExchangeId, ExecutorName, Exit, Options, Output, Request, Response, TaskName};
 use prost::Message as _;
 use v1::TaskState::{self, *};
 use v1::framework_info::capability::Type as Capability;
@@ -22,6 +22,7 @@ pub struct Bench {
     pub cut: Vec<u64>,
     pub started: Vec<TaskName>,
     pub stopped: Vec<TaskName>,
+    pub executors: Vec<ExecutorName>,
 }
 
 /// A subscription.
@@ -67,6 +68,7 @@ impl Bench {
             cut: Vec::new(),
             started: Vec::new(),
             stopped: Vec::new(),
+            executors: Vec::new(),
         }
     }
 
@@ -91,6 +93,7 @@ impl Bench {
                     self.stopped.push(name.clone());
                     self.cluster.ended(&name, &Exit::Signal(15));
                 }
+                Output::StartExecutor { name, .. } => self.executors.push(name),
                 _ => {}
             }
         }
