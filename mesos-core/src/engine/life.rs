@@ -162,7 +162,6 @@ impl Engine {
 
     /// A21: unreachable for long enough to be replaced.
     fn deactivate(&mut self, id: AttemptId) {
-        let now = self.now;
         let Some(slot) = self.book.slot(id.slot) else { return };
         let successor = slot.successor.as_ref().is_some_and(|attempt| attempt.id == id);
         let strict = self.policy(id.slot).is_some_and(|policy| policy.duplicates == Duplicates::Forbid);
@@ -175,15 +174,19 @@ impl Engine {
         }
         let Some(attempt) = self.book.attempt_mut(id) else { return };
         attempt.inactive = true;
-        let revision = attempt.revision;
         self.touch_attempt(id);
         self.set_timer(id);
-        let open = self.book.slot(id.slot).is_some_and(|slot| {
-            slot.wanted && slot.successor.is_none() && slot.waiting.is_none() && slot.mark == Mark::None
-        });
-        if open {
-            self.go_on_in(id.slot, revision);
-            self.wait(id.slot, now, now);
+        self.replace_lost(id.slot);
+    }
+
+    /// A slot whose attempt has been out of sight for too long wants another one beside it, unless it has one.
+    fn replace_lost(&mut self, slot_id: SlotId) {
+        let now = self.now;
+        let lost = self.book.slot(slot_id).and_then(|slot| slot.current.as_ref()).filter(|current| !current.counts());
+        let Some(revision) = lost.map(|current| current.revision) else { return };
+        if self.may_have_successor(slot_id) {
+            self.go_on_in(slot_id, revision);
+            self.wait(slot_id, now, now);
         }
     }
 
@@ -210,6 +213,7 @@ impl Engine {
         }
         self.give_up(id, GhostReason::Abandoned);
         self.fill(id.slot);
+        self.replace_lost(id.slot);
     }
 
     /// An attempt becomes a ghost.

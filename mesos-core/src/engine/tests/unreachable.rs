@@ -35,6 +35,25 @@ fn unreachable_replaced() {
     assert!(s.spec("web").satisfied);
 }
 
+// A rollout's successor is lost with the task that it was to take the place of: somebody else takes it (found by chaos: nobody
+// did, until the one of before was given up).
+#[test]
+fn a_successor_is_lost_beside_what_is_lost() {
+    let mut s = Script::new([service("web", 1)]);
+    let old = s.running(1).remove(0);
+    s.engine.apply(service("web", 1).env("V", "2")).unwrap();
+    s.tick();
+    let new = s.launch("a2", BIG).remove(0);
+    lose(&mut s, &old);
+    lose(&mut s, &new);
+    assert_eq!((s.state(&old), s.state(&new)), (Some(State::Unreachable), None));
+    assert_eq!(s.spec("web").waiting, 1);
+    let third = s.launch("a3", BIG).remove(0);
+    s.update(&third, TaskRunning);
+    assert!(s.spec("web").satisfied);
+    assert_eq!(s.engine.find_task(&third).unwrap().revision, s.spec("web").revision);
+}
+
 // A process that stood still has heard nothing meanwhile: first its session ends, and then no limit is over before there
 // is news (simulated: a task was given up).
 #[test]
