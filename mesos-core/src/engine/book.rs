@@ -329,11 +329,16 @@ impl Spec {
         }
     }
 
+    /// How many slots may have two instances. While its rollout is paused none gets a second one.
+    pub(super) fn surge(&self) -> u32 {
+        let (surge, _) = self.spec.policy.budget();
+        if self.paused { 0 } else { surge }
+    }
+
     /// Whether what waits in a slot would be one too many, as the surge may have become smaller meanwhile. Beside a task
     /// that is being killed it has only to wait for the end of that.
     pub(super) fn is_crowded(&self, index: u32) -> bool {
-        let (surge, _) = self.spec.policy.budget();
-        self.sums.doubles > surge && self.slots.get(&index).is_some_and(Slot::waits_beside)
+        self.sums.doubles > self.surge() && self.slots.get(&index).is_some_and(Slot::waits_beside)
     }
 
     /// What went into the tasks of a former revision.

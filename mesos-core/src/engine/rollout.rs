@@ -8,7 +8,6 @@ use super::attempt::{AttemptId, KillReason, SlotId, SpecId, State};
 use super::book::{Rollout, Slot, Standing};
 use super::engine::{Engine, Timer};
 use super::event::{Event, RolloutStage};
-use crate::Instant;
 
 /// Without one more ready instance for so long, a rollout has stalled.
 const STALLED: Duration = Duration::from_secs(600);
@@ -17,12 +16,13 @@ impl Engine {
     /// Does what the rollout of a spec allows now.
     pub(super) fn roll(&mut self, id: SpecId) {
         let Some(spec) = self.book.specs.get(&id) else { return };
+        let surge = spec.surge();
         if spec.paused {
             // What took their place now would be of the old revision once more.
-            self.withdraw(id, 0, None);
+            self.withdraw(id, surge);
+            self.watch_second(id, surge);
             return;
         }
-        let (surge, _) = spec.spec.policy.budget();
         // What was to be the next revision, and is no longer, beside what is right again.
         while let Some(index) = self.book.specs.get(&id).and_then(|spec| spec.sums.strays.first().copied()) {
             let slot_id = SlotId { spec: id, index };
@@ -47,24 +47,24 @@ impl Engine {
                 return;
             }
         }
-        // A delay after a fault is not a want of room, and must not be forgotten: whether there is room is asked when it
-        // ends.
-        self.withdraw(id, surge, Some(self.now));
+        self.withdraw(id, surge);
         self.watch_second(id, surge);
         while let Some(slot_id) = self.next_step(id) {
             self.refresh_slot(slot_id);
         }
     }
 
-    /// Successors that wait, and might have begun by then (if it is given), are withdrawn as far as this surge doesn't
-    /// allow them: there may never be room for them, and until they run nothing else would be done for their slots.
-    fn withdraw(&mut self, id: SpecId, surge: u32, by: Option<Instant>) {
+    /// Successors that wait, and might begin now, are withdrawn as far as this surge doesn't allow them: there may never be
+    /// room for them, and until they run nothing else would be done for their slots. A delay after a fault is not a want of
+    /// room, and must not be forgotten: whether there is room is asked when it ends.
+    fn withdraw(&mut self, id: SpecId, surge: u32) {
+        let now = self.now;
         let Some(spec) = self.book.specs.get(&id) else { return };
         let many = spec.sums.doubles.saturating_sub(surge) as usize;
         if many == 0 {
             return;
         }
-        let waiting = spec.sums.waiting.iter().rev().filter(|(at, _)| by.is_none_or(|by| *at <= by));
+        let waiting = spec.sums.waiting.iter().rev().filter(|(at, _)| *at <= now);
         let second = waiting.filter(|(_, index)| spec.slots.get(index).is_some_and(Slot::is_second_waiting));
         let second: Vec<u32> = second.map(|(_, index)| *index).take(many).collect();
         for index in second {

@@ -384,3 +384,23 @@ fn a_restart_is_not_repeated() {
     world.assert_settled(&s, "web", 4);
     assert!(after.keys().all(|task| world.tasks.contains_key(task)));
 }
+
+// A delay after a fault outlives the pause of a rollout (found by chaos: the next task began at once).
+#[test]
+fn a_pause_does_not_shorten_delays() {
+    let mut s = Script::new([service("web", 1).backoff(secs(10), secs(20))]);
+    let old = s.running(1).remove(0);
+    s.engine.apply(service("web", 1).env("V", "2").backoff(secs(10), secs(20))).unwrap();
+    s.tick();
+    let new = s.launch("a2", BIG).remove(0);
+    s.engine.pause("web").unwrap();
+    s.update(&new, TaskRunning);
+    s.update(&new, TaskFailed);
+    // Beside the one of before nothing begins while the rollout is paused.
+    s.sleep(secs(5));
+    assert!(s.launch("a2", BIG).is_empty());
+    s.update(&old, TaskGone);
+    assert!(s.launch("a3", BIG).is_empty());
+    s.sleep(secs(7));
+    assert_eq!(s.launch("a3", BIG).len(), 1);
+}
