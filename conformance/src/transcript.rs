@@ -219,7 +219,7 @@ impl Seen {
             text += &format!(" by {:?}", update.executor_id());
         }
         if let Some(healthy) = update.healthy() {
-            text += if healthy { ", healthy" } else { ", ill" };
+            text += if healthy { ", healthy" } else { ", unhealthy" };
         }
         if update.timestamp().is_none() {
             text += " without time";

@@ -85,9 +85,6 @@ impl Engine {
             return;
         }
         let Some(attempt) = self.book.attempt_mut(id) else { return };
-        if let Some(uuid) = update.uuid().filter(|uuid| uuid.len() <= UUID) {
-            attempt.uuid = Some(Bytes::copy_from_slice(uuid));
-        }
         let row = Row::of(update, attempt.state == State::Launching);
         let state = attempt.state;
         // An agent that was away sends what it had to say from the start.
@@ -95,7 +92,6 @@ impl Engine {
         self.counters.stale += u64::from(stale);
         let was_healthy = attempt.last.healthy;
         let changed = merge(attempt, update, stale);
-        let healthy = attempt.last.healthy;
         match table::cell(state, row) {
             Cell::Merge => {
                 if changed {
@@ -155,14 +151,18 @@ impl Engine {
                 self.end_with_ghost(id, class, why);
             }
         }
-        if healthy != was_healthy && self.book.attempt(id).is_some_and(|attempt| attempt.state == State::Running) {
-            match (was_healthy, healthy) {
-                (_, Some(false)) => self.tell_task(id, Event::TaskUnhealthy),
-                (Some(false), Some(true)) => self.tell_task(id, Event::TaskHealthy),
-                _ => {}
-            }
-        }
+        self.tell_health(id, was_healthy);
         self.reconsider(id.slot);
+    }
+
+    /// Tells that the health of a running task isn't what it was.
+    fn tell_health(&mut self, id: AttemptId, was: Option<bool>) {
+        let running = self.book.attempt(id).filter(|attempt| attempt.state == State::Running);
+        match (was, running.and_then(|attempt| attempt.last.healthy)) {
+            (None | Some(true), Some(false)) => self.tell_task(id, Event::TaskUnhealthy),
+            (Some(false), Some(true)) => self.tell_task(id, Event::TaskHealthy),
+            _ => {}
+        }
     }
 
     /// If the executor was described as one that has gone, the next one is described anew. But while it has other tasks, it
@@ -402,10 +402,15 @@ impl Engine {
         attempt.state = State::Staged;
         attempt.staged = Some(Since::now(now));
         attempt.answered_in = self.session;
-        let now_running = Row::of(update, false) == Row::Running;
-        let running = now_running || attempt.running.is_some();
-        merge(&mut attempt, update, running && !now_running);
-        attempt.last.state = Some(if running { v1::TaskState::TaskRunning } else { v1::TaskState::TaskStaging });
+        let running = Row::of(update, false) == Row::Running;
+        let stale = !running && attempt.running.is_some();
+        let running = running || stale;
+        self.counters.stale += u64::from(stale);
+        let was_healthy = attempt.last.healthy;
+        merge(&mut attempt, update, stale);
+        if stale {
+            attempt.last.state = Some(v1::TaskState::TaskRunning);
+        }
         self.agents.entry(attempt.agent.id.clone()).or_default().launching += 1;
         self.book.place(attempt);
         self.touch_attempt(id);
@@ -415,6 +420,7 @@ impl Engine {
             self.set_timer(id);
         }
         self.tell_task(id, Event::TaskReturned);
+        self.tell_health(id, was_healthy);
         self.reconsider(slot_id);
     }
 }
@@ -425,6 +431,9 @@ impl Engine {
 fn merge(attempt: &mut Attempt, update: &Update, stale: bool) -> bool {
     if let Some(executor) = update.executor_id().filter(|id| (1..=ID).contains(&id.len())) {
         attempt.executor_id = Some(executor.into());
+    }
+    if let Some(uuid) = update.uuid().filter(|uuid| uuid.len() <= UUID) {
+        attempt.uuid = Some(Bytes::copy_from_slice(uuid));
     }
     if stale {
         return false;

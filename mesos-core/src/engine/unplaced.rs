@@ -20,9 +20,9 @@ const LONG: Duration = Duration::from_secs(60);
 pub struct Explanation {
     /// How many instances of the spec wait, those that are held back included.
     pub waiting: u32,
-    /// How many of them wait for nothing but the end of a task in their own place, as there is no room for a second one
-    /// beside it ([`max_surge`](super::TaskSpec::max_surge)).
-    pub crowded: u32,
+    /// How many of them wait for the end of a task in their own place before anything else, as there is no room for a
+    /// second one beside it ([`max_surge`](super::TaskSpec::max_surge)).
+    pub held_by_surge: u32,
     /// For how long the one that could go first has been able to.
     pub during: Duration,
     /// How often something stood in the way, since something began to wait: each time an agent was offered it is what
@@ -68,17 +68,20 @@ impl fmt::Display for Obstacle {
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} wait for {} s: ", self.waiting, self.during.as_secs())?;
-        match self.crowded {
-            0 if self.obstacles.is_empty() => return f.write_str("nothing was offered"),
-            0 => {}
-            crowded => write!(f, "{crowded} for the end of a task in the same place")?,
+        let mut separator = "";
+        if self.held_by_surge > 0 {
+            write!(f, "{} for the end of a task in the same place", self.held_by_surge)?;
+            separator = ", ";
         }
-        for (index, (obstacle, times)) in self.obstacles.iter().enumerate() {
-            let separator = if index == 0 && self.crowded == 0 { "" } else { ", " };
+        if self.obstacles.is_empty() && self.held_by_surge < self.waiting {
+            write!(f, "{separator}nothing was offered")?;
+        }
+        for (obstacle, times) in &self.obstacles {
             match times {
                 1 => write!(f, "{separator}{obstacle} (once)")?,
                 times => write!(f, "{separator}{obstacle} ({times} times)")?,
             }
+            separator = ", ";
         }
         Ok(())
     }
@@ -95,7 +98,7 @@ impl Engine {
         let crowded = due.filter(|(_, index)| spec.is_crowded(*index));
         Some(Explanation {
             waiting: u32::try_from(spec.sums.waiting.len()).unwrap_or(u32::MAX),
-            crowded: u32::try_from(crowded.count()).unwrap_or(u32::MAX),
+            held_by_surge: u32::try_from(crowded.count()).unwrap_or(u32::MAX),
             during: self.now.saturating_duration_since(*first),
             obstacles: spec.obstacles.clone(),
             lacking: spec.lacking.as_ref().map(ToString::to_string),

@@ -56,8 +56,9 @@ impl Master {
     }
 
     #[cfg(feature = "world")]
-    pub(crate) fn has_others(&self, agent: &str, framework: &str) -> bool {
-        self.tasks.iter().any(|(key, task)| task.agent == agent && key.0 != framework)
+    pub(crate) fn has_only_others(&self, agent: &str, framework: &str) -> bool {
+        let mut there = self.tasks.iter().filter(|(_, task)| task.agent == agent).peekable();
+        there.peek().is_some() && there.all(|(key, _)| key.0 != framework)
     }
 
     /// One that is drained for good is marked gone.

@@ -630,8 +630,9 @@ impl World {
             return violation("L4", format!("{task} is still being killed"));
         }
         // A framework whose id nobody wrote down acknowledges nothing any more.
-        let lost =
-            |agent: &usize| self.cluster.is_draining(*agent) && !self.cluster.is_shared(*agent, &self.ledger.framework);
+        let lost = |agent: &usize| {
+            self.cluster.is_draining(*agent) && !self.cluster.waits_for_others(*agent, &self.ledger.framework)
+        };
         let lost = (0..self.cluster.agents.len()).find(lost);
         if let Some(agent) = lost {
             return violation("L3", format!("agent {agent} is still being drained"));

@@ -126,6 +126,7 @@ fn less_surge_beside_one_that_is_killed() {
     let old = s.tasks("web", 0).pop().unwrap().task_id;
     let next = || slow(1).env("NEW", "1");
     apply(&mut s, next());
+    assert_eq!(s.engine.explain("web").unwrap().to_string(), "1 wait for 0 s: nothing was offered");
     assert_eq!(s.spec("web").waiting, 1, "beside the old one");
     s.engine.restart_instance("web", 0).unwrap();
     s.tick();

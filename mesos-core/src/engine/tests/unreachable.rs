@@ -201,13 +201,14 @@ fn a_ghost_is_back_with_what_its_status_says() {
     s.status(&task, TaskRunning, |status| status.healthy = Some(false));
     lose(&mut s, &task);
     s.sleep(secs(601));
-    assert_eq!(s.state(&task), None);
+    assert_eq!((s.state(&task), s.told(|event| matches!(event, Event::TaskUnhealthy(_)))), (None, 1));
     s.status(&task, TaskRunning, |status| {
         status.healthy = Some(true);
         status.reason = Some(Reason::TaskHealthCheckStatusUpdated.into());
         status.executor_id = Some("exec".into());
         status.container_status.get_or_insert_default().executor_pid = Some(77);
     });
+    assert_eq!(s.told(|event| matches!(event, Event::TaskHealthy(_))), 1);
     s.sleep(secs(60));
     let now = s.engine.find_task(&task).unwrap();
     assert_eq!((now.healthy, now.ready, now.executor_id.as_deref()), (Some(true), true, Some("exec")));
