@@ -481,11 +481,11 @@ impl Cluster {
         both.is_some_and(|(master, agent)| master.is_drained(&agent.id))
     }
 
-    /// Whether all tasks that the master knows on an agent, ended ones included, are other frameworks', and there are some.
+    /// Whether the master knows tasks of a framework on an agent, ended ones that aren't acknowledged included.
     #[cfg(feature = "world")]
-    pub(crate) fn waits_for_others(&self, index: usize, framework: &str) -> bool {
+    pub(crate) fn is_used_by(&self, index: usize, framework: &str) -> bool {
         let both = self.master.as_ref().zip(self.agents.get(index));
-        both.is_some_and(|(master, agent)| master.has_only_others(&agent.id, framework))
+        both.is_some_and(|(master, agent)| master.is_used_by(&agent.id, framework))
     }
 
     /// Whether an agent has been marked gone.

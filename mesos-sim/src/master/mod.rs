@@ -354,9 +354,6 @@ impl Master {
         if self.removed.len() > REMEMBERED {
             self.removed.pop_front();
         }
-        // An agent may have waited for nothing but its acknowledgements.
-        let draining: Vec<String> = self.registry.draining.keys().cloned().collect();
-        draining.iter().for_each(|agent| self.check_drained(agent));
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Duration> {

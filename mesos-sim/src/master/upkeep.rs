@@ -56,12 +56,12 @@ impl Master {
     }
 
     #[cfg(feature = "world")]
-    pub(crate) fn has_only_others(&self, agent: &str, framework: &str) -> bool {
-        let mut there = self.tasks.iter().filter(|(_, task)| task.agent == agent).peekable();
-        there.peek().is_some() && there.all(|(key, _)| key.0 != framework)
+    pub(crate) fn is_used_by(&self, agent: &str, framework: &str) -> bool {
+        self.tasks.iter().any(|(key, task)| task.agent == agent && key.0 == framework)
     }
 
-    /// One that is drained for good is marked gone.
+    /// One that is drained for good is marked gone. Masters look after acknowledgements and registrations only: with the
+    /// framework removed whose acknowledgement is wanting, a real one goes on draining.
     pub(super) fn check_drained(&mut self, agent: &str) {
         if self.registry.draining.get(agent).is_some_and(|drain| drain.mark_gone) && self.is_drained(agent) {
             self.mark_gone(agent);

@@ -629,10 +629,9 @@ impl World {
         if let Some(task) = engine.tasks().find(ends) {
             return violation("L4", format!("{task} is still being killed"));
         }
-        // A framework whose id nobody wrote down acknowledges nothing any more.
-        let lost = |agent: &usize| {
-            self.cluster.is_draining(*agent) && !self.cluster.waits_for_others(*agent, &self.ledger.framework)
-        };
+        // A framework whose id nobody wrote down acknowledges nothing any more, and a drain waits for that, too.
+        let lost =
+            |agent: &usize| self.cluster.is_draining(*agent) && self.cluster.is_used_by(*agent, &self.ledger.framework);
         let lost = (0..self.cluster.agents.len()).find(lost);
         if let Some(agent) = lost {
             return violation("L3", format!("agent {agent} is still being drained"));
