@@ -37,6 +37,8 @@ struct Told {
     returned_at: Option<Duration>,
     /// Twice in a row, and not at once.
     unknown_twice: bool,
+    /// How many places might have two when it was decided on: its ACCEPT may leave long after.
+    surge: usize,
 }
 
 impl Told {
@@ -74,6 +76,13 @@ pub(super) struct Succession {
 
 fn fail(invariant: &'static str, what: String) -> Check {
     Err(Violation { invariant, what })
+}
+
+/// How many places of a spec may have two, if that is a number and known.
+fn surge(spec: &str, at: &Moment<'_>) -> usize {
+    let Some(policy) = at.disk.policies.get(spec) else { return usize::MAX };
+    let strict = policy.duplicates() == store::policy::Duplicates::Forbid;
+    policy.max_surge.count.map_or(usize::MAX, |surge| if strict { 0 } else { surge as usize })
 }
 
 /// The record of an attempt that a batch writes.
@@ -144,9 +153,10 @@ impl Succession {
 
     /// I8: no more places have two than the surge allows, when one more gets a second one.
     fn surge(&mut self, slot: &(String, u32), id: &str, at: &Moment<'_>) -> Check {
-        let Some(policy) = at.disk.policies.get(&slot.0) else { return Ok(()) };
-        let strict = policy.duplicates() == store::policy::Duplicates::Forbid;
-        let Some(surge) = policy.max_surge.count.map(|surge| if strict { 0 } else { surge }) else { return Ok(()) };
+        let surge = self.told.get(id).map_or(0, |told| told.surge).max(surge(&slot.0, at));
+        if surge == usize::MAX {
+            return Ok(());
+        }
         let counts = |record: &Instance| {
             let duplicate = record.state() == instance::State::Killing && record.why() == instance::Why::Duplicate;
             !(duplicate || is_inactive(record))
@@ -160,7 +170,7 @@ impl Succession {
         }
         self.judge("I8");
         let double = places.values().filter(|revisions| revisions.len() > 1).count();
-        if double > surge as usize {
+        if double > surge {
             return fail("I8", format!("{id} is the second one in its place, as in {double} places of {surge}"));
         }
         Ok(())
@@ -171,6 +181,9 @@ impl Succession {
         for (_, record) in batch.ops().iter().filter_map(written) {
             if record.state() == instance::State::Killing && record.why() != instance::Why::External {
                 self.told.entry(record.task_id).or_default().killed = true;
+            } else if record.state() == instance::State::Prepared {
+                let surge = parse(&record.task_id).map_or(0, |(spec, ..)| surge(&spec, at));
+                self.told.entry(record.task_id).or_default().surge = surge;
             }
         }
         if !at.fresh || self.own {
