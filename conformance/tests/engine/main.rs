@@ -69,12 +69,12 @@ conformance::scenarios! {
         ends::removed_and_made_anew: Options::default();
     }
     once {
+        services::an_executor_outlives_its_task: Options { resources: "cpus(web):0.1;cpus(*):2;mem:1024;disk:1000", ..Options::default() };
         crashes::scheduler_killed: crate::agents(2);
         crashes::master_killed_too: crate::agents(2);
         crashes::agent_killed_too: crate::agents(2);
     }
     real {
-        services::an_executor_outlives_its_task: Options { resources: "cpus(web):0.1;cpus(*):2;mem:1024;disk:1000", ..Options::default() };
         takeover::leader_killed: crate::elected();
         takeover::leader_stopped_for_longer_than_its_session: crate::elected();
         takeover::handed_over_in_order: crate::elected();
