@@ -77,5 +77,5 @@ fn executors() {
             *faults.entry(fault).or_default() += count;
         }
     }
-    assert_eq!(faults.len(), 6, "{faults:?}");
+    assert_eq!(faults.len(), 7, "{faults:?}");
 }
