@@ -1,6 +1,7 @@
 //! Offers: matched with what waits, and every one of them answered in the same step.
 
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -55,12 +56,13 @@ struct Accept {
 }
 
 impl Accept {
-    /// The executors with resources of their own that it launches, or tasks of which.
-    fn executors(&self) -> BTreeSet<&str> {
-        let executors = self.tasks.iter().filter_map(|(_, task)| task.executor.as_ref());
-        executors.filter(|e| !e.resources.is_empty()).map(|e| e.executor_id.value.as_str()).collect()
+    fn attempts(&self) -> impl Iterator<Item = AttemptId> + '_ {
+        self.tasks.iter().map(|(attempt, _)| *attempt)
     }
 }
+
+/// Executors with resources of their own, by agent and id.
+type ExecutorIds = BTreeSet<(Arc<str>, Box<str>)>;
 
 impl Accepts {
     fn insert(&mut self, accept: Accept) -> AcceptId {
@@ -568,25 +570,27 @@ impl Engine {
                 self.sent.insert(call, Sent::Accept(attempts, offers));
             }
             Err(_) => {
+                let executors = self.uncertain_executors(attempts.iter().copied());
                 attempts.into_iter().for_each(|attempt| self.undo(attempt));
                 self.decline(&offers, SHORT);
+                self.cancel_followers(Some(id), executors);
             }
         }
     }
 
     /// What became of an ACCEPT.
-    pub(super) fn accepted(&mut self, attempts: Vec<AttemptId>, offers: &[String], outcome: &Outcome) {
+    pub(super) fn accepted(&mut self, mut attempts: Vec<AttemptId>, offers: &[String], outcome: &Outcome) {
         match outcome {
             Outcome::Rejected { .. } | Outcome::NotSent => {
-                for attempt in attempts {
-                    if self.book.attempt(attempt).is_some_and(|a| a.state == State::Launching) {
-                        self.undo(attempt);
-                    }
-                }
+                attempts.retain(|id| self.book.attempt(*id).is_some_and(|a| a.state == State::Launching));
+                let executors = self.uncertain_executors(attempts.iter().copied());
+                attempts.into_iter().for_each(|attempt| self.undo(attempt));
                 // They are still ours, unless the session is over.
                 if self.subscribed {
                     self.decline(offers, SHORT);
                 }
+                // Those that have left too can't be called back; Mesos refuses their tasks, and these wait again.
+                self.cancel_followers(None, executors);
             }
             // Taken, or unknown: then the session ends, and the next one asks.
             _ => {}
@@ -596,9 +600,13 @@ impl Engine {
     /// An ACCEPT that hasn't left is given up: its attempts wait again, its offers are returned unless they are void.
     fn cancel(&mut self, id: AcceptId, void: Option<&str>) {
         let Some(accept) = self.accepts.take(id) else { return };
-        for (attempt, _) in &accept.tasks {
-            self.undo(*attempt);
-        }
+        let executors = self.uncertain_executors(accept.attempts());
+        self.cancelled(&accept, void);
+        self.cancel_followers(Some(id), executors);
+    }
+
+    fn cancelled(&mut self, accept: &Accept, void: Option<&str>) {
+        accept.attempts().for_each(|attempt| self.undo(attempt));
         let left: Vec<&String> = accept.offers.iter().filter(|offer| Some(offer.as_str()) != void).collect();
         if !left.is_empty() && self.subscribed {
             self.decline(left, SHORT);
@@ -606,13 +614,43 @@ impl Engine {
         if let Some(role) = self.roles.get_mut(&accept.role) {
             role.demand();
         }
-        // Executors that it would have launched may have been described to later ones as out of its offers.
-        let executors = accept.executors();
-        if !executors.is_empty() {
-            let later = |other: &AcceptId| *other > id;
-            let same = |other: &Accept| other.agent_id == accept.agent_id && !executors.is_disjoint(&other.executors());
-            for follower in self.accepts.ids(same).into_iter().filter(later) {
-                self.cancel(follower, None);
+    }
+
+    /// The executors that are there only if these attempts are launched, as far as is known: no other task with the same
+    /// description says that they are.
+    fn uncertain_executors(&self, attempts: impl Iterator<Item = AttemptId>) -> ExecutorIds {
+        let mut found = ExecutorIds::new();
+        let attempts = attempts.filter_map(|id| self.book.attempt(id));
+        for attempt in attempts.filter(|attempt| !attempt.executor_resources.is_empty()) {
+            let same = |other: &Attempt| {
+                matches!(other.state, State::Staged | State::Running)
+                    && other.executor_id == attempt.executor_id
+                    && other.executor_resources == attempt.executor_resources
+            };
+            let agent_id = &attempt.agent.id;
+            if let Some(id) = attempt.executor_id.clone().filter(|_| !self.book.on_agent(agent_id).any(same)) {
+                found.insert((agent_id.clone(), id));
+            }
+        }
+        found
+    }
+
+    /// ACCEPTs that wait, after this one if it is named, and to which these executors may have been described as out of
+    /// offers that are not used after all, are given up too.
+    fn cancel_followers(&mut self, after: Option<AcceptId>, mut executors: ExecutorIds) {
+        if executors.is_empty() {
+            return;
+        }
+        // In their order: what one of them describes only later ones have taken from it.
+        for id in self.accepts.ids(|_| true).into_iter().filter(|id| Some(*id) > after) {
+            let Some(accept) = self.accepts.pending.get(&id) else { continue };
+            let mut own = self.uncertain_executors(accept.attempts());
+            if own.is_disjoint(&executors) {
+                continue;
+            }
+            executors.append(&mut own);
+            if let Some(accept) = self.accepts.take(id) {
+                self.cancelled(&accept, None);
             }
         }
     }

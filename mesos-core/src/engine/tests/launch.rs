@@ -350,9 +350,13 @@ fn headroom() {
 
 /// A spec whose tasks share an executor with resources of its own.
 fn shared(instances: u32) -> TaskSpec {
+    sharing("web", instances)
+}
+
+fn sharing(name: &str, instances: u32) -> TaskSpec {
     let executor = v1::ExecutorInfo::custom("e", v1::CommandInfo::new("x"));
     let own = [v1::Resource::scalar("cpus", 0.5), v1::Resource::scalar("mem", 100.0)];
-    TaskSpec::new("web")
+    TaskSpec::new(name)
         .executor(executor.with_resources(own))
         .resources(Resources::new().cpus(1.0).ports(1))
         .instances(instances)
@@ -502,6 +506,59 @@ fn an_executor_that_is_not_launched_after_all() {
     let accept = s.accept();
     assert_eq!(given(&accept)[0].1, "cpus:0.5;mem:100");
     assert_eq!(accept.tasks.len(), 2);
+}
+
+// The same if the first ACCEPT is more than the client takes.
+#[test]
+fn an_executor_that_is_too_large_to_be_launched() {
+    let master = scheduler::Config::new(Framework::new("test").roles(["web"]), ["10.0.0.1:5050"]).unwrap();
+    let large = shared(1).data("x".repeat(4000));
+    let small = sharing("small", 1).priority(1);
+    let mut s = Script::with(Config::new(master.queue_limits(100, 4000)), [large, small]);
+    s.disk = Disk::Hangs;
+    s.offer("a1", "cpus(web):1.5;mem(web):100;ports:[1-9]");
+    s.offer("a1", "cpus:1.5;mem:100;ports:[1-9]");
+    assert_eq!((s.spec("web").waiting, s.spec("small").waiting), (0, 0));
+    s.disk = Disk::Writes;
+    s.settle();
+    assert!(s.accepts().is_empty(), "its resources are not in the offer");
+    s.engine.scale("web", 0).unwrap();
+    s.sleep(secs(10));
+    s.offer("a1", "cpus:1.5;mem:100;ports:[1-9]");
+    assert_eq!(given(&s.accept())[0].1, "cpus:0.5;mem:100");
+}
+
+// The same if a master refuses the first ACCEPT.
+#[test]
+fn an_executor_that_a_master_refuses() {
+    let mut s = Script::with(client(Framework::new("test").roles(["web"])), [shared(2)]);
+    s.answering = false;
+    assert_eq!(s.launch("a1", "cpus(web):1.5;mem(web):100;ports:[1-9]").len(), 1);
+    s.disk = Disk::Hangs;
+    s.offer("a1", "cpus:1.5;mem:100;ports:[1-9]");
+    s.reply(400, "no");
+    s.answering = true;
+    s.disk = Disk::Writes;
+    s.settle();
+    assert!(s.accepts().is_empty(), "its resources are not in the offer");
+    s.sleep(secs(10));
+    s.offer("a1", "cpus:2.5;mem:100;ports:[1-9]");
+    assert_eq!(given(&s.accept())[0].1, "cpus:0.5;mem:100");
+}
+
+// But what another task says is there is there for them all.
+#[test]
+fn an_executor_that_is_there_keeps_its_tasks() {
+    let mut s = Script::with(client(Framework::new("test").roles(["web"])), [shared(3)]);
+    let first = s.launch("a1", "cpus(web):1.5;mem(web):100;ports:[1-9]").remove(0);
+    s.update(&first, TaskRunning);
+    s.disk = Disk::Hangs;
+    let second = s.offer("a1", "cpus:1;ports:[1-9]");
+    let third = s.offer("a1", "cpus:1;ports:[1-9]");
+    s.rescind(&second);
+    s.disk = Disk::Writes;
+    s.settle();
+    assert_eq!(s.accept().offers, [third]);
 }
 
 // ENGINE 2.1: room for an executor that may have been lost is given to nobody else in the same ACCEPT.
