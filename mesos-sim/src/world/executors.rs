@@ -113,6 +113,8 @@ struct Process {
 struct Task {
     /// The agent and the executor that it was launched for.
     place: (String, String),
+    /// When it was launched, in the order of all that gets a number.
+    number: u64,
     /// KILL was called for it.
     killed: bool,
     /// The executor has heard of it.
@@ -582,7 +584,7 @@ impl World {
                 process.limit = Some(now + grace);
                 let since = process.alone.map(|since| now.saturating_sub(since));
                 let used = process.used;
-                if !self.ending && (used || cause != Cause::Shutdown || !self.is_needless(&name)) {
+                if !self.ending && (used || cause != Cause::Shutdown || !self.is_needless(number, &name)) {
                     return violation("E4", format!("{name:?} shuts down ({cause}), and had no reason"));
                 }
                 if since.is_some_and(|since| since > RECOVERY + Duration::from_secs(1)) {
@@ -610,11 +612,14 @@ impl World {
         Ok(())
     }
 
-    /// Whether all that this executor was started for was killed before it was there: then its agent shuts it down.
-    fn is_needless(&self, name: &ExecutorName) -> bool {
+    /// Whether all that this process was started for was killed before it was there: then its agent shuts it down. What
+    /// was called only after its start may be on its way.
+    fn is_needless(&self, number: u64, name: &ExecutorName) -> bool {
         let agent = self.cluster.agents.get(name.agent).map(|agent| agent.id.as_str());
         let whose = |(id, executor): &(String, String)| Some(id.as_str()) == agent && *executor == name.executor;
-        self.tasks.values().filter(|task| whose(&task.place)).all(|task| task.killed || task.has_ended())
+        let its = |task: &&Task| whose(&task.place) && task.number < number && !task.launched;
+        let mut its = self.tasks.values().filter(its).peekable();
+        its.peek().is_some() && its.all(|task| task.killed || task.has_ended())
     }
 
     fn launched(&mut self, number: u64, info: &v1::TaskInfo) {

@@ -77,7 +77,7 @@ impl World {
                 .map(|_| {
                     let id = format!("t{}", self.tasks.len());
                     let place = (offer.agent_id.value.clone(), name.clone());
-                    self.tasks.insert(id.clone(), Task { place, ..Task::default() });
+                    self.tasks.insert(id.clone(), Task { place, number: self.next, ..Task::default() });
                     v1::TaskInfo::new(id.as_str(), id.as_str(), offer.agent_id.clone())
                         .with_resources([v1::Resource::cpus(0.05), v1::Resource::mem(8.0)])
                 })
