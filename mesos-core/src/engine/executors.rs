@@ -12,7 +12,9 @@ const AGENTS: usize = 10_000;
 const EXECUTORS: usize = 32;
 
 /// What each executor with resources of its own was described with that has told the end of a task, or of one that isn't
-/// counted anything, and so was there then, unless its own end has been heard of since.
+/// counted anything, unless its own end has been heard of since. That it is still there is likely, not sure: an agent
+/// repeats what isn't acknowledged in its executor's name, also after the end of that. Then the next task may be refused
+/// as its executor isn't in the offers; TASK_ERROR has it forgotten, and the one after it is described anew.
 #[derive(Debug, Default)]
 pub(super) struct Executors {
     by_agent: BTreeMap<Arc<str>, Described>,

@@ -228,6 +228,7 @@ impl Engine {
     pub(super) fn on_ghost(&mut self, task_id: &Arc<str>, update: &Update) {
         let was = self.ghosts.get(task_id).and_then(|ghost| ghost.was.as_ref());
         if let Some(was) = was.filter(|_| update.source() == Some(v1::task_status::Source::Executor)) {
+            // It is likely to be there.
             self.executors.remember(&was.attempt);
         }
         match Row::of(update, false) {

@@ -30,7 +30,7 @@ pub(super) struct Laws {
 struct Described {
     resources: Vec<v1::Resource>,
     tasks: BTreeSet<String>,
-    /// It has told the end of a task, and nothing has been heard of its own since.
+    /// It has told the end of a task, or anything of a ghost, and nothing has been heard of its own since.
     told: bool,
     /// It has told something, and may be there.
     seen: bool,
@@ -46,7 +46,7 @@ impl Described {
 
     fn note(&mut self, waited: bool, engine: &Engine) {
         let known = self.told || self.has_tasks(engine);
-        self.late = !known && (self.late || self.known && waited);
+        self.late = !known && waited && (self.late || self.known);
         self.known = known;
     }
 
@@ -97,14 +97,14 @@ impl Laws {
         self.executors.iter_mut().filter(|(key, _)| ended(key)).for_each(|(_, executor)| executor.lost(engine));
     }
 
-    /// What a status has told of its task's executor; `counted` says whether the task was in the books before.
-    pub(super) fn on_told(&mut self, status: &v1::TaskStatus, counted: bool, engine: &Engine) {
+    /// What a status has told of its task's executor; `counted` and `ghost` say what the task was in the books before.
+    pub(super) fn on_told(&mut self, status: &v1::TaskStatus, counted: bool, ghost: bool, engine: &Engine) {
         let task = &status.task_id.value;
         let ended = counted && engine.find_task(task).is_none();
         for executor in self.executors.values_mut().filter(|executor| executor.tasks.contains(task)) {
             if status.source() == Source::Executor {
                 executor.seen = true;
-                executor.told |= ended;
+                executor.told |= ended || ghost;
             } else if ended && (!executor.told || status.state() == TaskError) {
                 // It was not there if its task was refused.
                 executor.lost(engine);

@@ -501,10 +501,12 @@ impl Script {
 
     fn deliver(&mut self, status: v1::TaskStatus) {
         self.laws.on_status(&status);
-        let counted = self.engine.find_task(&status.task_id.value).is_some();
+        let task = &status.task_id.value;
+        let counted = self.engine.find_task(task).is_some();
+        let ghost = self.engine.ghosts.get(task).is_some_and(|ghost| ghost.was.is_some());
         let update = event::Update { status: status.clone() };
         self.send(&v1::scheduler::Event { update: Some(update), ..event_of(event::Type::Update) });
-        self.laws.on_told(&status, counted, &self.engine);
+        self.laws.on_told(&status, counted, ghost, &self.engine);
     }
 
     fn update(&mut self, task: &str, state: v1::TaskState) {
