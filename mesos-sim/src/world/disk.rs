@@ -24,9 +24,11 @@ pub(super) struct Disk {
     /// Specs that are to go.
     leaving: BTreeSet<String>,
     keys: BTreeMap<Key, String>,
-    /// Nothing was taken from the first of these moments on, or is before the second.
-    pub(super) down_since: Duration,
+    /// Nothing is taken before this moment.
     pub(super) down_until: Duration,
+    /// Nothing was taken from the first of these moments on, and what hangs since then does so until the second at most.
+    pub(super) hangs_since: Duration,
+    pub(super) hangs_until: Duration,
     /// Nothing of this incarnation is taken any more.
     pub(super) fenced: bool,
 }
@@ -46,6 +48,15 @@ pub(super) fn is_inactive(record: &store::Instance) -> bool {
 }
 
 impl Disk {
+    /// It takes nothing for so long, whatever was said before.
+    pub(super) fn down(&mut self, now: Duration, time: Duration) {
+        self.down_until = now + time;
+        if self.hangs_until < now {
+            self.hangs_since = now;
+        }
+        self.hangs_until = self.hangs_until.max(self.down_until);
+    }
+
     /// A batch becomes durable. The error names a record that can't be read.
     pub(super) fn apply(&mut self, batch: &Persist) -> Result<(), String> {
         for op in batch.ops() {

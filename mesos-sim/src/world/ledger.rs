@@ -444,9 +444,9 @@ impl Ledger {
                 // It may have ended while the KILL waited for its turn, for the store, or for the end of a standstill; and
                 // in a lane where one call after the other waits long for its answer, for longer.
                 let just_woke = self.woke_at.is_some_and(|woke| now <= woke + 6 * ASK);
-                let waited = |at: &Duration| *at + 6 * ASK >= disk.down_since && disk.down_until <= now;
+                let waited = |at: &Duration| *at + 6 * ASK >= disk.hangs_since && disk.hangs_until <= now;
                 let over_at = task.and_then(|task| task.over_at);
-                let over_at = over_at.map(|at| if waited(&at) { at.max(disk.down_until) } else { at });
+                let over_at = over_at.map(|at| if waited(&at) { at.max(disk.hangs_until) } else { at });
                 let limit = if self.jammed(now) { 12 * ASK } else { 6 * ASK };
                 if over_at.is_some_and(|at| at + limit < now) && !just_woke {
                     return fail("I9", format!("KILL for {id}, which has ended"));

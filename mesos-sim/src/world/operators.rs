@@ -15,10 +15,7 @@ impl World {
             Fault::StoreDown => {
                 let time = self.rng.time(Duration::from_millis(100), Duration::from_secs(300));
                 self.note(|| format!("the store is down for {time:?}"));
-                if self.disk.down_until < self.now {
-                    self.disk.down_since = self.now;
-                }
-                self.disk.down_until = self.now + time;
+                self.disk.down(self.now, time);
                 self.store_away(time, false);
             }
             Fault::Fence => self.disk.fenced = true,
