@@ -8,10 +8,15 @@ use mesos_zk::{Election, Lease, Zk, ZkStore};
 use tokio::time::{sleep, timeout};
 
 use crate::store::{batch, put};
-use crate::{LONG, TIMEOUT, settings, zk};
+use crate::{LONG, TIMEOUT, settings};
 
 fn election(servers: &ZooKeeper, name: &str) -> (Zk, Election) {
-    let zk = zk(servers, "/ha");
+    lasting(servers, name, TIMEOUT)
+}
+
+/// With sessions that last so long.
+fn lasting(servers: &ZooKeeper, name: &str, session: Duration) -> (Zk, Election) {
+    let zk = Zk::new(settings(servers, "/ha").session_timeout(session)).unwrap();
     let election = Election::new(&zk, name);
     (zk, election)
 }
@@ -35,9 +40,8 @@ async fn leading(election: &Election) -> (Lease, ZkStore) {
 #[ignore = "needs ZooKeeper: cargo xtask test --only real-setup --only zookeeper"]
 async fn candidates_lead_in_their_order() {
     let servers = ZooKeeper::start(1);
-    let zk1 = Zk::new(settings(&servers, "/ha").session_timeout(LONG)).unwrap();
-    let (first, (_zk2, second), (_zk3, third)) =
-        (Election::new(&zk1, "1"), election(&servers, "2"), election(&servers, "3"));
+    let ((_zk1, first), (_zk2, second), (_zk3, third)) =
+        (lasting(&servers, "1", LONG), election(&servers, "2"), election(&servers, "3"));
     let (lease, mut store) = leading(&first).await;
     let second = tokio::spawn(second.campaign());
     sleep(Duration::from_millis(300)).await;
@@ -65,8 +69,7 @@ async fn candidates_lead_in_their_order() {
 #[ignore = "needs ZooKeeper: cargo xtask test --only real-setup --only zookeeper"]
 async fn a_dropped_lease_is_given_up() {
     let servers = ZooKeeper::start(1);
-    let zk1 = Zk::new(settings(&servers, "/ha").session_timeout(LONG)).unwrap();
-    let (first, (_zk2, second)) = (Election::new(&zk1, "1"), election(&servers, "2"));
+    let ((zk1, first), (_zk2, second)) = (lasting(&servers, "1", LONG), election(&servers, "2"));
     let (lease, store) = leading(&first).await;
     let second = tokio::spawn(second.campaign());
     sleep(TIMEOUT).await;
@@ -82,8 +85,7 @@ async fn a_dropped_lease_is_given_up() {
 async fn leadership_ends_before_the_session() {
     const SESSION: Duration = Duration::from_secs(8);
     let mut servers = ZooKeeper::start(1);
-    let zk = Zk::new(settings(&servers, "/ha").session_timeout(SESSION)).unwrap();
-    let election = Election::new(&zk, "1");
+    let (_zk, election) = lasting(&servers, "1", SESSION);
     let (lease, mut store) = leading(&election).await;
     store_until_durable(&mut store, 1).await;
     sleep(SESSION).await;
@@ -108,8 +110,8 @@ async fn leadership_ends_before_the_session() {
 #[ignore = "needs ZooKeeper: cargo xtask test --only real-setup --only zookeeper"]
 async fn leadership_outlives_a_quick_restart() {
     let mut servers = ZooKeeper::start(1);
-    let zk = Zk::new(settings(&servers, "/ha").session_timeout(LONG)).unwrap();
-    let (lease, mut store) = leading(&Election::new(&zk, "1")).await;
+    let (_zk, election) = lasting(&servers, "1", LONG);
+    let (lease, mut store) = leading(&election).await;
     servers.kill(0);
     servers.launch(0);
     store_until_durable(&mut store, 1).await;
@@ -160,8 +162,7 @@ async fn a_server_that_stands_still() {
 #[ignore = "needs ZooKeeper: cargo xtask test --only real-setup --only zookeeper"]
 async fn servers_of_three_are_killed() {
     let mut servers = ZooKeeper::start(3);
-    let zk = Zk::new(settings(&servers, "/ha").session_timeout(LONG)).unwrap();
-    let election = Election::new(&zk, "1");
+    let (zk, election) = lasting(&servers, "1", LONG);
     let (lease, mut store) = leading(&election).await;
     let mut number = 0;
     for index in [servers.leader(), 0] {

@@ -35,8 +35,8 @@ fn unreachable_replaced() {
     assert!(s.spec("web").satisfied);
 }
 
-// A rollout's successor is lost with the task that it was to take the place of: somebody else takes it (found by chaos: nobody
-// did, until the one of before was given up).
+// A rollout's successor is lost with the task that it was to take the place of: somebody else takes it (simulated: seed
+// 100003458, nobody did until the one of before was given up).
 #[test]
 fn a_successor_is_lost_beside_what_is_lost() {
     let mut s = Script::new([service("web", 1)]);
