@@ -286,6 +286,11 @@ fn curve(old: &store::Slot, new: &store::Slot, given_up: bool) -> Result<(), Str
     if same || new.mark() != store::slot::Mark::None || new.goal() != store::slot::Goal::Run {
         return Ok(());
     }
+    // What ends after another one was intended in its place counts for nothing, though that be given up at once.
+    let counts = |slot: &store::Slot| (slot.faults, slot.losses, slot.invalids);
+    if given_up && counts(new) == counts(old) {
+        return Ok(());
+    }
     use store::end::Class as C;
     let doubled = |times: u32, most: u64| (1000_u64 << times.min(20)).min(most);
     let stable = end.ran_for.unwrap_or_default() >= STABLE;
@@ -294,10 +299,6 @@ fn curve(old: &store::Slot, new: &store::Slot, given_up: bool) -> Result<(), Str
         C::Ok | C::Fault | C::External => {
             // Two attempts of a slot may have ended since.
             let counted = new.faults > old.faults && new.faults <= old.faults + 2 || stable && new.faults == 1;
-            // What ends after another one was intended in its place counts for nothing, though that be given up at once.
-            if given_up && new.faults == old.faults {
-                return Ok(());
-            }
             if !counted {
                 return Err(format!("has had {} faults, and after one more {}: {end:?}", old.faults, new.faults));
             }
