@@ -98,7 +98,8 @@ fn list(simulate: &Path) -> Result<Vec<Bug>, String> {
 /// Runs seeds until an invariant doesn't hold.
 fn search(simulate: &Path, bug: Option<&Bug>, seeds: u64) -> Result<Option<Found>, String> {
     let mut command = Command::new(simulate);
-    command.args(["--first-seed", &FIRST_SEED.to_string(), "--seeds", &seeds.to_string()]);
+    // One thread each: there are more bugs than processors.
+    command.args(["--first-seed", &FIRST_SEED.to_string(), "--seeds", &seeds.to_string(), "--threads", "1"]);
     if let Some(bug) = bug {
         command.args(["--plant", &bug.name]);
     }

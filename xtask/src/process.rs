@@ -56,7 +56,7 @@ pub(crate) fn outcome(command: &mut Command, limit: Duration) -> Result<(ExitSta
 }
 
 /// How many programs can run at once, each with a core of its own.
-pub(crate) fn cores() -> usize {
+fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask simulate`: the simulated world, optimized: seeds that once failed, and ones that nobody has seen.
+//! `cargo xtask simulate`: the simulated worlds, optimized: seeds that once failed, and ones that nobody has seen.
 
 use std::error::Error;
 use std::fs;
@@ -6,53 +6,41 @@ use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, SystemTime};
 
-use crate::process::{at_once, cargo, cores, outcome, run};
+use crate::process::{at_once, outcome};
 use crate::root;
 
-/// Time to build for release on two slow cores, and for a seed beyond the end.
-const BUILD: Duration = Duration::from_secs(20 * 60);
+/// Time for a seed beyond the end.
 const ONE: Duration = Duration::from_secs(120);
-/// Each core's seeds are this far from those of the one before.
-const APART: u64 = 1_000_000;
-/// Seeds that every change is tried with, and how many from each of the two places on.
-const KNOWN: [u64; 2] = [7_000_000, 7_001_500];
-const EACH: &str = "300";
 
 pub(crate) fn simulate(args: &[String]) -> Result<bool, Box<dyn Error>> {
-    let minutes: u64 = match args {
+    let minutes = match args {
         [] => 2,
-        [flag, minutes] if flag == "--minutes" => minutes.parse().map_err(|_| "--minutes wants a whole number")?,
+        [flag, minutes] if flag == "--minutes" => {
+            let minutes = minutes.parse().ok().filter(|minutes| (1..10_000).contains(minutes));
+            minutes.ok_or("--minutes wants a whole number of minutes, less than a week of them")?
+        }
         _ => return Err(crate::USAGE.into()),
     };
-    run(cargo().args(["build", "--release", "-p", "mesos-sim", "--bin", "simulate"]), BUILD)?;
-    let simulate = root().join("target/release/simulate");
+    seeds(minutes)
+}
+
+/// Seeds that once failed, and for so many minutes ones that nobody has seen, which a failure names.
+pub(crate) fn seeds(minutes: u64) -> Result<bool, Box<dyn Error>> {
+    // With the planted bugs in it, none of which is let loose: the same build finds those.
+    let simulate = crate::planted::build()?;
     let fine = once_failed(&simulate)?;
     let first = SystemTime::UNIX_EPOCH.elapsed()?.as_millis() as u64;
     println!("new seeds for {minutes} minutes, from {first}");
-    let first: Vec<u64> = (0..cores() as u64).map(|core| first + core * APART).collect();
-    let seconds = (minutes * 60).to_string();
-    // Their worlds are small: a tenth of the time shows as much.
-    let tenth = (minutes * 6).to_string();
-    let fine = everywhere(&simulate, &first, &["--executors", "--seconds", &tenth], minutes * 6)? && fine;
-    Ok(everywhere(&simulate, &first, &["--seconds", &seconds], minutes * 60)? && fine)
+    // Executors' worlds are small: a tenth of the time shows as much.
+    let fine = new(&simulate, first, minutes * 6, &["--executors"])? && fine;
+    Ok(new(&simulate, first, minutes * 54, &[])? && fine)
 }
 
-/// Seeds that once failed, and a few hundred that are always the same: a change that breaks nothing passes.
-pub(crate) fn known() -> Result<bool, Box<dyn Error>> {
-    // With the planted bugs in it, none of which is let loose: the next step needs that build anyway.
-    let simulate = crate::planted::build()?;
-    let fine = once_failed(&simulate)?;
-    let fine = everywhere(&simulate, &KNOWN, &["--executors", "--seeds", EACH], 600)? && fine;
-    Ok(everywhere(&simulate, &KNOWN, &["--seeds", EACH], 600)? && fine)
-}
-
-/// Runs seeds from each of these on, for so many seconds at most.
-fn everywhere(simulate: &Path, first: &[u64], until: &[&str], seconds: u64) -> Result<bool, Box<dyn Error>> {
-    all_fine(at_once(first, |first| {
-        let mut command = Command::new(simulate);
-        command.args(["--first-seed", &first.to_string()]).args(until);
-        outcome(&mut command, Duration::from_secs(seconds) + ONE)
-    }))
+/// Runs seeds from this one on, for so many seconds.
+fn new(simulate: &Path, first: u64, seconds: u64, more: &[&str]) -> Result<bool, Box<dyn Error>> {
+    let mut command = Command::new(simulate);
+    command.args(["--first-seed", &first.to_string(), "--seconds", &seconds.to_string()]).args(more);
+    all_fine([outcome(&mut command, Duration::from_secs(seconds) + ONE)])
 }
 
 /// The seeds of mesos-sim/seeds.txt.
@@ -67,7 +55,7 @@ fn once_failed(simulate: &Path) -> Result<bool, Box<dyn Error>> {
     Ok(fine)
 }
 
-fn all_fine(results: Vec<Result<(ExitStatus, String), String>>) -> Result<bool, Box<dyn Error>> {
+fn all_fine(results: impl IntoIterator<Item = Result<(ExitStatus, String), String>>) -> Result<bool, Box<dyn Error>> {
     let (mut fine, mut error) = (true, None);
     for result in results {
         match result {

@@ -2,8 +2,11 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
+use std::{iter, thread};
 
 #[cfg(planted)]
 use mesos_core::planted::{self, Bug};
@@ -21,7 +24,8 @@ const USAGE: &str = "usage: simulate [options]
   --instances N    one or two instances of the scheduler; as the seed says unless said otherwise
   --list-faults    names all faults
   --twice          runs every seed twice, and compares
-  --keep-going     goes on after a seed that fails";
+  --keep-going     goes on after a seed that fails
+  --threads N      so many seeds at a time; one for each processor unless said otherwise";
 
 fn main() -> ExitCode {
     match simulate(std::env::args().skip(1)) {
@@ -49,6 +53,7 @@ fn simulate(mut args: impl Iterator<Item = String>) -> Result<bool, String> {
     let (mut seeds, mut first) = (100, 1);
     let (mut twice, mut keep_going, mut executors, mut trace) = (false, false, false, false);
     let mut limit = Duration::MAX;
+    let mut threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let mut settings = Settings::default();
     let mut replay = String::new();
     while let Some(arg) = args.next() {
@@ -72,6 +77,10 @@ fn simulate(mut args: impl Iterator<Item = String>) -> Result<bool, String> {
                 settings = settings.instances(u32::try_from(instances).unwrap_or(u32::MAX));
             }
             "--trace" => (trace, settings) = (true, settings.trace(true)),
+            "--threads" => {
+                let wanted = usize::try_from(number()?).ok().filter(|wanted| (1..=1024).contains(wanted));
+                threads = wanted.ok_or("--threads wants 1 to 1024")?;
+            }
             "--executors" => executors = true,
             "--twice" => twice = true,
             "--keep-going" => keep_going = true,
@@ -113,15 +122,19 @@ fn simulate(mut args: impl Iterator<Item = String>) -> Result<bool, String> {
     let chosen = (first..first.saturating_add(seeds)).take_while(|_| began.elapsed() < limit);
     if executors {
         if twice || !replay.is_empty() {
-            return Err("--executors takes seeds, --seconds, --trace and --keep-going only".into());
+            return Err("--executors takes seeds, --seconds, --trace, --keep-going and --threads only".into());
         }
-        return Ok(of_executors(chosen, trace, keep_going));
+        return Ok(of_executors(chosen, threads, trace, keep_going));
     }
     let mut totals = Totals::default();
     let mut count = 0;
-    for seed in chosen {
-        count += 1;
+    let work = |seed| {
         let report = run(seed, &settings);
+        let same = !twice || report.violation.is_some() || run(seed, &settings).digest == report.digest;
+        (report, same)
+    };
+    in_order(chosen, threads, work, |seed, (report, same)| {
+        count += 1;
         for line in &report.trace {
             println!("{line}");
         }
@@ -135,7 +148,7 @@ fn simulate(mut args: impl Iterator<Item = String>) -> Result<bool, String> {
             totals.failed.push(seed);
         } else if twice {
             *totals.judged.entry("I20").or_default() += 1;
-            if run(seed, &settings).digest != report.digest {
+            if !same {
                 println!("seed {seed}: I20: another run of it has other outputs");
                 totals.failed.push(seed);
             }
@@ -146,20 +159,49 @@ fn simulate(mut args: impl Iterator<Item = String>) -> Result<bool, String> {
         add(&mut totals.faults, report.faults);
         add(&mut totals.judged, report.judged);
         add(&mut totals.cells, report.cells);
-        if !keep_going && !totals.failed.is_empty() {
-            break;
-        }
-    }
+        keep_going || totals.failed.is_empty()
+    });
     if seeds > 1 {
         print(&totals, count, began.elapsed());
     }
     Ok(totals.failed.is_empty())
 }
 
-fn of_executors(seeds: impl Iterator<Item = u64>, trace: bool, keep_going: bool) -> bool {
+/// Runs seeds on some threads, and tells of each in their order, so that the first one that fails is the same each time,
+/// until nobody wants more.
+fn in_order<R: Send>(
+    seeds: impl Iterator<Item = u64> + Send,
+    threads: usize,
+    work: impl Fn(u64) -> R + Sync,
+    mut each: impl FnMut(u64, R) -> bool,
+) {
+    let seeds = Mutex::new(seeds.enumerate());
+    let (results, done) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            let (results, seeds, work) = (results.clone(), &seeds, &work);
+            scope.spawn(move || {
+                let next = || seeds.lock().unwrap_or_else(PoisonError::into_inner).next();
+                iter::from_fn(next).try_for_each(|(place, seed)| results.send((place, seed, work(seed))))
+            });
+        }
+        drop(results);
+        let (mut ahead, mut wanted) = (BTreeMap::new(), 0);
+        for (place, seed, result) in done {
+            ahead.insert(place, (seed, result));
+            while let Some((seed, result)) = ahead.remove(&wanted) {
+                wanted += 1;
+                if !each(seed, result) {
+                    return;
+                }
+            }
+        }
+    });
+}
+
+fn of_executors(seeds: impl Iterator<Item = u64> + Send, threads: usize, trace: bool, keep_going: bool) -> bool {
     let (mut count, mut updates, mut faults, mut failed) = (0_u64, 0, BTreeMap::new(), Vec::new());
-    for seed in seeds {
-        let report = run_executors(seed);
+    in_order(seeds, threads, run_executors, |seed, report| {
         (count, updates) = (count + 1, updates + report.updates);
         add(&mut faults, report.faults);
         for line in report.trace.iter().filter(|_| trace) {
@@ -172,11 +214,9 @@ fn of_executors(seeds: impl Iterator<Item = u64>, trace: bool, keep_going: bool)
                 report.steps
             );
             failed.push(seed);
-            if !keep_going {
-                break;
-            }
         }
-    }
+        keep_going || failed.is_empty()
+    });
     let faults: Vec<String> = faults.iter().map(|(name, count)| format!("{name} {count}")).collect();
     println!(
         "{count} seeds of executors, {updates} updates; {} failed {failed:?}\nfaults: {}",
