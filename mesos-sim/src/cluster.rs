@@ -739,10 +739,10 @@ impl Cluster {
                 (ToCluster::End(exchange), _) => self.out.push_back(Output::End(exchange)),
                 (ToCluster::Cut(exchange), _) => self.out.push_back(Output::Cut(exchange)),
                 (ToCluster::Start { task, info }, None) => {
-                    self.out.push_back(Output::Start { name: name(&task), info });
+                    self.out.push_back(Output::Start { name: name(&task), info })
                 }
                 (ToCluster::Stop { task, grace }, None) => {
-                    self.out.push_back(Output::Stop { name: name(&task), grace });
+                    self.out.push_back(Output::Stop { name: name(&task), grace })
                 }
                 (ToCluster::Start { task, info }, Some(scripts)) => {
                     let mut moment = Moment { at, unix, rng: &mut self.rng };
@@ -751,13 +751,16 @@ impl Cluster {
                         agent.health(&task, true, &mut moment);
                     }
                     let script = (scripts.0)(&info);
-                    if let Some(time) = script.runs {
-                        self.later.push((at + time, Later::Finish(task, script.exit)));
-                    }
+                    self.later.extend(script.runs.map(|time| (at + time, Later::Finish(task, script.exit))));
                 }
-                (ToCluster::Stop { task, .. }, Some(_)) => {
-                    self.later.retain(|(_, what)| !matches!(what, Later::Finish(other, _) if *other == task));
-                    agent.ended(&task, &Exit::Signal(15), &mut Moment { at, unix, rng: &mut self.rng });
+                (ToCluster::Stop { task, grace }, Some(scripts)) => {
+                    let grace = scripts.lives_on(agent.tasks.get(&task).map(|task| &task.info), grace);
+                    if grace.is_zero() {
+                        self.later.retain(|(_, what)| !matches!(what, Later::Finish(other, _) if *other == task));
+                        agent.ended(&task, &Exit::Signal(15), &mut Moment { at, unix, rng: &mut self.rng });
+                    } else {
+                        self.later.push((at + grace, Later::Finish(task, Exit::Signal(9))));
+                    }
                 }
             }
         }

@@ -16,19 +16,28 @@ pub struct Script {
     pub runs: Option<Duration>,
     /// How it ends then.
     pub exit: Exit,
+    /// Whether it ignores SIGTERM, and is killed once its grace is over.
+    pub stubborn: bool,
 }
 
 impl Script {
     /// Runs until it is killed.
     #[must_use]
     pub const fn forever() -> Self {
-        Self { runs: None, exit: Exit::Status(0) }
+        Self { runs: None, exit: Exit::Status(0), stubborn: false }
     }
 
     /// Runs for `time`, then exits with `status`.
     #[must_use]
     pub const fn exits(time: Duration, status: i32) -> Self {
-        Self { runs: Some(time), exit: Exit::Status(status) }
+        Self { runs: Some(time), exit: Exit::Status(status), stubborn: false }
+    }
+
+    /// The same, but it ignores SIGTERM: one that is to be killed ends only once its grace is over.
+    #[must_use]
+    pub const fn stubborn(mut self) -> Self {
+        self.stubborn = true;
+        self
     }
 
     /// Reads a shell command made of `sleep SECONDS`, `exit STATUS`, `true` and `false`, joined by `;` or `&&`.
@@ -70,6 +79,13 @@ impl Script {
 /// The user's choice of scripts.
 #[derive(Clone)]
 pub(crate) struct Scripts(pub(crate) Arc<dyn Fn(&v1::TaskInfo) -> Script + Send + Sync>);
+
+impl Scripts {
+    /// For how long a task lives on that is told to end, and has so much grace.
+    pub(crate) fn lives_on(&self, task: Option<&v1::TaskInfo>, grace: Duration) -> Duration {
+        if task.is_some_and(|task| (self.0)(task).stubborn) { grace } else { Duration::ZERO }
+    }
+}
 
 impl fmt::Debug for Scripts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

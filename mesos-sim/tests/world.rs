@@ -11,7 +11,7 @@ fn passes_with(seed: u64, settings: &Settings) -> u64 {
     report.digest
 }
 
-/// Each line is a seed, with `*2` if there were two instances, and what it found.
+/// Each line is a seed, with `*2` if there were two instances and `v` if specs varied, and what it found.
 #[test]
 #[cfg_attr(
     debug_assertions,
@@ -20,9 +20,10 @@ fn passes_with(seed: u64, settings: &Settings) -> u64 {
 fn seeds_that_once_failed() {
     let seeds = include_str!("../seeds.txt").lines().filter(|line| !line.starts_with('#'));
     for seed in seeds.filter_map(|line| line.split_whitespace().next()) {
+        let (seed, varied) = seed.strip_suffix('v').map_or((seed, false), |seed| (seed, true));
         let (seed, instances) = seed.split_once('*').unwrap_or((seed, "1"));
         let number = |text: &str| text.parse().expect("a line of seeds.txt begins with a seed");
-        passes_with(number(seed), &Settings::default().instances(number(instances) as u32));
+        passes_with(number(seed), &Settings::default().instances(number(instances) as u32).varied(varied));
     }
 }
 

@@ -47,9 +47,12 @@ fn new(simulate: &Path, first: u64, seconds: u64, more: &[&str]) -> Result<bool,
 fn once_failed(simulate: &Path) -> Result<bool, Box<dyn Error>> {
     let text = fs::read_to_string(root().join("mesos-sim/seeds.txt"))?;
     let seeds = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_whitespace().next());
-    let seeds: Vec<_> = seeds.map(|seed| seed.split_once('*').unwrap_or((seed, "1"))).collect();
-    let fine = all_fine(at_once(&seeds, |(seed, instances)| {
-        outcome(Command::new(simulate).args(["--seed", seed, "--instances", instances]), ONE)
+    let seeds: Vec<_> = seeds
+        .map(|seed| seed.strip_suffix('v').map_or((seed, "alike"), |seed| (seed, "varied")))
+        .map(|(seed, specs)| (seed.split_once('*').unwrap_or((seed, "1")), specs))
+        .collect();
+    let fine = all_fine(at_once(&seeds, |((seed, instances), specs)| {
+        outcome(Command::new(simulate).args(["--seed", seed, "--instances", instances, "--specs", specs]), ONE)
     }))?;
     println!("{} seeds that once failed", seeds.len());
     Ok(fine)

@@ -144,6 +144,7 @@ pub(super) enum Sent {
     /// RECONCILE for everything.
     Implicit,
     Acknowledge,
+    Kill(AttemptId),
 }
 
 impl Engine {
@@ -565,6 +566,8 @@ impl Engine {
                 self.reconciler.implicit_lost(self.now);
             }
             Some(Sent::Implicit) => {}
+            Some(Sent::Kill(id)) if matches!(outcome, Outcome::Accepted { .. }) => self.kill_taken(id),
+            Some(Sent::Kill(_)) => {}
             Some(Sent::Acknowledge) => self.acks_under_way = self.acks_under_way.saturating_sub(1),
             None => self.know_roles(),
         }

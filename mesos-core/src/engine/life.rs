@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::attempt::{Attempt, AttemptId, KillReason, Since, SlotId, State};
 use super::book::{LastEnd, Mark, Waiting};
-use super::engine::{After, Engine, Timer};
+use super::engine::{After, Engine, Sent, Timer};
 use super::event::{EndClass, Event, GhostReason, Held, Task};
 use super::ghost::Ghost;
 use super::kills;
@@ -513,7 +513,9 @@ impl Engine {
         let grace = grace(policy.as_ref());
         // A call that is lost is repeated by the timer.
         let agent = Some(&*agent_id.id).filter(|id| !id.is_empty());
-        let sent = may && self.client.calls().kill(&*task_id, agent, policy).is_ok();
+        let call = if may { self.client.calls().kill(&*task_id, agent, policy).ok() } else { None };
+        let sent = call.is_some();
+        self.sent.extend(call.map(|call| (call, Sent::Kill(id))));
         let Some(attempt) = self.book.attempt_mut(id) else { return };
         let before = attempt.kills_sent;
         // The first one of its kind is the one that counts.
@@ -522,8 +524,6 @@ impl Engine {
         if lost {
             // Its time begins when it can hear.
             (attempt.first_kill, attempt.forced) = (None, false);
-        } else if sent {
-            attempt.first_kill.get_or_insert(now);
         }
         let wait = kills::wait(grace, attempt.kills_sent);
         let next = now + wait + self.rng.below(wait / 10);
@@ -534,8 +534,26 @@ impl Engine {
         }
     }
 
+    /// The master has taken a KILL: the task has its time from here on, if it can hear. One that waits for others may never
+    /// leave.
+    pub(super) fn kill_taken(&mut self, id: AttemptId) {
+        let now = self.now;
+        let Some(attempt) = self.book.attempt_mut(id) else { return };
+        if attempt.unreachable_since_kill || !matches!(attempt.state, State::Killing(_)) {
+            return;
+        }
+        attempt.first_kill.get_or_insert(now);
+        let due = attempt.due;
+        if let Some(at) = self.force_at(id).filter(|at| due.is_some_and(|due| *at < due && now < *at)) {
+            self.set_timer_at(id, Some(at));
+        }
+    }
+
     /// It is ending, it says: the KILL has arrived, and is repeated only if that takes too long (ENGINE 4.6).
     pub(super) fn kill_seen(&mut self, id: AttemptId) {
+        if let Some(attempt) = self.book.attempt_mut(id) {
+            attempt.first_kill.get_or_insert(self.now);
+        }
         let after = self.now + kills::wait(grace(self.kill_policy(id).as_ref()), 1);
         let after = self.force_at(id).map_or(after, |at| after.min(at));
         let due = self.book.attempt(id).and_then(|attempt| attempt.due);

@@ -22,6 +22,7 @@ const USAGE: &str = "usage: simulate [options]
   --fault NAME     only this fault; may be given several times
   --executors      executors and their agents, in place of schedulers and their cluster
   --instances N    one or two instances of the scheduler; as the seed says unless said otherwise
+  --specs KIND     alike, or varied; as the seed says unless said otherwise
   --list-faults    names all faults
   --twice          runs every seed twice, and compares
   --keep-going     goes on after a seed that fails
@@ -75,6 +76,16 @@ fn simulate(mut args: impl Iterator<Item = String>) -> Result<bool, String> {
                 let instances = number()?;
                 replay += &format!(" --instances {instances}");
                 settings = settings.instances(u32::try_from(instances).unwrap_or(u32::MAX));
+            }
+            "--specs" => {
+                let kind = args.next().unwrap_or_default();
+                let varied = match &*kind {
+                    "varied" => true,
+                    "alike" => false,
+                    _ => return Err("--specs wants alike or varied".into()),
+                };
+                replay += &format!(" --specs {kind}");
+                settings = settings.varied(varied);
             }
             "--trace" => (trace, settings) = (true, settings.trace(true)),
             "--threads" => {

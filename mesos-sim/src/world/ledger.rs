@@ -24,6 +24,8 @@ const ANSWER: Duration = Duration::from_secs(10);
 const ASK: Duration = Duration::from_secs(10);
 /// Per task, between two KILLs: the grace that Mesos gives by default, and ten seconds.
 const KILL: Duration = Duration::from_secs(13);
+/// What Mesos gives by default.
+const GRACE: Duration = Duration::from_secs(3);
 /// Per role, between two REVIVEs.
 const REVIVE: Duration = Duration::from_secs(5);
 
@@ -80,6 +82,11 @@ pub(super) struct Ledger {
     deliveries: BTreeMap<(String, Vec<u8>), Delivery>,
     asked: BTreeMap<String, Duration>,
     killed: BTreeMap<String, Duration>,
+    /// Of the task that is being killed: the shortest grace that was ever given, and the shortest time after which it is
+    /// to be killed by force.
+    pub(super) manners: (Option<Duration>, Option<Duration>),
+    /// When the first KILL of each task left.
+    killed_first: BTreeMap<String, Duration>,
     /// Tasks that a user has killed, which may get one KILL more.
     user_kills: BTreeSet<String>,
     /// When a user last said something.
@@ -457,7 +464,15 @@ impl Ledger {
         let before = self.killed.insert(id.clone(), now);
         let alive = self.tasks.get(id).and_then(|task| task.alive_at);
         let returned = alive.is_some_and(|at| before.is_some_and(|before| at + Duration::from_secs(1) >= before));
-        let early = before.is_some_and(|before| now < before + KILL.mul_f64(0.9));
+        let (grace, force) = self.manners;
+        let least = grace.map_or(KILL, |grace| KILL.min(grace + KILL - GRACE));
+        let grace = kill.kill_policy.as_ref().and_then(|policy| policy.grace_period.as_ref());
+        let forced = grace.is_some_and(|grace| grace.nanoseconds == 0);
+        let first = *self.killed_first.entry(id.clone()).or_insert(now);
+        if forced && !self.own && force.is_none_or(|force| now < first + force.mul_f64(0.9) && self.flows(now)) {
+            return fail("I15", format!("KILL for {id} by force, and it has {force:?} from {first:?} on"));
+        }
+        let early = !forced && before.is_some_and(|before| now < before + least.mul_f64(0.9));
         if early && !self.own && !returned && self.flows(now) && !self.user_kills.remove(id) {
             return fail("I15", format!("KILL for {id} after {:?}", before.map(|before| now - before)));
         }

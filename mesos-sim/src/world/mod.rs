@@ -29,6 +29,7 @@ mod setup;
 mod succession;
 mod table;
 mod users;
+mod variety;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -36,7 +37,7 @@ use std::time::Duration;
 use mesos_core::engine::Engine;
 
 use crate::rng::Rng;
-use crate::{AgentOptions, Cluster, Exit, Options, Script, agent};
+use crate::{AgentOptions, Cluster, Exit, Options, agent};
 pub use executors::{ExecutorReport, run_executors};
 pub use fault::Fault;
 pub use setup::{Living, Setup, Start, View};
@@ -72,6 +73,8 @@ pub struct Settings {
     pub setup: Option<Setup>,
     /// How many instances of the scheduler there are, one or two; by default as the seed says, and one with a setup.
     pub instances: Option<u32>,
+    /// Whether random specs differ in what they need, where they may be and how they end; by default as the seed says.
+    pub varied: Option<bool>,
 }
 
 impl Settings {
@@ -93,6 +96,13 @@ impl Settings {
     #[must_use]
     pub const fn instances(mut self, instances: u32) -> Self {
         self.instances = Some(instances);
+        self
+    }
+
+    /// Random specs differ in what they need, where they may be and how they end, or are alike.
+    #[must_use]
+    pub const fn varied(mut self, varied: bool) -> Self {
+        self.varied = Some(varied);
         self
     }
 
@@ -300,16 +310,22 @@ impl World {
             plan.draw_two(&mut apart, &settings.only);
         }
         let instances = instances::Instances::new(two, &mut apart);
+        // The same for specs that differ.
+        let mut variety = Rng::new(seed.wrapping_mul(0xd6e8_feb8_6659_fd93) ^ 0x3);
+        let says_varied = variety.chance(0.5);
+        let varied = settings.varied.unwrap_or(says_varied) && settings.setup.is_none();
         let masters = 1 + rng.below(3) as usize;
         // In some worlds there is room for hardly more than what is wanted.
-        let room = rng.chance(0.2).then_some(3).filter(|_| settings.setup.is_none());
+        let room = rng.chance(0.2).then_some(3).filter(|_| settings.setup.is_none() && !varied);
         let cpus = if room.is_some() { "0.9" } else { "8" };
-        let agents = (0..2 + rng.below(5)).map(|n| {
+        let count = 2 + rng.below(5);
+        let agents = (0..count).map(|n| {
             let resources = format!("cpus:{cpus};mem:2000;disk:1000;ports:[31000-31999]");
             AgentOptions::default().hostname(format!("h{n}")).resources(resources)
         });
         let agents = match settings.setup.as_ref().and_then(|setup| setup.agents.clone()) {
             Some(agents) => agents,
+            None if varied => variety::agents(count, &mut variety),
             None => agents.collect(),
         };
         let slow_start = plan.strikes(&mut rng, Fault::SlowStart);
@@ -321,7 +337,7 @@ impl World {
             .allocation_interval(Duration::from_secs(rng.pick(&[1, 2, 5]).unwrap_or(1)))
             .launch_delay(if slow_start { Duration::from_secs(60) } else { Duration::from_millis(rng.below(500)) })
             .election(Duration::from_secs(rng.pick(&[1, 10]).unwrap_or(1)))
-            .scripted(Script::from_task);
+            .scripted(variety::script);
         let options = match &settings.setup {
             Some(setup) => Options { scripts: Some(setup.script.clone()), ..options },
             None => options,
@@ -331,7 +347,7 @@ impl World {
         let cluster = cluster.map_err(|error| Violation { invariant: "setup", what: error.to_string() })?;
         let users = match settings.setup {
             Some(_) => Users::default(),
-            None => Users::draw(&mut rng, &mut plan),
+            None => Users::draw(&mut rng, &mut plan, varied.then_some(variety)),
         };
         let config = scheduler::Make::draw(&mut rng, &authorities);
         let faulty = Duration::from_secs(600 + rng.below(4) * rng.below(3600));
@@ -622,6 +638,7 @@ impl World {
         if let Some(spec) = outdated {
             return violation("L4", format!("a rollout has not ended: {spec:?}"));
         }
+        self.as_wanted()?;
         use mesos_core::engine::{KillReason, State};
         let ends = |task: &mesos_core::engine::Task| {
             matches!(task.state, State::Killing(why) if why != KillReason::External) && task.spec != users::STRICT

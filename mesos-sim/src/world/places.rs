@@ -15,6 +15,7 @@ use super::disk::{Disk, is_inactive};
 use super::ledger::{Launched, parse};
 use super::succession::Succession;
 use super::users::Users;
+use super::variety::{Place, zone};
 
 type Check = Result<(), Violation>;
 
@@ -118,7 +119,7 @@ impl Places {
             return Ok(());
         }
         for record in fresh.iter().filter(|record| record.state() == instance::State::Prepared) {
-            self.unique(record, batch, at)?;
+            self.allowed(record, batch, at)?;
             if at.prompt {
                 self.first(record, batch, at)?;
             }
@@ -158,25 +159,32 @@ impl Places {
         }
     }
 
-    /// I10: no two of a spec on a host if that must not be.
-    fn unique(&mut self, record: &Instance, batch: &Persist, at: &Moment<'_>) -> Check {
+    /// I10: no more of a spec on a host or in a zone than there may be.
+    fn allowed(&mut self, record: &Instance, batch: &Persist, at: &Moment<'_>) -> Check {
         let Some((name, index, ..)) = parse(&record.task_id) else { return Ok(()) };
-        if !at.users.is_unique(&name) {
-            return Ok(());
-        }
+        let Some(place) = at.users.place(&name).filter(|_| at.prompt) else { return Ok(()) };
         self.judge("I10");
+        let here = record.agent.hostname();
+        let most = match place {
+            Place::Zone(wanted) if zone(here) == wanted => return Ok(()),
+            Place::Zone(wanted) => return fail("I10", format!("{} goes to {here}, not to {wanted}", record.task_id)),
+            Place::PerHost(most) | Place::PerZone(most) => most,
+        };
+        let near =
+            |host: &str| if matches!(place, Place::PerHost(_)) { host == here } else { zone(host) == zone(here) };
         let touched = |kept: &str| batch.ops().iter().any(|op| at.disk.task(op.key()) == Some(kept));
-        let same = at.disk.instances.iter().find(|(id, kept)| {
+        let others = at.disk.instances.iter().filter(|(id, kept)| {
             kept.slot.0 == name
                 && kept.slot.1 != index
                 && kept.record.revision == record.revision
-                && kept.record.agent.hostname == record.agent.hostname
+                && near(kept.record.agent.hostname())
                 && !is_inactive(&kept.record)
                 && !touched(id)
         });
-        match same.filter(|_| at.prompt) {
-            Some((other, _)) => fail("I10", format!("{} goes where {other} is, and must not", record.task_id)),
-            None => Ok(()),
+        let others: Vec<&String> = others.map(|(id, _)| id).collect();
+        match others.len() < most as usize {
+            true => Ok(()),
+            false => fail("I10", format!("{} goes where {others:?} are, and must not", record.task_id)),
         }
     }
 

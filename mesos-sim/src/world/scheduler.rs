@@ -10,6 +10,7 @@ use mesos_core::{StoreFailure, Ticket, UnixTime};
 use mesos_proto::v1::scheduler as proto;
 
 use super::fault::Fault;
+use super::ledger::parse;
 use super::net::{Exchange, Piece, brief, brief_event, offers};
 use super::places::{Moment, Places};
 use super::setup::Start;
@@ -448,8 +449,11 @@ impl World {
             for task in &task.task_infos {
                 let (moment, places) = self.moment(self.decided_at);
                 places.launched(&task.task_id.value, &task.agent_id.value, prompt, &moment)?;
+                self.is_wanted(task)?;
             }
         }
+        let killed = call.kill.as_ref().and_then(|kill| parse(&kill.task_id.value));
+        self.ledger.manners = killed.map(|(spec, ..)| self.users.manners(&spec)).unwrap_or_default();
         self.ledger.leaves(self.now, call, stream, &self.disk)?;
         let judged = self.setup.is_none() && !self.users.constrained && !self.users.leaving;
         self.past.need = judged.then(users::need);

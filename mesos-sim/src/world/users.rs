@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mesos_core::engine::{Amount, Duplicates, Engine, Field, OnReturn, State, TaskSpec};
-use mesos_core::v1::CommandInfo;
-use mesos_core::{Resources, v1};
+use mesos_core::v1::{self, CommandInfo};
 
 use super::fault::{Fault, Plan};
 use super::ledger::{Ledger, parse};
+use super::variety::{Place, Variety};
 use crate::resources::Pool;
 use crate::rng::Rng;
 
@@ -40,6 +40,7 @@ pub(super) struct Wish {
     checked: bool,
     /// Runs as a user of its own.
     guest: bool,
+    variety: Variety,
 }
 
 impl Wish {
@@ -62,26 +63,37 @@ impl Wish {
             priority: rng.below(2) as i32,
             checked: rng.chance(0.3),
             guest: rng.chance(0.3),
+            variety: Variety::default(),
         }
+    }
+
+    fn vary(&mut self, rng: &mut Rng) {
+        self.variety = Variety::draw(&self.name, rng);
+        // A health check needs a port, and what is unique is so already.
+        self.variety.ports = self.variety.ports.max(self.checked.into());
+        self.variety.place = self.variety.place.filter(|_| !self.unique);
     }
 
     pub(super) const fn is_job(&self) -> bool {
         self.job
     }
 
-    pub(super) fn spec(&self) -> TaskSpec {
-        let command = match (self.loops, self.job) {
+    fn line(&self) -> String {
+        let line = match (self.loops, self.job) {
             (Some(seconds), _) => format!("sleep {seconds}; exit 1"),
             (None, true) => "sleep 200".to_owned(),
             (None, false) => "sleep infinity".to_owned(),
         };
-        let mut command = CommandInfo::new(command);
+        self.variety.line(&line)
+    }
+
+    pub(super) fn spec(&self) -> TaskSpec {
+        let mut command = CommandInfo::new(self.line());
         if self.guest {
             command = command.with_user(REFUSED);
         }
         let mut spec = TaskSpec::new(&self.name)
             .command_info(command)
-            .resources(resources())
             .env("VERSION", self.version.to_string())
             .instances(self.instances)
             .scalable(true)
@@ -103,16 +115,31 @@ impl Wish {
         if self.unique {
             spec = spec.unique(Field::Hostname);
         }
-        spec
+        self.variety.dress(spec, self.job)
+    }
+
+    /// What is wrong with a task that is to be one of these.
+    fn fault_of(&self, task: &v1::TaskInfo) -> Result<(), String> {
+        let command = task.command.as_deref();
+        let line = command.and_then(|command| command.value.as_deref());
+        let user = command.and_then(|command| command.user.as_deref());
+        if line != Some(&self.line()) || user != self.guest.then_some(REFUSED) {
+            return Err(format!("its command is {line:?} of {user:?}"));
+        }
+        let variables = command.and_then(|command| command.environment.as_ref());
+        let mut variables = variables.into_iter().flat_map(|environment| &environment.variables);
+        let version = variables.find(|variable| variable.name == "VERSION").and_then(|found| found.value.as_deref());
+        if version != Some(&self.version.to_string()) {
+            return Err(format!("its version is {version:?}"));
+        }
+        if task.health_check.is_some() != self.checked {
+            return Err(format!("its health check is {:?}", task.health_check));
+        }
+        self.variety.fault_of(task, &self.role)
     }
 }
 
-/// What each instance of each spec needs.
-fn resources() -> Resources {
-    Resources::new().cpus(0.3).mem(32.0).ports(1)
-}
-
-/// The same, as Mesos counts; of the ports, anyone will do.
+/// What each instance of each spec needs, as Mesos counts, where specs are alike; of the ports, anyone will do.
 pub(super) fn need() -> Pool {
     let scalar = |name: &str, value| v1::Resource {
         name: name.into(),
@@ -136,11 +163,16 @@ pub(super) struct Users {
     /// Specs whose rollouts were halted.
     paused: BTreeSet<String>,
     next: u32,
+    /// Chance of its own, where specs differ.
+    variety: Option<Rng>,
+    /// All that was ever said of a spec.
+    said: BTreeMap<String, Vec<Wish>>,
 }
 
 impl Users {
-    pub(super) fn draw(rng: &mut Rng, plan: &mut Plan) -> Self {
-        let mut users = Self::default();
+    /// With chance of its own for what specs differ in, unless they are alike.
+    pub(super) fn draw(rng: &mut Rng, plan: &mut Plan, variety: Option<Rng>) -> Self {
+        let mut users = Self { constrained: variety.is_some(), variety, ..Self::default() };
         for _ in 0..1 + rng.below(3) {
             users.add(rng, plan);
         }
@@ -158,8 +190,40 @@ impl Users {
             self.strict.insert(name.clone());
         }
         self.constrained |= wish.unique;
+        if let Some(rng) = &mut self.variety {
+            wish.vary(rng);
+        }
         self.wishes.insert(name.clone(), wish);
+        self.says(&name);
         name
+    }
+
+    /// This is what is said of a spec.
+    fn says(&mut self, name: &str) {
+        if let Some(wish) = self.wishes.get(name) {
+            self.said.entry(name.to_owned()).or_default().push(wish.clone());
+        }
+    }
+
+    /// What is wrong with a task that is launched: it is nothing that a user ever wanted.
+    pub(super) fn never_wanted(&self, spec: &str, task: &v1::TaskInfo) -> Option<String> {
+        let said = self.said.get(spec)?;
+        let mut faults = said.iter().rev().map(|wish| wish.fault_of(task).err()).collect::<Option<Vec<_>>>()?;
+        faults.truncate(1);
+        faults.pop()
+    }
+
+    /// What is wrong with a task that runs: it isn't what users want now.
+    pub(super) fn not_wanted(&self, spec: &str, task: &v1::TaskInfo) -> Option<String> {
+        self.wishes.get(spec)?.fault_of(task).err()
+    }
+
+    /// The time between two KILLs of a spec's tasks is longer than the grace by more than this says; and the earliest
+    /// that one with no grace may follow the first, if at all.
+    pub(super) fn manners(&self, spec: &str) -> (Option<Duration>, Option<Duration>) {
+        let said = self.said.get(spec).into_iter().flatten().map(|wish| &wish.variety);
+        let grace = said.clone().filter_map(|variety| variety.grace).min();
+        (grace, said.filter_map(|variety| variety.force).chain(grace.filter(Duration::is_zero)).min())
     }
 
     pub(super) fn specs(&self) -> Vec<TaskSpec> {
@@ -197,6 +261,11 @@ impl Users {
                     _ => {
                         wish.version += 1;
                         row = Some("A9");
+                        if let Some(rng) = &mut self.variety {
+                            if rng.chance(0.5) {
+                                wish.vary(rng);
+                            }
+                        }
                     }
                 }
                 if wish.instances > instances || !names.contains(&name) {
@@ -204,6 +273,7 @@ impl Users {
                 }
                 let spec = wish.spec();
                 self.shrunk(&name, ledger);
+                self.says(&name);
                 engine.apply(spec).map(drop)
             }
             Fault::Scale => {
@@ -274,15 +344,18 @@ impl Users {
         self.wishes.values().map(|wish| (wish.name.as_str(), wish.instances))
     }
 
-    pub(super) fn is_unique(&self, name: &str) -> bool {
-        self.wishes.get(name).is_some_and(|wish| wish.unique)
+    /// Where instances of a spec may be.
+    pub(super) fn place(&self, name: &str) -> Option<Place> {
+        let wish = self.wishes.get(name)?;
+        if wish.unique { Some(Place::PerHost(1)) } else { wish.variety.place }
     }
 
     /// The specs that come before this one wherever it can be; `None` if that can't be said.
     pub(super) fn before(&self, name: &str) -> Option<Vec<&String>> {
         let mine = self.wishes.get(name)?;
         let first = |wish: &&Wish| {
-            wish.priority < mine.priority && wish.role == mine.role && !wish.unique && !self.paused.contains(&wish.name)
+            let free = !wish.unique && wish.variety.fits_where(&mine.variety);
+            wish.priority < mine.priority && wish.role == mine.role && free && !self.paused.contains(&wish.name)
         };
         let first: Vec<&String> = self.wishes.values().filter(first).map(|wish| &wish.name).collect();
         (!first.is_empty()).then_some(first)
@@ -339,9 +412,11 @@ impl Users {
             if wish.loops.take().is_some() {
                 wish.version += 1;
             }
-            if wish.unique {
-                wish.instances = wish.instances.min(agents);
-            }
+            let most = if wish.unique { agents } else { u32::MAX };
+            wish.instances = wish.instances.min(most).min(wish.variety.most(agents));
+        }
+        for name in self.wishes.keys().cloned().collect::<Vec<_>>() {
+            self.says(&name);
         }
         let known: Vec<String> = engine.specs().filter(|spec| !spec.removed).map(|spec| spec.name).collect();
         for name in known.iter().filter(|name| !self.wishes.contains_key(*name)) {

@@ -316,6 +316,27 @@ fn a_ghost_is_killed_by_a_user() {
     assert_eq!(s.engine.kill("zombie"), Err(CommandError::NoTask("zombie".into())));
 }
 
+// ENGINE 4.6: nor by one that waited behind other calls, and fell with the session (simulated: seed 10).
+#[test]
+fn a_kill_that_never_left_is_not_forced() {
+    let mut s = Script::new([service("web", 2).kill_grace(secs(20)).force_kill_after(secs(1))]);
+    let tasks = s.running(2);
+    s.answering = false;
+    s.engine.kill(&tasks[0]).unwrap();
+    s.engine.kill(&tasks[1]).unwrap();
+    s.tick();
+    s.sleep(secs(2));
+    assert_eq!(s.kills(), [&*tasks[0]], "the other one waits behind it");
+    s.cut();
+    s.answering = true;
+    s.resubscribe();
+    let policies = s.take(Type::Kill).into_iter().map(|call| call.kill.unwrap().kill_policy.unwrap());
+    let graces: Vec<_> = policies.map(|policy| policy.grace_period.unwrap().nanoseconds).collect();
+    assert_eq!(graces, [20_000_000_000; 2], "nobody knows whether the first one has arrived either");
+    s.sleep(secs(2));
+    assert_eq!(s.kills().len(), 2, "and then by force");
+}
+
 // ENGINE 4.6: the time runs from the first KILL that can have been heard.
 #[test]
 fn a_kill_that_nobody_heard_is_not_forced() {

@@ -1,0 +1,253 @@
+//! How specs differ in some worlds: in what they need, where they may be, and how they end. And the judge of what is
+//! launched, by what users have said of it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use mesos_core::engine::{Field, RestartPolicy, TaskSpec};
+use mesos_core::{Resources, v1};
+
+use super::ledger::parse;
+use super::{Step, World, violation};
+use crate::resources::Pool;
+use crate::rng::Rng;
+use crate::{AgentOptions, Script, agent};
+
+/// Ignores SIGTERM.
+const STUBBORN: &str = "trap '' TERM; ";
+
+/// Where instances may be, if not anywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In this zone only.
+    Zone(&'static str),
+    /// So many on a host.
+    PerHost(u32),
+    /// So many in a zone.
+    PerZone(u32),
+}
+
+/// What a spec asks for besides what all do.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Variety {
+    /// In thousandths.
+    cpus: u32,
+    mem: u32,
+    pub(super) ports: u32,
+    /// A port that it must have.
+    fixed: Option<u16>,
+    pub(super) grace: Option<Duration>,
+    pub(super) force: Option<Duration>,
+    stubborn: bool,
+    pub(super) place: Option<Place>,
+    restart: RestartPolicy,
+    max_failures: Option<u32>,
+    min_ready: Option<Duration>,
+}
+
+impl Default for Variety {
+    fn default() -> Self {
+        Self {
+            cpus: 300,
+            mem: 32,
+            ports: 1,
+            fixed: None,
+            grace: None,
+            force: None,
+            stubborn: false,
+            place: None,
+            restart: RestartPolicy::Always,
+            max_failures: None,
+            min_ready: None,
+        }
+    }
+}
+
+impl Variety {
+    /// `name` is `s0` to `s4`.
+    pub(super) fn draw(name: &str, rng: &mut Rng) -> Self {
+        let number: u16 = name.strip_prefix('s').and_then(|number| number.parse().ok()).unwrap_or_default();
+        let seconds = Duration::from_secs;
+        let (grace, force) = match rng.below(8) {
+            0 => (Some(seconds(0)), None),
+            1 => (Some(seconds(20)), None),
+            2 => (Some(seconds(60)), None),
+            3 => (Some(seconds(600)), Some(seconds(30))),
+            4 => (None, Some(seconds(1))),
+            _ => (None, None),
+        };
+        Self {
+            cpus: rng.pick(&[100, 250, 300, 333, 437]).unwrap_or_default(),
+            mem: rng.pick(&[16, 32, 50]).unwrap_or_default(),
+            ports: rng.pick(&[0, 1, 1, 2]).unwrap_or_default(),
+            fixed: rng.chance(0.15).then_some(33_000 + number),
+            grace,
+            force,
+            stubborn: rng.chance(0.4),
+            place: rng
+                .pick(&[
+                    None,
+                    None,
+                    None,
+                    Some(Place::Zone("x")),
+                    Some(Place::Zone("y")),
+                    Some(Place::PerHost(2)),
+                    Some(Place::PerZone(2)),
+                ])
+                .flatten(),
+            restart: match rng.below(8) {
+                0 => RestartPolicy::OnFailure,
+                1 => RestartPolicy::Never,
+                _ => RestartPolicy::Always,
+            },
+            max_failures: rng.chance(0.15).then_some(3),
+            min_ready: rng.pick(&[None, None, Some(seconds(0)), Some(seconds(30))]).flatten(),
+        }
+    }
+
+    /// The command's line, which may be made deaf.
+    pub(super) fn line(&self, line: &str) -> String {
+        if self.stubborn { format!("{STUBBORN}{line}") } else { line.to_owned() }
+    }
+
+    pub(super) fn dress(&self, mut spec: TaskSpec, job: bool) -> TaskSpec {
+        let need = Resources::new().cpus(f64::from(self.cpus) / 1000.0).mem(self.mem.into());
+        spec = spec.resources(need.ports(self.ports + u32::from(self.fixed.is_some())).static_ports(self.fixed));
+        if let Some(grace) = self.grace {
+            spec = spec.kill_grace(grace);
+        }
+        if let Some(time) = self.force {
+            spec = spec.force_kill_after(time);
+        }
+        spec = match self.place {
+            Some(Place::Zone(zone)) => spec.is(Field::Attribute("zone".into()), zone),
+            Some(Place::PerHost(count)) => spec.max_per(Field::Hostname, count),
+            Some(Place::PerZone(count)) => spec.max_per(Field::Attribute("zone".into()), count),
+            None => spec,
+        };
+        if let Some(time) = self.min_ready {
+            spec = spec.min_ready(time);
+        }
+        match job {
+            true => spec,
+            false => spec.restart(self.restart.clone()).max_failures(self.max_failures),
+        }
+    }
+
+    /// How many instances find a place at the same time, on so many agents that stay, of which two are in zones of their
+    /// own.
+    pub(super) fn most(&self, agents: u32) -> u32 {
+        let most = match self.place {
+            Some(Place::PerHost(count)) => count * agents,
+            Some(Place::PerZone(count)) => count * 2,
+            Some(Place::Zone(_)) | None => u32::MAX,
+        };
+        if self.fixed.is_some() { 1 } else { most }
+    }
+
+    /// Whether it fits wherever another one does.
+    pub(super) fn fits_where(&self, other: &Self) -> bool {
+        let less = self.cpus <= other.cpus && self.mem <= other.mem && self.ports <= other.ports;
+        less && self.place.is_none() && self.fixed.is_none()
+    }
+
+    /// What is wrong with a task that is to have this, for this role.
+    pub(super) fn fault_of(&self, task: &v1::TaskInfo, role: &str) -> Result<(), String> {
+        let scalar = |name: &str| -> i64 {
+            let mine = task.resources.iter().filter(|resource| resource.name == name);
+            let thousandths = |resource: &v1::Resource| resource.scalar.map_or(0.0, |scalar| scalar.value) * 1000.0;
+            mine.map(|resource| thousandths(resource).round() as i64).sum()
+        };
+        let (cpus, mem) = (scalar("cpus"), scalar("mem"));
+        if (cpus, mem) != (self.cpus.into(), i64::from(self.mem) * 1000) {
+            return Err(format!("it gets cpus {cpus} and mem {mem} in thousandths"));
+        }
+        let ranges = task.resources.iter().filter_map(|resource| resource.ranges.as_ref());
+        let ports: BTreeSet<u64> =
+            ranges.flat_map(|ranges| &ranges.range).flat_map(|range| range.begin..=range.end).collect();
+        if ports.len() as u64 != u64::from(self.ports) + u64::from(self.fixed.is_some()) {
+            return Err(format!("it gets the ports {ports:?}"));
+        }
+        if self.fixed.is_some_and(|port| !ports.contains(&port.into())) {
+            return Err(format!("its port isn't among {ports:?}"));
+        }
+        let variables = task.command.as_ref().and_then(|command| command.environment.as_ref());
+        let variables = variables.map(|environment| environment.variables.as_slice()).unwrap_or_default();
+        let named = variables.iter().filter(|variable| variable.name.starts_with("PORT"));
+        let named: Vec<Option<u64>> = named.map(|variable| variable.value.as_ref()?.parse().ok()).collect();
+        if named.len() != ports.len() || named.iter().flatten().copied().collect::<BTreeSet<u64>>() != ports {
+            return Err(format!("it has the ports {ports:?}, and is told {named:?}"));
+        }
+        let check = task.health_check.as_ref().and_then(|check| check.http.as_ref());
+        if check.is_some_and(|http| named.first() != Some(&Some(http.port.into()))) {
+            return Err(format!("its health check looks elsewhere than at the first of {named:?}"));
+        }
+        let grace = task.kill_policy.and_then(|policy| policy.grace_period).map(|grace| grace.nanoseconds);
+        if grace != self.grace.map(|grace| grace.as_nanos() as i64) {
+            return Err(format!("its grace is {grace:?} ns"));
+        }
+        let allocated = |resource: &v1::Resource| resource.allocation_info.as_ref()?.role.clone();
+        if task.resources.iter().any(|resource| allocated(resource).as_deref() != Some(role)) {
+            return Err(format!("not all that it gets is for {role}"));
+        }
+        match Pool::of(&task.resources) {
+            Some(_) => Ok(()),
+            None => Err("what it gets can't be read".to_owned()),
+        }
+    }
+}
+
+/// Agents on which it matters where a task is, and whose it is.
+pub(super) fn agents(count: u64, rng: &mut Rng) -> Vec<AgentOptions> {
+    let agent = |n| {
+        let role = rng.pick(&["a", "b"]).unwrap_or_default();
+        let reserved = format!(";cpus({role}):1.25;mem({role}):100;ports({role}):[32000-32009]");
+        let reserved = if rng.chance(0.4) { reserved } else { String::new() };
+        let all = format!("cpus:20.5;mem:4000;disk:1000;ports:[31000-31999,33000-33009]{reserved}");
+        let host = format!("h{n}");
+        AgentOptions::default().attribute("zone", zone(&host)).hostname(host).resources(all)
+    };
+    (0..count).map(agent).collect()
+}
+
+/// Two hosts that follow each other are in different ones.
+pub(super) fn zone(host: &str) -> &'static str {
+    let number: u32 = host.strip_prefix('h').and_then(|number| number.parse().ok()).unwrap_or_default();
+    if number % 2 == 0 { "x" } else { "y" }
+}
+
+/// How tasks fare.
+pub(super) fn script(task: &v1::TaskInfo) -> Script {
+    let line = task.command.as_deref().map(v1::CommandInfo::value).unwrap_or_default();
+    match line.strip_prefix(STUBBORN) {
+        Some(line) => Script::from_command(line).stubborn(),
+        None => Script::from_command(line),
+    }
+}
+
+impl World {
+    /// I25: a task that is launched is one that a user has wanted, in each thing that was said of it.
+    pub(super) fn is_wanted(&mut self, task: &v1::TaskInfo) -> Step {
+        let Some((spec, ..)) = parse(&task.task_id.value).filter(|_| self.setup.is_none()) else { return Ok(()) };
+        *self.ledger.judged.entry("I25").or_default() += 1;
+        match self.users.never_wanted(&spec, task) {
+            Some(fault) => violation("I25", format!("{} is launched as nobody wanted it: {fault}", task.task_id.value)),
+            None => Ok(()),
+        }
+    }
+
+    /// L4: what runs is what users want now.
+    pub(super) fn as_wanted(&self) -> Step {
+        for agent in &self.cluster.agents {
+            let mine = |(framework, _): &&agent::TaskKey| *framework == self.ledger.framework;
+            for ((_, id), task) in agent.tasks.iter().filter(|(key, task)| mine(key) && !agent::is_terminal(task.state))
+            {
+                let spec = parse(id).filter(|_| self.disk.instances.contains_key(id)).map(|(spec, ..)| spec);
+                if let Some(fault) = spec.and_then(|spec| self.users.not_wanted(&spec, &task.info)) {
+                    return violation("L4", format!("{id} runs as nobody wants it any more: {fault}"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
