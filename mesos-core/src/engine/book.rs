@@ -346,6 +346,11 @@ impl Spec {
         self.history.iter().find(|former| former.revision == revision)?.launch.as_ref()
     }
 
+    /// Whether what takes the place of an instance of this former revision is of that one, too.
+    pub(super) fn stays_in(&self, revision: Revision) -> bool {
+        self.paused && self.former(revision).is_some()
+    }
+
     /// Whether there is, or is to be, an instance of this revision.
     pub(super) fn uses(&self, revision: Revision) -> bool {
         self.slots.values().any(|slot| {

@@ -246,9 +246,9 @@ impl Engine {
     /// What takes the place of an attempt of this revision is of the wanted one, unless the rollout is paused.
     fn go_on_in(&mut self, slot_id: SlotId, revision: Revision) {
         let Some(spec) = self.book.specs.get_mut(&slot_id.spec) else { return };
-        let former = spec.paused && spec.former(revision).is_some();
+        let stays = spec.stays_in(revision);
         if let Some(slot) = spec.slots.get_mut(&slot_id.index) {
-            slot.revision = former.then_some(revision);
+            slot.revision = stays.then_some(revision);
         }
     }
 
@@ -308,7 +308,9 @@ impl Engine {
             self.tell(Some(id.slot), Event::TaskEnded { task, class });
         }
         self.strike(id.slot, &attempt, class, ran_for, stable);
-        let Some(policy) = self.policy(id.slot).cloned() else { return };
+        let Some(spec) = self.book.specs.get(&id.slot.spec) else { return };
+        let policy = spec.spec.policy.clone();
+        let outdated = spec.revision != attempt.revision && !spec.stays_in(attempt.revision);
         let had_started = attempt.staged.is_some() || attempt.running.is_some();
         self.counters.launches_lost += u64::from(class == EndClass::Infra && !had_started);
         let Some(slot) = self.book.slot_mut(id.slot) else { return };
@@ -329,7 +331,7 @@ impl Engine {
             // Nobody needs another one, or it is there already.
             return;
         }
-        if stable || class == EndClass::Ok {
+        if stable || class == EndClass::Ok || outdated {
             slot.failures = 0;
         }
         let asked = matches!(class, EndClass::Ok | EndClass::Fault | EndClass::External)
@@ -344,14 +346,15 @@ impl Engine {
             }
             return;
         }
-        if class == EndClass::Fault {
+        // What a former revision does is no failure of the one that comes next.
+        if class == EndClass::Fault && !outdated {
             slot.failures = slot.failures.saturating_add(1);
             if policy.max_failures.is_some_and(|max| slot.failures >= max) {
                 self.hold(id.slot, Mark::Exhausted, attempt.revision);
                 return;
             }
         }
-        if class == EndClass::Invalid && slot.invalids.saturating_add(1) >= INVALIDS {
+        if class == EndClass::Invalid && !outdated && slot.invalids.saturating_add(1) >= INVALIDS {
             self.hold(id.slot, Mark::Invalid, attempt.revision);
             return;
         }

@@ -81,7 +81,8 @@ pub(super) struct Ledger {
     open: BTreeSet<(Duration, String)>,
     deliveries: BTreeMap<(String, Vec<u8>), Delivery>,
     asked: BTreeMap<String, Duration>,
-    killed: BTreeMap<String, Duration>,
+    /// And whether by force.
+    killed: BTreeMap<String, (Duration, bool)>,
     /// Of the task that is being killed: the shortest grace that was ever given, and the shortest time after which it is
     /// to be killed by force.
     pub(super) manners: (Option<Duration>, Option<Duration>),
@@ -461,13 +462,16 @@ impl Ledger {
             }
         }
         self.judge("I15");
-        let before = self.killed.insert(id.clone(), now);
+        let (grace, force) = self.manners;
+        let given = kill.kill_policy.as_ref().and_then(|policy| policy.grace_period.as_ref());
+        let forced = given.is_some_and(|grace| grace.nanoseconds == 0);
+        let before = self.killed.insert(id.clone(), (now, forced));
+        let by_force = before.is_some_and(|(_, by_force)| by_force);
+        let before = before.map(|(at, _)| at);
+        let grace = if by_force { Some(Duration::ZERO) } else { grace };
+        let least = grace.map_or(KILL, |grace| KILL.min(grace + KILL - GRACE));
         let alive = self.tasks.get(id).and_then(|task| task.alive_at);
         let returned = alive.is_some_and(|at| before.is_some_and(|before| at + Duration::from_secs(1) >= before));
-        let (grace, force) = self.manners;
-        let least = grace.map_or(KILL, |grace| KILL.min(grace + KILL - GRACE));
-        let grace = kill.kill_policy.as_ref().and_then(|policy| policy.grace_period.as_ref());
-        let forced = grace.is_some_and(|grace| grace.nanoseconds == 0);
         let first = *self.killed_first.entry(id.clone()).or_insert(now);
         if forced && !self.own && force.is_none_or(|force| now < first + force.mul_f64(0.9) && self.flows(now)) {
             return fail("I15", format!("KILL for {id} by force, and it has {force:?} from {first:?} on"));

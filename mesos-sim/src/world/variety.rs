@@ -76,11 +76,12 @@ impl Variety {
             4 => (None, Some(seconds(1))),
             _ => (None, None),
         };
+        let fixed = rng.chance(0.15).then_some(33_000 + number);
         Self {
             cpus: rng.pick(&[100, 250, 300, 333, 437]).unwrap_or_default(),
             mem: rng.pick(&[16, 32, 50]).unwrap_or_default(),
             ports: rng.pick(&[0, 1, 1, 2]).unwrap_or_default(),
-            fixed: rng.chance(0.15).then_some(33_000 + number),
+            fixed,
             grace,
             force,
             stubborn: rng.chance(0.4),
@@ -94,7 +95,9 @@ impl Variety {
                     Some(Place::PerHost(2)),
                     Some(Place::PerZone(2)),
                 ])
-                .flatten(),
+                .flatten()
+                // A rollout needs its port on another agent.
+                .filter(|_| fixed.is_none()),
             restart: match rng.below(8) {
                 0 => RestartPolicy::OnFailure,
                 1 => RestartPolicy::Never,

@@ -53,6 +53,22 @@ fn rolling_25() {
     assert_eq!(s.spec("web").outdated, 0);
 }
 
+// ENGINE 4.1: what a former revision does is not held against the one that comes next (simulated: seed 1596).
+#[test]
+fn the_last_failure_of_a_former_revision_holds_nothing() {
+    let spec = slow(2).max_surge(Amount::Count(0)).max_unavailable(Amount::Count(1)).max_failures(Some(1));
+    let (mut s, mut world) = settled(spec.clone());
+    apply(&mut s, spec.env("NEW", "1"));
+    // The other one has its turn later, and fails before that.
+    let old = s.tasks("web", 1).remove(0).task_id;
+    world.tasks.remove(&old);
+    s.update(&old, TaskFailed);
+    assert_eq!(s.told(|e| matches!(e, Event::InstanceHeld { .. })), 0);
+    world.play(&mut s, secs(60));
+    world.assert_settled(&s, "web", 2);
+    assert_eq!(world.with("NEW", true), 2);
+}
+
 // ENGINE 4.2: all old ones first, and by commands: restart.
 #[test]
 fn recreate_and_restart() {
