@@ -116,6 +116,7 @@ impl Engine {
                     self.tell_task(id, Event::TaskUpdated);
                 }
             }
+            Cell::KilledByOthers if self.is_replaced(id) => self.begin_kill(id, KillReason::Duplicate),
             Cell::KilledByOthers => {
                 if let Some(attempt) = self.book.attempt_mut(id) {
                     attempt.inactive = false;
@@ -324,6 +325,13 @@ impl Engine {
             }
         }
         self.tell_task(id, Event::TaskReturned);
+    }
+
+    /// Whether it was out of sight, and another one has taken its place.
+    fn is_replaced(&self, id: AttemptId) -> bool {
+        let Some((slot, attempt)) = self.book.slot(id.slot).zip(self.book.attempt(id)) else { return false };
+        let newer = |other: &Attempt| other.id.generation > id.generation && other.state != State::Prepared;
+        matches!(attempt.state, State::Unreachable | State::Doubtful) && slot.attempts().any(newer)
     }
 
     /// Whether the one that returned has to go, and not the one that took its place.

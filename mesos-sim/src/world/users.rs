@@ -68,7 +68,13 @@ impl Wish {
     }
 
     fn vary(&mut self, rng: &mut Rng) {
-        self.variety = Variety::draw(&self.name, rng);
+        let former = std::mem::replace(&mut self.variety, Variety::draw(&self.name, rng));
+        // In which zones tasks are is known of those only that were launched when it mattered.
+        if [former.place, self.variety.place].iter().any(|place| matches!(place, Some(Place::PerZone(_))))
+            && self.version > 0
+        {
+            self.variety.place = former.place;
+        }
         // A health check needs a port, and what is unique is so already.
         self.variety.ports = self.variety.ports.max(self.checked.into());
         self.variety.place = self.variety.place.filter(|_| !self.unique);
@@ -118,24 +124,24 @@ impl Wish {
         self.variety.dress(spec, self.job)
     }
 
-    /// What is wrong with a task that is to be one of these.
-    fn fault_of(&self, task: &v1::TaskInfo) -> Result<(), String> {
+    /// What is wrong with a task that is to be one of these; and how far it is like one.
+    fn fault_of(&self, task: &v1::TaskInfo) -> Result<(), (u32, String)> {
         let command = task.command.as_deref();
         let line = command.and_then(|command| command.value.as_deref());
         let user = command.and_then(|command| command.user.as_deref());
         if line != Some(&self.line()) || user != self.guest.then_some(REFUSED) {
-            return Err(format!("its command is {line:?} of {user:?}"));
+            return Err((0, format!("its command is {line:?} of {user:?}")));
         }
         let variables = command.and_then(|command| command.environment.as_ref());
         let mut variables = variables.into_iter().flat_map(|environment| &environment.variables);
         let version = variables.find(|variable| variable.name == "VERSION").and_then(|found| found.value.as_deref());
         if version != Some(&self.version.to_string()) {
-            return Err(format!("its version is {version:?}"));
+            return Err((1, format!("its version is {version:?}")));
         }
         if task.health_check.is_some() != self.checked {
-            return Err(format!("its health check is {:?}", task.health_check));
+            return Err((2, format!("its health check is {:?}", task.health_check)));
         }
-        self.variety.fault_of(task, &self.role)
+        self.variety.fault_of(task, &self.role).map_err(|fault| (3, fault))
     }
 }
 
@@ -208,14 +214,14 @@ impl Users {
     /// What is wrong with a task that is launched: it is nothing that a user ever wanted.
     pub(super) fn never_wanted(&self, spec: &str, task: &v1::TaskInfo) -> Option<String> {
         let said = self.said.get(spec)?;
-        let mut faults = said.iter().rev().map(|wish| wish.fault_of(task).err()).collect::<Option<Vec<_>>>()?;
-        faults.truncate(1);
-        faults.pop()
+        let faults = said.iter().rev().map(|wish| wish.fault_of(task).err()).collect::<Option<Vec<_>>>()?;
+        // That of the nearest one.
+        faults.into_iter().max_by_key(|(like, _)| *like).map(|(_, fault)| fault)
     }
 
     /// What is wrong with a task that runs: it isn't what users want now.
     pub(super) fn not_wanted(&self, spec: &str, task: &v1::TaskInfo) -> Option<String> {
-        self.wishes.get(spec)?.fault_of(task).err()
+        self.wishes.get(spec)?.fault_of(task).err().map(|(_, fault)| fault)
     }
 
     /// The time between two KILLs of a spec's tasks is longer than the grace by more than this says; and the earliest

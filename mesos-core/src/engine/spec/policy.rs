@@ -212,6 +212,8 @@ pub enum Field {
     /// `@zone`: the zone of the agent's fault domain.
     Zone,
     /// The first of the agent's attributes that has this name. An agent without it gets no task that looks at it.
+    /// Of an agent that has tasks only those attributes are remembered that their specs named when they were launched: a
+    /// constraint that names another one later counts no instances of before.
     Attribute(String),
 }
 

@@ -84,6 +84,22 @@ fn unreachable_returns_early() {
     assert!(s.spec("web").satisfied);
 }
 
+// ENGINE 3.6: one that comes back while somebody ends it has lost its place, whatever it still has to say of how it ran
+// (simulated: seed 3698).
+#[test]
+fn what_returns_while_it_is_being_killed_loses() {
+    let (mut s, old, new) = replaced(service("web", 1));
+    s.update(&new, TaskRunning);
+    s.master_says(&old, TaskKilling, Reason::AgentReregistered);
+    s.update(&old, TaskRunning);
+    assert_eq!(s.state(&old), Some(State::Killing(KillReason::Duplicate)));
+    assert_eq!(s.kills(), [&*old]);
+    s.update(&old, TaskKilling);
+    s.update(&old, TaskKilled);
+    assert_eq!((s.state(&old), s.state(&new)), (None, Some(State::Running)));
+    assert_eq!(s.spec("web").waiting, 0);
+}
+
 // ENGINE 23: a ready successor stays.
 #[test]
 fn unreachable_returns_late() {
