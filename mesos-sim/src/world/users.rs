@@ -125,7 +125,7 @@ impl Wish {
     }
 
     /// What is wrong with a task that is to be one of these; and how far it is like one.
-    fn fault_of(&self, task: &v1::TaskInfo) -> Result<(), (u32, String)> {
+    fn fault_of(&self, task: &v1::TaskInfo, roles: &BTreeSet<&str>) -> Result<(), (u32, String)> {
         let command = task.command.as_deref();
         let line = command.and_then(|command| command.value.as_deref());
         let user = command.and_then(|command| command.user.as_deref());
@@ -141,7 +141,7 @@ impl Wish {
         if task.health_check.is_some() != self.checked {
             return Err((2, format!("its health check is {:?}", task.health_check)));
         }
-        self.variety.fault_of(task, &self.role).map_err(|fault| (3, fault))
+        self.variety.fault_of(task, roles).map_err(|fault| (3, fault))
     }
 }
 
@@ -214,14 +214,17 @@ impl Users {
     /// What is wrong with a task that is launched: it is nothing that a user ever wanted.
     pub(super) fn never_wanted(&self, spec: &str, task: &v1::TaskInfo) -> Option<String> {
         let said = self.said.get(spec)?;
-        let faults = said.iter().rev().map(|wish| wish.fault_of(task).err()).collect::<Option<Vec<_>>>()?;
+        // While a rollout is paused, tasks of before are launched anew, for the role of now.
+        let roles = said.iter().map(|wish| wish.role.as_str()).collect();
+        let faults = said.iter().rev().map(|wish| wish.fault_of(task, &roles).err()).collect::<Option<Vec<_>>>()?;
         // That of the nearest one.
         faults.into_iter().max_by_key(|(like, _)| *like).map(|(_, fault)| fault)
     }
 
     /// What is wrong with a task that runs: it isn't what users want now.
     pub(super) fn not_wanted(&self, spec: &str, task: &v1::TaskInfo) -> Option<String> {
-        self.wishes.get(spec)?.fault_of(task).err().map(|(_, fault)| fault)
+        let wish = self.wishes.get(spec)?;
+        wish.fault_of(task, &BTreeSet::from([wish.role.as_str()])).err().map(|(_, fault)| fault)
     }
 
     /// The time between two KILLs of a spec's tasks is longer than the grace by more than this says; and the earliest
@@ -418,6 +421,8 @@ impl Users {
             if wish.loops.take().is_some() {
                 wish.version += 1;
             }
+            // What has failed by now may be heard of only later.
+            wish.variety.max_failures = None;
             let most = if wish.unique { agents } else { u32::MAX };
             wish.instances = wish.instances.min(most).min(wish.variety.most(agents));
         }

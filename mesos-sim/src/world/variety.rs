@@ -41,7 +41,7 @@ pub(super) struct Variety {
     stubborn: bool,
     pub(super) place: Option<Place>,
     restart: RestartPolicy,
-    max_failures: Option<u32>,
+    pub(super) max_failures: Option<u32>,
     min_ready: Option<Duration>,
 }
 
@@ -154,8 +154,8 @@ impl Variety {
         less && self.place.is_none() && self.fixed.is_none()
     }
 
-    /// What is wrong with a task that is to have this, for this role.
-    pub(super) fn fault_of(&self, task: &v1::TaskInfo, role: &str) -> Result<(), String> {
+    /// What is wrong with a task that is to have this, for one of these roles.
+    pub(super) fn fault_of(&self, task: &v1::TaskInfo, roles: &BTreeSet<&str>) -> Result<(), String> {
         let scalar = |name: &str| -> i64 {
             let mine = task.resources.iter().filter(|resource| resource.name == name);
             let thousandths = |resource: &v1::Resource| resource.scalar.map_or(0.0, |scalar| scalar.value) * 1000.0;
@@ -189,9 +189,10 @@ impl Variety {
         if grace != self.grace.map(|grace| grace.as_nanos() as i64) {
             return Err(format!("its grace is {grace:?} ns"));
         }
-        let allocated = |resource: &v1::Resource| resource.allocation_info.as_ref()?.role.clone();
-        if task.resources.iter().any(|resource| allocated(resource).as_deref() != Some(role)) {
-            return Err(format!("not all that it gets is for {role}"));
+        let allocated = task.resources.iter().map(|resource| resource.allocation_info.as_ref()?.role.as_deref());
+        let allocated: BTreeSet<Option<&str>> = allocated.collect();
+        if allocated.len() > 1 || allocated.iter().any(|role| role.is_none_or(|role| !roles.contains(role))) {
+            return Err(format!("what it gets is for {allocated:?}, and not for {roles:?}"));
         }
         match Pool::of(&task.resources) {
             Some(_) => Ok(()),
