@@ -86,7 +86,7 @@ pub(super) struct Ledger {
     /// Of the task that is being killed: the shortest grace that was ever given, and the shortest time after which it is
     /// to be killed by force.
     pub(super) manners: (Option<Duration>, Option<Duration>),
-    /// When the first KILL of each task left.
+    /// When the first KILL of each task left, or it said that it is being ended, by whomever.
     killed_first: BTreeMap<String, Duration>,
     /// Tasks that a user has killed, which may get one KILL more.
     user_kills: BTreeSet<String>,
@@ -256,6 +256,9 @@ impl Ledger {
         task.over_at = is_terminal(status.state()).then(|| task.over_at.unwrap_or(now));
         if matches!(status.state(), TaskState::TaskStaging | TaskState::TaskStarting | TaskState::TaskRunning) {
             task.alive_at = Some(now);
+        }
+        if status.state() == TaskState::TaskKilling {
+            self.killed_first.entry(id.clone()).or_insert(now);
         }
         let first = !task.ended;
         task.ended |= is_terminal(status.state());
