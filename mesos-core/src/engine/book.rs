@@ -273,6 +273,8 @@ impl Slot {
         let double = |a: &Attempt| a.counts() && a.state != State::Killing(super::attempt::KillReason::Duplicate);
         let outdated = self.current.as_ref().filter(|a| {
             self.wanted
+                // What was given up in the new revision isn't tried again by itself.
+                && self.mark == Mark::None
                 && a.revision != *revision
                 && !replaced(a)
                 && self.successor.is_none()

@@ -470,13 +470,15 @@ impl Engine {
                 Mark::None => false,
             };
             let waits = slot.waiting.is_some();
-            slot.failures = 0;
+            let failed = core::mem::take(&mut slot.failures) > 0;
             if again || waits {
                 slot.forgive();
                 slot.losses = 0;
                 if let Some(waiting) = &mut slot.waiting {
                     waiting.eligible_at = waiting.eligible_at.min(now);
                 }
+            }
+            if again || waits || failed {
                 self.touch_slot(slot_id);
             }
             let prepared = self.book.slot(slot_id).into_iter().flat_map(Slot::attempts);

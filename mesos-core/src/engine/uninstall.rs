@@ -52,6 +52,8 @@ impl Engine {
             // What that has given up, too.
             self.write_dirty();
             let batch = self.erase();
+            // That no spec is left is no reason to begin with it.
+            self.marker = Marker::TearingDown;
             // Nothing is written any more.
             self.book = Book::default();
             self.timers.clear();

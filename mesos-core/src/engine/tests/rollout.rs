@@ -187,6 +187,27 @@ fn rolling_single() {
     assert_eq!(world.with("NEW", true), 1);
 }
 
+// ENGINE 1.4, found by the simulated world: a revision that Mesos refuses again and again is given up, and not launched
+// beside the old one as fast as offers come.
+#[test]
+fn a_successor_that_is_given_up_is_not_tried_again() {
+    let mut s = Script::new([service("web", 1)]);
+    let old = s.running(1).remove(0);
+    s.sleep(secs(11));
+    apply(&mut s, service("web", 1).env("BAD", "1"));
+    for _ in 0..3 {
+        let new = s.launch("a2", BIG).remove(0);
+        s.master_says(&new, TaskError, Reason::TaskInvalid);
+        s.sleep(secs(17));
+    }
+    assert_eq!(s.spec("web").held, 1);
+    assert!(s.launch("a2", BIG).is_empty());
+    assert_eq!((s.state(&old), s.spec("web").ready), (Some(State::Running), 1));
+    // Another revision may do.
+    apply(&mut s, service("web", 1).env("GOOD", "1"));
+    assert_eq!(s.launch("a2", BIG).len(), 1);
+}
+
 // ENGINE 38: the old ones stay as far as they have to; going back restores what was.
 #[test]
 fn rolling_bad_revision() {
