@@ -118,6 +118,18 @@ mod table {
         SeenEarly "seen-early" 50 "an instance takes over with what it has read before it had the store",
         LaunchAgain "launch-again" 50 "a new process launches again what it doesn't know to run, before it asks",
         FightsOn "fights-on" 200 "a framework that another instance has taken over subscribes again",
+        LaunchingLeaks "launching-leaks" 100 "tasks that ended in their launch count against their agent's limit for ever",
+        StartUnlimited "start-unlimited" 100 "a task that hangs in its start is waited for",
+        FailuresUncounted "failures-uncounted" 20 "an instance is never given up, however often it fails",
+        NeverForgiven "never-forgiven" 30 "the back-off of an instance goes on growing after long runs",
+        KillsLeak "kills-leak" 150 "tasks that have ended count as being killed",
+        GhostStays "ghost-stays" 50 "the record of a task that was given up stays after its end",
+        AskedForEver "asked-for-ever" 20 "questions about tasks that were given up are repeated after the answer",
+        ReturnMixedUp "return-mixed-up" 50 "of two tasks of an instance the youngest stays where the oldest should",
+        DrainIsExternal "drain-is-external" 20 "what ends by the draining of its agent is held back like a fault",
+        LetsGo "lets-go" 20 "an agent may be taken away, whatever runs there",
+        EraseLeaves "erase-leaves" 100 "the end of a framework leaves records of tasks that were given up",
+        TornDownEarly "torn-down-early" 600 "a process that goes on with an uninstallation removes the framework before its tasks have ended",
     }
 
     /// Plants this bug, and no other, in all engines of the process.

@@ -9,6 +9,7 @@ use core::time::Duration;
 use super::engine::Engine;
 use super::event::Event;
 use super::offers::NOTHING_WAITS;
+use crate::planted::planted;
 use crate::v1;
 
 /// So long before the start nothing is launched there any more.
@@ -99,7 +100,8 @@ impl Engine {
             self.note_unavailability(&agent.value, id, Some((offer.unavailability.start.nanoseconds, during)));
         }
         let empty = |offer: &&v1::InverseOffer| {
-            offer.agent_id.as_ref().is_some_and(|agent| self.book.on_agent(&agent.value).next().is_none())
+            let free = |agent: &v1::AgentId| planted!(LetsGo) || self.book.on_agent(&agent.value).next().is_none();
+            offer.agent_id.as_ref().is_some_and(free)
         };
         let (yes, no): (Vec<_>, Vec<_>) = inverse.into_iter().partition(|offer| empty(&offer));
         let ids =

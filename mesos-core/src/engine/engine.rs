@@ -664,7 +664,8 @@ impl Engine {
 
     /// Closes the gap between what is wanted and what is known.
     fn settle(&mut self) {
-        if self.ended {
+        // Before the first input nothing of what was recovered is in its place: there only seems to be nothing.
+        if self.ended || self.recovered.is_some() && !planted!(TornDownEarly) {
             return;
         }
         if (self.may_call() || self.may_decline()) && !self.in_hand.is_empty() {

@@ -150,7 +150,7 @@ impl Engine {
                 self.timers.remove(&(due, Timer::Ghost(task_id.clone())));
             }
             self.reconciler.answered(&Subject::Ghost(task_id.clone()));
-            if ghost.was.is_some() {
+            if ghost.was.is_some() && !planted!(GhostStays) {
                 self.touch_ghost(task_id);
             }
         }

@@ -55,7 +55,9 @@ impl Kills {
 
     /// It has ended, or is given up.
     pub(super) fn forget(&mut self, id: AttemptId) {
-        self.under_way.remove(&id);
+        if !planted!(KillsLeak) {
+            self.under_way.remove(&id);
+        }
         if let Some((why, number)) = self.places.remove(&id) {
             self.queued.remove(&(why, number, id));
         }

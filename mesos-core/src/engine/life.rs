@@ -77,6 +77,7 @@ impl Engine {
         let due = match attempt.state {
             State::Prepared => Some(attempt.prepared.plus(STALLED)),
             State::Launching => some(policy.launch_timeout, attempt.prepared.plus(policy.launch_timeout)),
+            State::Staged if planted!(StartUnlimited) => None,
             State::Staged => {
                 let since = attempt.staged.unwrap_or(attempt.prepared);
                 some(policy.start_timeout, since.plus(policy.start_timeout))
@@ -278,7 +279,7 @@ impl Engine {
         }
         self.kills.forget(id);
         self.reconciler.answered(&Subject::Attempt(id));
-        self.count_launching(&attempt.agent.id, launching(attempt.state), false);
+        self.count_launching(&attempt.agent.id, launching(attempt.state) && !planted!(LaunchingLeaks), false);
         self.touch_attempt(id);
         Some(attempt)
     }
@@ -348,7 +349,7 @@ impl Engine {
         }
         // What a former revision does is no failure of the one that comes next.
         if class == EndClass::Fault && !outdated {
-            slot.failures = slot.failures.saturating_add(1);
+            slot.failures = slot.failures.saturating_add(u32::from(!planted!(FailuresUncounted)));
             if policy.max_failures.is_some_and(|max| slot.failures >= max) {
                 self.hold(id.slot, Mark::Exhausted, attempt.revision);
                 return;
@@ -399,7 +400,7 @@ impl Engine {
                 Duration::ZERO
             }
             EndClass::Ok | EndClass::Fault | EndClass::External => {
-                slot.faults = if stable { 1 } else { slot.faults.saturating_add(1) };
+                slot.faults = if stable && !planted!(NeverForgiven) { 1 } else { slot.faults.saturating_add(1) };
                 let doubled = policy.backoff_first.saturating_mul(1 << (slot.faults - 1).min(30));
                 return Some(jitter(doubled.min(policy.backoff_max), &mut self.rng));
             }

@@ -16,6 +16,7 @@ use super::engine::Engine;
 use super::event::{EndClass, GhostReason};
 use super::ghost::Ghost;
 use super::launch::Revision;
+use crate::planted::planted;
 use crate::{Key, UnixTime};
 
 /// The layout of records that this version writes. It reads this and older ones.
@@ -232,7 +233,9 @@ impl Engine {
             keys.push(revision_key(name, spec.revision));
             keys.extend(spec.history.iter().map(|former| revision_key(name, former.revision)));
         }
-        keys.extend(self.ghosts.iter().map(|(task_id, _)| super::ghost::key(task_id)));
+        if !planted!(EraseLeaves) {
+            keys.extend(self.ghosts.iter().map(|(task_id, _)| super::ghost::key(task_id)));
+        }
         for some in keys.chunks(200) {
             self.writer.write(self.now, some.iter().map(|key| (key.clone(), None)).collect());
         }

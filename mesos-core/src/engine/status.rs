@@ -37,7 +37,9 @@ impl Engine {
             After::Slot(id.slot)
         } else if self.ghosts.get(task_id).is_some() {
             let task_id: Arc<str> = task_id.into();
-            self.reconciler.answered(&Subject::Ghost(task_id.clone()));
+            if !planted!(AskedForEver) {
+                self.reconciler.answered(&Subject::Ghost(task_id.clone()));
+            }
             self.on_ghost(&task_id, update);
             After::Everything
         } else {
@@ -316,11 +318,14 @@ impl Engine {
                 self.cancel_wait(id.slot);
                 self.back(id, running);
             }
-            Some((other, _)) => {
+            Some((other, state)) => {
                 let loses = self.loses(id, other);
                 self.back(id, running);
-                if !planted!(BothStay) {
-                    self.begin_kill(if loses { id } else { other }, KillReason::Duplicate);
+                if loses && !planted!(BothStay) {
+                    self.begin_kill(id, KillReason::Duplicate);
+                } else if !planted!(BothStay) {
+                    // It may be out of sight itself by now.
+                    self.retire(other, state, KillReason::Duplicate);
                 }
             }
         }
@@ -349,6 +354,7 @@ impl Engine {
             || match spec.spec.policy.on_return {
                 OnReturn::PreferReady => new.ready,
                 OnReturn::PreferNew => true,
+                OnReturn::Oldest if planted!(ReturnMixedUp) => ran(new) < ran(old),
                 OnReturn::Oldest => ran(new) > ran(old),
                 OnReturn::Youngest => ran(new) < ran(old),
             }

@@ -84,7 +84,7 @@ impl Row {
                 ) => Self::FailedInfra,
                 _ => Self::Failed,
             },
-            TaskKilled | TaskDropped | TaskGone if draining => Self::Drained,
+            TaskKilled | TaskDropped | TaskGone if draining && !planted!(DrainIsExternal) => Self::Drained,
             TaskKilled if reason == Some(Reason::TaskKilledDuringLaunch) => Self::KilledDuringLaunch,
             TaskKilled if healthy == Some(false) => Self::KilledUnhealthy,
             TaskKilled => Self::Killed,

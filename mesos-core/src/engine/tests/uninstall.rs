@@ -117,6 +117,43 @@ fn uninstall() {
     assert_eq!(s.subscribes.last().unwrap().framework_info.id, None);
 }
 
+// ENGINE 62, found by the simulated world: what an engine has to say before its first input is nothing, though it knows of
+// no task by then.
+#[test]
+fn a_process_that_goes_on_with_it_ends_the_tasks_first() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    s.engine.uninstall();
+    s.tick();
+    s.stop();
+    s.clear();
+    let records: Vec<_> = s.store.records().iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    s.engine = Engine::new(s.config.clone(), s.specs.clone(), records, 9).unwrap();
+    s.feed(Input::Wall(UnixTime::from_epoch(s.wall + s.now.since_origin())));
+    assert!(matches!(s.engine.poll_output(), Output::Timeout(_)));
+    s.laws.on_start(&s.engine);
+    s.start();
+    assert_eq!(s.kills(), [&*task]);
+    assert!(s.take(Type::Teardown).is_empty());
+    s.update(&task, TaskKilled);
+    assert_eq!(s.take(Type::Teardown).len(), 1);
+}
+
+// ENGINE 62, found by the simulated world: somebody else removes the framework meanwhile. Nothing of it is left that would
+// end the next process at once.
+#[test]
+fn removed_by_others_while_its_tasks_end() {
+    let mut s = Script::new([service("web", 1)]);
+    s.running(1);
+    s.engine.uninstall();
+    s.tick();
+    s.error(REMOVED);
+    assert!(s.store.records().is_empty(), "{:?}", s.store.records().keys());
+    assert_eq!(ended(&mut s), Some(Event::Stopped { removed: true }));
+    s.recover();
+    assert_eq!(s.subscribes.last().unwrap().framework_info.id, None);
+}
+
 // ENGINE 62, W9: TEARDOWN was sent, and nobody knows what became of it.
 #[test]
 fn a_crash_after_teardown() {

@@ -100,6 +100,20 @@ fn what_returns_while_it_is_being_killed_loses() {
     assert_eq!(s.spec("web").waiting, 0);
 }
 
+// ENGINE 1.3, ABANDON, found by the simulated world: the one that has taken its place is out of sight itself when it returns,
+// and nobody waits for its end.
+#[test]
+fn it_returns_and_its_successor_is_lost() {
+    let (mut s, old, new) = replaced(service("web", 1));
+    s.update(&new, TaskRunning);
+    s.master_says(&new, TaskUnreachable, Reason::AgentRemoved);
+    s.clear();
+    s.master_says(&old, TaskRunning, Reason::AgentReregistered);
+    assert_eq!((s.state(&old), s.state(&new)), (Some(State::Running), None));
+    assert!(s.stored(["ghost", &new]).is_some_and(|record| record.contains("ABANDONED")));
+    assert!(s.kills().is_empty());
+}
+
 // ENGINE 23: a ready successor stays.
 #[test]
 fn unreachable_returns_late() {
