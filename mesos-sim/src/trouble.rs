@@ -29,6 +29,8 @@ pub enum Trouble {
     NotLaunched,
     /// Its executor doesn't register in time: TASK_FAILED, REASON_EXECUTOR_REGISTRATION_TIMEOUT.
     NotRegistered,
+    /// Its start hangs: nothing is heard of it any more, until it is killed.
+    NeverStarts,
 }
 
 /// How an agent is drained.
@@ -84,7 +86,10 @@ impl Agent {
     pub(crate) fn befalls(&mut self, key: &TaskKey, trouble: Trouble, now: &mut Moment<'_>) {
         let Some(task) = self.tasks.get(key).filter(|task| !is_terminal(task.state)) else { return };
         let staging = task.state == TaskState::TaskStaging;
-        let early = matches!(trouble, Trouble::NotPrepared | Trouble::NotLaunched | Trouble::NotRegistered);
+        let early = matches!(
+            trouble,
+            Trouble::NotPrepared | Trouble::NotLaunched | Trouble::NotRegistered | Trouble::NeverStarts
+        );
         if staging != early {
             return;
         }
@@ -106,6 +111,12 @@ impl Agent {
             }
             Trouble::NotRegistered => {
                 (TaskFailed, Source::Agent, Reason::ExecutorRegistrationTimeout, "Executor did not register in time")
+            }
+            Trouble::NeverStarts => {
+                if let Some(task) = self.tasks.get_mut(key) {
+                    task.start_at = None;
+                }
+                return;
             }
             Trouble::ExecutorStopped => return self.kill(key, None, now),
             Trouble::Unhealthy => {

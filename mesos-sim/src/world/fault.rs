@@ -45,7 +45,7 @@ impl Fault {
 
     /// Whether it has chance of its own: without it, all is as if there were none such.
     const fn is_apart(self) -> bool {
-        matches!(self, Self::Stranger | Self::Uninstall)
+        matches!(self, Self::Stranger | Self::Uninstall | Self::StartHangs)
     }
 
     fn rate(self, strength: i32) -> f64 {
@@ -115,6 +115,7 @@ faults! {
     Stranger "stranger" Timed "a task runs in the framework's name that no store knows",
     DeclareDead "declare-dead" Timed "a user says that an unreachable task is dead",
     Uninstall "uninstall" Timed "a user ends all tasks and removes the framework, or removes it with them",
+    StartHangs "start-hangs" Timed "a task hangs in its start, and nothing is heard of it any more",
     Standstill "standstill" Timed "of two instances the leader stands still, and goes on as if nothing had happened",
     StandstillStep "standstill-step" Seldom "of two, the leader stands still before it does what it has just decided",
     StoreCut "store-cut" Timed "one of two instances is cut off from the store for a while",
@@ -147,7 +148,7 @@ impl Plan {
             }
         }
         let mut apart = Rng::new(rng.clone().next());
-        for (fault, rate) in [(Fault::Stranger, 600.0), (Fault::Uninstall, 4000.0)] {
+        for (fault, rate) in [(Fault::Stranger, 600.0), (Fault::Uninstall, 4000.0), (Fault::StartHangs, 600.0)] {
             if only.contains(&fault) || apart.chance(0.1) && only.is_empty() && !calm {
                 rates.insert(fault, rate);
             }

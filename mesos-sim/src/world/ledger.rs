@@ -24,6 +24,8 @@ const ANSWER: Duration = Duration::from_secs(10);
 const ASK: Duration = Duration::from_secs(10);
 /// Per task, between two KILLs: the grace that Mesos gives by default, and ten seconds.
 const KILL: Duration = Duration::from_secs(13);
+/// Each time it is repeated it waits twice as long, but no longer than this.
+const KILL_AT_MOST: Duration = Duration::from_secs(300);
 /// What Mesos gives by default.
 const GRACE: Duration = Duration::from_secs(3);
 /// Per role, between two REVIVEs.
@@ -47,6 +49,15 @@ pub(super) struct Launched {
     pub(super) ended: bool,
     /// A user or an operator has said something that lets it live beside another one of its slot.
     pub(super) released: bool,
+}
+
+/// How a task is to be killed.
+#[derive(Debug, Default)]
+pub(super) struct Manners {
+    /// How long it may have been given to end, at some time.
+    pub(super) graces: BTreeSet<Option<Duration>>,
+    /// After how long it is to be killed by force at the earliest, if at all.
+    pub(super) force: Option<Duration>,
 }
 
 /// What was said about one status.
@@ -81,17 +92,24 @@ pub(super) struct Ledger {
     open: BTreeSet<(Duration, String)>,
     deliveries: BTreeMap<(String, Vec<u8>), Delivery>,
     asked: BTreeMap<String, Duration>,
-    /// And whether by force.
-    killed: BTreeMap<String, (Duration, bool)>,
-    /// Of the task that is being killed: the shortest grace that was ever given, and the shortest time after which it is
-    /// to be killed by force.
-    pub(super) manners: (Option<Duration>, Option<Duration>),
+    /// When a KILL was last sent, how many were since the task was last heard of alive or the first one by force, and
+    /// whether it was one by force.
+    killed: BTreeMap<String, (Duration, u32, bool)>,
+    /// Of the task that is being killed: how it is to be done.
+    pub(super) manners: Manners,
     /// When the first KILL of each task left, or it said that it is being ended, by whomever.
     killed_first: BTreeMap<String, Duration>,
+    /// How often each task was asked for, and everything, since this was last looked at.
+    questions: BTreeMap<String, u32>,
+    implicit: u32,
+    /// The agents of inverse offers.
+    inverse: BTreeMap<String, String>,
     /// Tasks that a user has killed, which may get one KILL more.
     user_kills: BTreeSet<String>,
     /// When a user last said something.
     commanded_at: Option<Duration>,
+    /// When the present process began.
+    pub(super) started_at: Option<Duration>,
     /// Frameworks that were, and are no more.
     pub(super) former: BTreeSet<String>,
     revived: BTreeMap<String, Duration>,
@@ -118,8 +136,13 @@ fn fail(invariant: &'static str, what: String) -> Check {
 
 /// Whether this is an end by the task's own fault, and not by its agent's (ENGINE 3.4).
 pub(super) fn is_fault(status: &v1::TaskStatus) -> bool {
-    let infra = matches!(
-        status.reason.map(|_| status.reason()),
+    status.state() == TaskState::TaskFailed && !is_infra(status.reason.map(|_| status.reason()))
+}
+
+/// Whether a failure for this reason is the agent's.
+pub(super) fn is_infra(reason: Option<Reason>) -> bool {
+    matches!(
+        reason,
         Some(
             Reason::ExecutorRegistrationTimeout
                 | Reason::ExecutorReregistrationTimeout
@@ -128,8 +151,7 @@ pub(super) fn is_fault(status: &v1::TaskStatus) -> bool {
                 | Reason::GcError
                 | Reason::InvalidOffers
         )
-    );
-    status.state() == TaskState::TaskFailed && !infra
+    )
 }
 
 /// A task id's spec, index, generation and incarnation.
@@ -225,6 +247,7 @@ impl Ledger {
         self.asked.clear();
         self.killed.clear();
         self.revived.clear();
+        self.inverse.clear();
     }
 
     /// An event has reached the scheduler in full. `state` is what it makes of the task beforehand.
@@ -236,6 +259,10 @@ impl Ledger {
             self.offered_at = now;
             self.open.insert((now, offer.id.value.clone()));
             self.offers.insert(offer.id.value.clone(), offer.clone());
+        }
+        for offer in event.inverse_offers.iter().flat_map(|inverse| &inverse.inverse_offers) {
+            let agent = offer.agent_id.as_ref().map(|id| id.value.clone()).unwrap_or_default();
+            self.inverse.insert(offer.id.value.clone(), agent);
         }
         if let Some(rescind) = &event.rescind {
             let id = &rescind.offer_id.value;
@@ -336,6 +363,10 @@ impl Ledger {
             call::Type::Acknowledge => self.acknowledge(&call.acknowledge.clone().unwrap_or_default(), disk),
             call::Type::Reconcile => self.reconcile(now, &call.reconcile.clone().unwrap_or_default()),
             call::Type::Revive => self.revive(now, &call.revive.clone().unwrap_or_default()),
+            call::Type::AcceptInverseOffers => {
+                let accept = call.accept_inverse_offers.clone().unwrap_or_default();
+                accept.inverse_offer_ids.iter().try_for_each(|id| self.lets_go(now, &id.value, disk))
+            }
             _ => Ok(()),
         }
     }
@@ -362,6 +393,18 @@ impl Ledger {
                 self.open.insert((now, id.clone()));
             }
         }
+    }
+
+    /// I10: an agent may be taken away if nothing of ours is there.
+    fn lets_go(&mut self, now: Duration, inverse: &str, disk: &Disk) -> Check {
+        let Some(agent) = self.inverse.get(inverse).filter(|_| self.flows(now)) else { return Ok(()) };
+        let lives = |id: &String| self.tasks.get(id).is_some_and(|task| !task.ended);
+        let there = disk.instances.iter().find(|(id, kept)| kept.record.agent.id == *agent && lives(id));
+        if let Some((id, _)) = there {
+            return fail("I10", format!("agent {agent} may be taken away, and {id} is there"));
+        }
+        self.judge("I10");
+        Ok(())
     }
 
     fn decline(&mut self, decline: &call::Decline) -> Check {
@@ -464,26 +507,56 @@ impl Ledger {
                 }
             }
         }
-        self.judge("I15");
-        let (grace, force) = self.manners;
-        let given = kill.kill_policy.as_ref().and_then(|policy| policy.grace_period.as_ref());
-        let forced = given.is_some_and(|grace| grace.nanoseconds == 0);
-        let before = self.killed.insert(id.clone(), (now, forced));
-        let by_force = before.is_some_and(|(_, by_force)| by_force);
-        let before = before.map(|(at, _)| at);
-        let grace = if by_force { Some(Duration::ZERO) } else { grace };
-        let least = grace.map_or(KILL, |grace| KILL.min(grace + KILL - GRACE));
-        let alive = self.tasks.get(id).and_then(|task| task.alive_at);
-        let returned = alive.is_some_and(|at| before.is_some_and(|before| at + Duration::from_secs(1) >= before));
-        let first = *self.killed_first.entry(id.clone()).or_insert(now);
-        if forced && !self.own && force.is_none_or(|force| now < first + force.mul_f64(0.9) && self.flows(now)) {
-            return fail("I15", format!("KILL for {id} by force, and it has {force:?} from {first:?} on"));
+        let manners = std::mem::take(&mut self.manners);
+        let grace = kill.kill_policy.and_then(|policy| policy.grace_period).map(|grace| grace.nanoseconds);
+        let grace = grace.map(|nanos| Duration::from_nanos(nanos.unsigned_abs()));
+        let forced = grace == Some(Duration::ZERO);
+        if !forced && !manners.graces.contains(&grace) && state.is_some() && !self.own {
+            return fail("I9", format!("KILL for {id} with {grace:?} to end, and not {:?}", manners.graces));
         }
-        let early = !forced && before.is_some_and(|before| now < before + least.mul_f64(0.9));
+        self.of_this(id).or_else(|what| fail("I9", format!("KILL for {what}")))?;
+        self.judge("I15");
+        let before = self.killed.get(id).copied();
+        let alive = self.tasks.get(id).and_then(|task| task.alive_at);
+        let returned = alive.is_some_and(|at| before.is_some_and(|(before, ..)| at + Duration::from_secs(1) >= before));
+        let sent = before.filter(|_| !returned);
+        // The first one by force counts as the first.
+        let sent = sent.filter(|(_, _, by_force)| *by_force || !forced).map_or(1, |(_, sent, _)| sent + 1);
+        self.killed.insert(id.clone(), (now, sent, forced));
+        let least = manners.graces.iter().map(|grace| grace.unwrap_or(GRACE)).min().unwrap_or(GRACE).min(GRACE);
+        let wait = |sent: u32, grace: Duration| ((KILL - GRACE + grace) * (1 << (sent - 1).min(10))).min(KILL_AT_MOST);
+        // One that had to wait is nearer to the next one.
+        let late = |at: Duration| self.jammed_at.is_some_and(|jammed| at <= jammed + 2 * KILL);
+        let least = before.map(|(at, sent, by_force)| {
+            let least = if by_force { Duration::ZERO } else { least };
+            at + wait(if late(at) { 1 } else { sent }, least).mul_f64(0.9)
+        });
+        let first = *self.killed_first.entry(id.clone()).or_insert(now);
+        let soon = |force: Duration| now < first + force.mul_f64(0.9) && self.flows(now);
+        if forced && !self.own && manners.force.is_none_or(soon) {
+            return fail("I15", format!("KILL for {id} by force, and it has {:?} from {first:?} on", manners.force));
+        }
+        let early =
+            (!forced || before.is_some_and(|(_, _, by_force)| by_force)) && least.is_some_and(|least| now < least);
         if early && !self.own && !returned && self.flows(now) && !self.user_kills.remove(id) {
-            return fail("I15", format!("KILL for {id} after {:?}", before.map(|before| now - before)));
+            return fail("I15", format!("KILL number {sent} for {id} after {:?}", before.map(|(at, ..)| now - at)));
         }
         Ok(())
+    }
+
+    /// Whether a task is one of the present framework, as far as anybody knows. The error says what it is.
+    fn of_this(&self, id: &str) -> Result<(), String> {
+        let other = self.tasks.get(id).map(|task| &task.framework).filter(|framework| **framework != self.framework);
+        other.map_or(Ok(()), |other| Err(format!("{id}, a task of {other}, and this is {}", self.framework)))
+    }
+
+    /// How many tasks that are to end have been told so.
+    pub(super) fn ending(&self, disk: &Disk) -> usize {
+        let ends = |id: &&String| {
+            let killing = disk.instances.get(*id).is_some_and(|kept| kept.record.state() == instance::State::Killing);
+            killing && self.tasks.get(*id).is_none_or(|task| task.over_at.is_none())
+        };
+        self.killed.keys().filter(ends).count()
     }
 
     /// Whether calls leave when they are decided.
@@ -561,7 +634,11 @@ impl Ledger {
         if reconcile.tasks.len() > 1000 {
             return fail("I14", format!("{} tasks in a RECONCILE", reconcile.tasks.len()));
         }
+        self.implicit += u32::from(reconcile.tasks.is_empty());
         for task in &reconcile.tasks {
+            let id = &task.task_id.value;
+            self.of_this(id).or_else(|what| fail("I14", format!("asked for is {what}")))?;
+            *self.questions.entry(id.clone()).or_default() += 1;
             let before = self.asked.insert(task.task_id.value.clone(), now);
             if before.is_some_and(|before| now < before + ASK.mul_f64(0.9)) && self.flows(now) {
                 return fail(
@@ -574,6 +651,30 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+
+    /// All is well from now on: questions are counted.
+    pub(super) fn count_questions(&mut self) {
+        (self.questions, self.implicit) = (BTreeMap::new(), 0);
+    }
+
+    /// L6: nobody asks more than from time to time, but that.
+    pub(super) fn regular(&self, time: Duration, tasks: &BTreeSet<String>) -> Check {
+        let minutes = (time.as_secs() / 60) as u32;
+        // Every 15 min, and every 60; some more after a subscription.
+        let most = minutes / 13 + 4;
+        if let Some((id, times)) = self.questions.iter().find(|(_, times)| **times > most) {
+            return fail("L6", format!("{id} is asked for {times} times in {minutes} min"));
+        }
+        let asked = |id: &&String| self.questions.get(*id).copied().unwrap_or_default();
+        if let Some(id) = tasks.iter().find(|id| asked(id) + 1 < minutes / 17) {
+            return fail("L6", format!("{id} is asked for {} times in {minutes} min", asked(&id)));
+        }
+        match self.implicit {
+            0 => fail("L6", format!("nobody asks for everything in {minutes} min")),
+            times if times > minutes / 50 + 4 => fail("L6", format!("all is asked for {times} times in {minutes} min")),
+            _ => Ok(()),
+        }
     }
 
     fn revive(&mut self, now: Duration, revive: &call::Revive) -> Check {

@@ -5,7 +5,8 @@
 //! from outside. Then all is mended, one more call is lost, and what the users wanted must come about.
 //!
 //! Each judge has a file: `ledger` (calls, offers, acknowledgements, what really runs), `past` (what was, and forbids
-//! something for ever), `places` and `succession` (who takes whose place, and who comes first). [`cells`] says which
+//! something for ever), `places` and `succession` (who takes whose place, and who comes first), `ends` (what an end counts
+//! as, and what is kept afterwards), `told` (what was promised, and what is done at once). [`cells`] says which
 //! cells of the engine's state tables there are, and why some are never reached. Not simulated: records that can't be
 //! read, groups of tasks and own executors.
 //!
@@ -15,6 +16,7 @@
 pub mod cells;
 mod deposed;
 mod disk;
+mod ends;
 mod executors;
 mod fault;
 mod instances;
@@ -28,6 +30,7 @@ mod session;
 mod setup;
 mod succession;
 mod table;
+mod told;
 mod users;
 mod variety;
 
@@ -165,8 +168,13 @@ pub fn run(seed: u64, settings: &Settings) -> Report {
     };
     let violation = world.run().err();
     let mut ledger = world.ledger;
-    for (invariant, count) in
-        world.past.judged.into_iter().chain(world.places.judged).chain(world.places.succession.judged)
+    for (invariant, count) in world
+        .past
+        .judged
+        .into_iter()
+        .chain(world.places.judged)
+        .chain(world.places.succession.judged)
+        .chain(world.places.ends.judged)
     {
         *ledger.judged.entry(invariant).or_default() += count;
     }
@@ -278,6 +286,10 @@ struct World {
     instances: instances::Instances,
     /// How far the wall clock of the scheduler is off, in seconds.
     skew: i64,
+    /// The next task that is launched hangs in its start.
+    hangs: bool,
+    /// The tasks that there were when all was as wanted.
+    settled_tasks: BTreeSet<String>,
     calm: bool,
     over: bool,
     changed: bool,
@@ -387,6 +399,8 @@ impl World {
             config,
             instances,
             skew: 0,
+            hangs: false,
+            settled_tasks: BTreeSet::new(),
             calm: false,
             over: false,
             changed: false,
@@ -541,7 +555,12 @@ impl World {
             }
             Happening::Bury => self.bury(),
             Happening::Calm => self.mend(),
-            Happening::Settled => self.settled(),
+            Happening::Settled => {
+                self.ledger.count_questions();
+                self.settled_tasks =
+                    self.engine.iter().flat_map(|engine| engine.tasks()).map(|task| task.task_id).collect();
+                self.settled()
+            }
             Happening::Quiet => {
                 self.over = true;
                 self.settled()?;
@@ -603,12 +622,47 @@ impl World {
                     | (A::Doubtful, Some(B::Doubtful))
                     | (A::Killing(_), Some(B::Killing))
             );
+            let kept = self.disk.instances.get(&task.task_id).map(|kept| &kept.record);
+            let shown = kept.is_some_and(|kept| {
+                kept.ports.iter().copied().eq(task.ports.iter().map(|port| u32::from(*port)))
+                    && kept.agent.id == task.agent_id
+                    && kept.agent.hostname.as_deref().unwrap_or_default() == task.hostname
+                    && kept.revision == task.revision.to_string()
+                    && (kept.healthy == task.healthy || matches!(task.state, A::Killing(_)))
+                    && kept.ready() == task.ready
+                    && (task.state != A::Running || kept.running_since.is_some())
+            });
+            if same && !shown {
+                return violation("I18", format!("{task:?} is {kept:?} in the store"));
+            }
             if !same {
                 return violation("I18", format!("{} is {:?}, and {kept:?} in the store", task.task_id, task.state));
             }
         }
         if count != self.disk.instances.len() {
             return violation("I18", format!("{count} tasks, and {} in the store", self.disk.instances.len()));
+        }
+        use mesos_proto::v1::TaskState as T;
+        let heard =
+            |id: &String| self.ledger.tasks.get(id).filter(|task| task.over_at.is_some()).and_then(|task| task.heard);
+        let ended = |state| agent::is_terminal(state) && !matches!(state, T::TaskGoneByOperator | T::TaskLost);
+        let ghost =
+            self.disk.ghosts.iter().find(|id| heard(id).is_some_and(|(state, at)| ended(state) && at < self.now));
+        if let Some(id) = ghost {
+            return violation("I18", format!("{id} has ended, and is kept as one that may come back"));
+        }
+        // What is to end and can't be reached is in nobody's way.
+        let waits = self.disk.instances.iter().find(|(id, kept)| {
+            let lost = self.ledger.tasks.get(*id).and_then(|task| task.heard);
+            kept.record.state() == B::Killing
+                && kept.record.why() != mesos_proto::store::instance::Why::External
+                && !self.disk.strict.contains(&kept.slot.0)
+                && self.ledger.session.is_some()
+                && self.places.succession.is_heard(id)
+                && lost.is_some_and(|(state, at)| state == T::TaskUnreachable && at < self.now)
+        });
+        if let Some((id, _)) = waits {
+            return violation("L4", format!("{id} is to end, can't be reached, and is waited for"));
         }
         Ok(())
     }
@@ -710,6 +764,11 @@ impl World {
         if let Some(id) = wanted.difference(&running).next() {
             return violation("L2", format!("{id} is believed to run, and doesn't"));
         }
+        if let Some(key) = self.disk.left_over().filter(|_| !self.unsaved) {
+            return violation("I18", format!("{key} is in the store, and belongs to nothing"));
+        }
+        let asked: BTreeSet<String> = self.settled_tasks.intersection(&wanted).cloned().collect();
+        self.ledger.regular(QUIET - SETTLED, &asked)?;
         let late = self.now.saturating_sub(Duration::from_secs(600));
         let latest = self.ledger.offered_at.max(self.ledger.busy_at);
         if latest > late && self.setup.is_none() && self.users.wishes.values().all(|wish| !wish.is_job()) {

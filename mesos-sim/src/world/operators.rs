@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::fault::Fault;
 use super::{BEGINNING, Happening, Step, World, users};
 use crate::Trouble;
+use mesos_proto::v1;
 
 impl World {
     /// A fault of the kind that comes from time to time.
@@ -81,6 +82,8 @@ impl World {
                     self.after(wait, Happening::Healthy(task));
                 }
             }
+            // The next one that is launched.
+            Fault::StartHangs => self.hangs = true,
             Fault::Rescind => {
                 self.note(|| "all offers are taken back".into());
                 self.cluster.rescind_all();
@@ -248,6 +251,20 @@ impl World {
         }
     }
 
+    /// A task that has just been launched may never start.
+    pub(super) fn hang(&mut self) {
+        if !self.hangs {
+            return;
+        }
+        let tasks = self.cluster.agents.iter().flat_map(|agent| &agent.tasks);
+        let staging = tasks.filter(|(_, task)| task.state == v1::TaskState::TaskStaging);
+        let Some(((framework, task), _)) = staging.last() else { return };
+        let task = crate::TaskName { framework: framework.clone(), task: task.clone() };
+        self.note(|| format!("{} hangs in its start", task.task));
+        self.cluster.trouble(&task, Trouble::NeverStarts);
+        self.hangs = false;
+    }
+
     fn an_agent(&mut self) -> usize {
         self.rng.below(self.cluster.agents.len() as u64) as usize
     }
@@ -266,7 +283,7 @@ impl World {
     /// All is well from now on.
     pub(super) fn mend(&mut self) -> Step {
         self.note(|| "-- from here on nothing goes wrong --".into());
-        self.calm = true;
+        (self.calm, self.hangs) = (true, false);
         self.plan.end();
         self.disk.down_until = Duration::ZERO;
         self.disk.fenced = false;

@@ -22,6 +22,9 @@ const STABLE: u64 = 300_000;
 /// A filter that says: nothing that waits fits (ENGINE 2.5).
 const NOTHING_FITS: f64 = 120.0;
 
+/// A framework that is removed again so soon is not made anew (ENGINE 1.4, A19).
+const ONCE_PER: Duration = Duration::from_secs(3600);
+
 /// The memory of the judge.
 #[derive(Debug, Default)]
 pub(super) struct Past {
@@ -42,6 +45,8 @@ pub(super) struct Past {
     doubtful: BTreeSet<String>,
     /// The scheduler has heard that it is no longer wanted, or its store that somebody else writes.
     over: Option<&'static str>,
+    /// When the present process has heard that its framework was removed.
+    removed_at: Option<Duration>,
     /// Taken back since the ordered lane was last free.
     rescinded: BTreeSet<String>,
     /// Taken back for so long that no call that uses them can have been decided before.
@@ -69,7 +74,7 @@ impl Past {
     pub(super) fn started(&mut self, process: u64, given: bool, disk: &Disk) {
         self.process = process;
         (self.ticket, self.lenient) = (0, if self.own { u64::MAX } else { u64::from(given) });
-        self.over = None;
+        (self.over, self.removed_at) = (None, None);
         self.suppressed.clear();
         if disk.records.is_empty() {
             self.incarnations.clear();
@@ -109,6 +114,18 @@ impl Past {
         }
         if event.error.as_ref().is_some_and(|error| error.message.contains("failed over")) {
             self.over = Some("another instance has taken over");
+        }
+    }
+
+    /// Whether nothing in this batch comes from a command.
+    pub(super) fn is_certain(&self, batch: &Persist) -> bool {
+        batch.ticket().number() > self.lenient
+    }
+
+    /// The framework was removed, and is made anew; if that was so a short while ago, somebody means it.
+    pub(super) fn removed(&mut self, now: Duration) {
+        if self.removed_at.replace(now).is_some_and(|before| now < before + ONCE_PER) {
+            self.over = Some("the framework was removed twice within an hour");
         }
     }
 

@@ -6,16 +6,20 @@ use std::time::Duration;
 
 use mesos_core::{Key, Persist, StoreOp};
 use mesos_proto::store::{Instance, instance};
-use mesos_proto::v1::TaskState;
 use mesos_proto::v1::scheduler::Event;
+use mesos_proto::v1::{self, TaskState};
 use mesos_proto::{json, store};
 
 use super::Violation;
 use super::disk::{Disk, is_inactive};
+use super::ends::Ends;
 use super::ledger::{Launched, parse};
 use super::succession::Succession;
 use super::users::Users;
 use super::variety::{Place, zone};
+
+/// So many ms before an agent is taken away nothing is launched there any more.
+const CLOSING: u64 = 350_000;
 
 type Check = Result<(), Violation>;
 
@@ -29,6 +33,9 @@ pub(super) struct Places {
     /// Specs that have avoided an agent.
     pub(super) avoiding: BTreeSet<String>,
     pub(super) succession: Succession,
+    pub(super) ends: Ends,
+    /// Of agents that are to be taken away: when, and until when, in ms since the epoch; and when that was first heard.
+    closing: BTreeMap<String, (u64, Option<u64>, Duration)>,
     /// When the number of a spec's places changed, by the scheduler's clock, in ms.
     resized: BTreeMap<String, u64>,
     /// How often each invariant had something to judge.
@@ -86,11 +93,32 @@ impl Places {
     /// Something has reached the scheduler.
     pub(super) fn heard(&mut self, now: Duration, event: &Event) {
         self.succession.heard(now, event);
+        self.ends.heard(event);
+        self.closes(now, event);
         if let Some(failure) = event.failure.as_ref().filter(|failure| failure.executor_id.is_none()) {
             self.failed.extend(failure.agent_id.as_ref().map(|id| (id.value.clone(), now)));
         }
         for offer in event.offers.iter().flat_map(|offers| &offers.offers) {
             self.failed.remove(&offer.agent_id.value);
+        }
+    }
+
+    /// What offers say of their agents.
+    fn closes(&mut self, now: Duration, event: &Event) {
+        if event.rescind_inverse_offer.is_some() {
+            // Whichever that was.
+            self.closing.clear();
+        }
+        let millis = |nanos: i64| u64::try_from(nanos / 1_000_000).unwrap_or_default();
+        let window = |unavailability: &v1::Unavailability| {
+            let start = millis(unavailability.start.nanoseconds);
+            (start, unavailability.duration.as_ref().map(|time| start + millis(time.nanoseconds)))
+        };
+        for offer in event.offers.iter().flat_map(|offers| &offers.offers) {
+            match offer.unavailability.as_ref().map(window) {
+                Some((start, end)) => drop(self.closing.insert(offer.agent_id.value.clone(), (start, end, now))),
+                None => drop(self.closing.remove(&offer.agent_id.value)),
+            }
         }
     }
 
@@ -226,6 +254,14 @@ impl Places {
         if let Some(since) = self.failed.get(agent).filter(|since| prompt && **since + Duration::from_secs(1) < at.now)
         {
             return fail("I10", format!("{id} is launched on {agent}, which has failed at {since:?}"));
+        }
+        let near = |(start, end, since): &&(u64, Option<u64>, Duration)| {
+            *since + Duration::from_secs(1) < at.now
+                && *start < at.wall + CLOSING
+                && end.is_none_or(|end| at.wall + 1000 < end)
+        };
+        if let Some(window) = self.closing.get(agent).filter(near).filter(|_| prompt && at.steady) {
+            return fail("I10", format!("{id} is launched on {agent} at {}, which is taken away: {window:?}", at.wall));
         }
         self.succession.launched(id, prompt, at)
     }

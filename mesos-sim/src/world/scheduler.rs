@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use mesos_core::engine::{Config, Engine, Event, OnRemoved, RecoverError, Removal};
-use mesos_core::scheduler::{self, FatalReason, Framework};
+use mesos_core::engine::{Config, Engine, OnRemoved, RecoverError, Removal};
+use mesos_core::scheduler::{self, Framework};
 use mesos_core::{Codec, Failure, FailureKind, Head, Input, Instant, Key, Lane, Machine, Output, Persist, Sent};
 use mesos_core::{StoreFailure, Ticket, UnixTime};
 use mesos_proto::v1::scheduler as proto;
@@ -28,11 +28,19 @@ pub(super) struct Make {
     on_removed: OnRemoved,
     /// Whether specs are given at each start; else only the store knows them.
     given: bool,
+    /// So many tasks are ended at a time,
+    pub(super) kills: u32,
+    /// and so many are launched on an agent.
+    launching: u32,
 }
 
 impl Make {
     pub(super) fn draw(rng: &mut Rng, masters: &[String]) -> Self {
+        // Chance of its own.
+        let mut apart = Rng::new(rng.clone().next() ^ 0x6b);
         Self {
+            kills: apart.pick(&[100, 100, 3]).unwrap_or(100),
+            launching: apart.pick(&[32, 32, 2]).unwrap_or(32),
             masters: masters.to_vec(),
             wire: if rng.chance(0.2) { Codec::Json } else { Codec::Protobuf },
             on_removed: if rng.chance(0.5) { OnRemoved::FreshId } else { OnRemoved::Stop },
@@ -72,7 +80,7 @@ impl World {
         self.instances.fence.open(self.process);
         self.disk.fenced = false;
         if std::mem::take(&mut self.wipe) {
-            self.users.leaving = false;
+            (self.users.leaving, self.users.gently, self.users.uninstalled_at) = (false, false, None);
             self.disk.wipe();
         }
         let records = self.read();
@@ -90,6 +98,7 @@ impl World {
         let given = self.config.given || self.disk.records.is_empty();
         self.past.started(self.process, given, &self.disk);
         self.ledger.commanded(self.now);
+        self.ledger.started_at = Some(self.now);
         self.ledger.terminal = false;
         self.ledger.heard_as = None;
         self.ledger.intended.clear();
@@ -109,6 +118,7 @@ impl World {
             false => (Vec::new(), Removal::Keep),
         };
         let config = Config::new(client.codec(self.config.wire)).on_removed(self.config.on_removed).removal(removal);
+        let config = config.max_kills(self.config.kills).max_launching_per_agent(self.config.launching);
         Ok(Engine::new(config, given, records, seed))
     }
 
@@ -192,7 +202,7 @@ impl World {
                     }
                 }
                 Output::Persist(batch) => self.persist(batch)?,
-                Output::Event(event) => self.tell(&event),
+                Output::Event(event) => self.tell(&event)?,
                 Output::Timeout(deadline) => {
                     self.deadline = deadline.map(|deadline| deadline.at.since_origin());
                     if self.deadline.is_some_and(|at| at <= self.now) {
@@ -202,45 +212,6 @@ impl World {
                     return Ok(());
                 }
             }
-        }
-    }
-
-    fn tell(&mut self, event: &Event) {
-        self.note(|| format!("   {event:?}"));
-        self.hash(format!("{event:?}").as_bytes());
-        if self.instances.acting {
-            return self.tells_late(event);
-        }
-        self.past.told(event);
-        let wait = Duration::from_secs(10);
-        match event {
-            Event::Fatal(reason) => {
-                self.ledger.terminal = true;
-                if matches!(reason, FatalReason::Removed) {
-                    // Somebody clears up, and makes a new framework.
-                    self.wipe = true;
-                    self.ledger.tasks.values_mut().for_each(|task| task.released = true);
-                    self.ledger.spent();
-                }
-            }
-            Event::Fenced(_) | Event::StoreRefused(_) | Event::Stopped { removed: false } => {
-                self.ledger.terminal = true
-            }
-            Event::Stopped { removed: true } => {
-                self.ledger.terminal = true;
-                self.wipe = true;
-                self.ledger.tasks.values_mut().for_each(|task| task.released = true);
-                self.ledger.spent();
-            }
-            Event::AgentAvoided { spec, .. } => drop(self.places.avoiding.insert(spec.clone())),
-            Event::FrameworkRemoved { .. } => self.ledger.spent(),
-            _ => {}
-        }
-        match self.ledger.terminal {
-            true if self.instances.two => self.step_down(),
-            // What follows must stay silent; then somebody starts it anew.
-            true => self.after(wait, Happening::Crash),
-            false => {}
         }
     }
 
@@ -317,8 +288,10 @@ impl World {
         self.taken(process, batch)?;
         self.changed = true;
         self.changes(batch);
+        let certain = self.past.is_certain(batch);
         let (moment, places) = self.moment(self.now);
         places.durable(batch, &moment)?;
+        places.ends.durable(batch, certain, &moment)?;
         self.disk.apply(batch).or_else(|why| violation("I4", why))?;
         self.intended(batch);
         if self.disk.framework.is_none() {
@@ -455,6 +428,7 @@ impl World {
         let killed = call.kill.as_ref().and_then(|kill| parse(&kill.task_id.value));
         self.ledger.manners = killed.map(|(spec, ..)| self.users.manners(&spec)).unwrap_or_default();
         self.ledger.leaves(self.now, call, stream, &self.disk)?;
+        self.ends_all(call)?;
         let judged = self.setup.is_none() && !self.users.constrained && !self.users.leaving;
         self.past.need = judged.then(users::need);
         self.past.leaves(call, stream)
@@ -520,6 +494,7 @@ impl World {
             self.close_later(number);
         }
         self.drain_cluster()?;
+        self.hang();
         self.judge_taken()
     }
 
@@ -789,6 +764,7 @@ impl World {
         if let Some(row) = row {
             self.commanded(row, before, &concerned);
         }
+        self.obeys(fault, &concerned)?;
         self.drain()
     }
 }

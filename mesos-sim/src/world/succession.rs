@@ -192,9 +192,13 @@ impl Succession {
         for (key, record) in batch.ops().iter().filter_map(written) {
             let Some(old) = at.disk.task(key).and_then(|task| at.disk.instances.get(task)) else { continue };
             self.overdue(&old.record, &record, at)?;
+            self.loses(&old.slot, &old.record, &record, batch, at)?;
             let update = record.state() == instance::State::Killing && record.why() == instance::Why::Update;
             // One of which bad news has come isn't ready any more, whatever the record still says.
             let fine = self.told.get(&record.task_id).is_some_and(|told| told.fine);
+            if update && old.record.state() != instance::State::Killing {
+                self.goes_on(&old.slot.0, &record.task_id, batch, at)?;
+            }
             if update && fine && old.record.state() == instance::State::Running && old.record.ready() {
                 self.budget(&old.slot, &record.task_id, batch, at)?;
             }
@@ -210,6 +214,11 @@ impl Succession {
             let declared = at.tasks.get(&ghost.task_id).is_none_or(|task| task.released);
             if ghost.why() == ghost::Why::Expired && !declared && at.disk.instances.contains_key(&ghost.task_id) {
                 self.is_known(&ghost.task_id, "is given up", at)?;
+                let since = ghost.instance.and_then(|was| was.unreachable_since).filter(|_| at.steady);
+                let least = at.disk.policies.get(&ghost.spec).map(|policy| policy.expunge_after).unwrap_or_default();
+                if since.is_some_and(|since| since + least > ghost.since + 10) {
+                    return fail("I7", format!("{} is given up {} ms after {since:?}", ghost.task_id, ghost.since));
+                }
             }
         }
         Ok(())
@@ -225,6 +234,69 @@ impl Succession {
             true => self.is_known(&new.task_id, if overdue { "is overdue" } else { "is replaced" }, at),
             false => Ok(()),
         }
+    }
+
+    /// I8: a rollout that is halted ends nothing.
+    fn goes_on(&mut self, spec: &str, task: &str, batch: &Persist, at: &Moment<'_>) -> Check {
+        let key = Key::new(["spec", spec]);
+        let told = batch.ops().iter().any(|op| *op.key() == key);
+        let record = at.disk.records.get(&key).filter(|_| !told);
+        let Some(record) = record.and_then(|value| json::decode::<store::Spec>(value).ok()) else { return Ok(()) };
+        // What has finished needs its double no more.
+        let job = record.policy.kind() == store::policy::Kind::Job;
+        match record.paused() && !job {
+            true => fail("I8", format!("{task} is ended for the next one, and the rollout is halted")),
+            false => Ok(()),
+        }
+    }
+
+    /// Of a task that returns and the one that has taken its place, the one ends that the policy says.
+    fn loses(
+        &mut self,
+        slot: &(String, u32),
+        old: &Instance,
+        new: &Instance,
+        batch: &Persist,
+        at: &Moment<'_>,
+    ) -> Check {
+        use instance::{State as S, Why};
+        let duplicate = new.state() == S::Killing && new.why() == Why::Duplicate && old.state() != S::Killing;
+        let mut there: Vec<&Kept> = at.disk.instances.values().filter(|kept| kept.slot == *slot).collect();
+        there.sort_by_key(|kept| kept.generation);
+        let [first, second] = there.as_slice() else { return Ok(()) };
+        let returns = matches!(first.record.state(), S::Unreachable | S::Doubtful)
+            && batch.ops().iter().filter_map(written).any(|(_, record)| record.task_id == first.record.task_id);
+        let key = Key::new(["spec", &slot.0]);
+        let told = batch.ops().iter().any(|op| *op.key() == key);
+        let spec = at.disk.records.get(&key).filter(|_| duplicate && returns && !told);
+        let Some(spec) = spec.and_then(|value| json::decode::<store::Spec>(value).ok()) else { return Ok(()) };
+        // Whoever has run for longer began before.
+        let since = |kept: &Kept| kept.record.running_since.unwrap_or(u64::MAX);
+        let (a, b) = (since(first), since(second));
+        if a.abs_diff(b) < 10 && a != b || !at.steady {
+            return Ok(());
+        }
+        let outdated = first.record.revision != spec.revision;
+        use store::policy::OnReturn as P;
+        let loses = outdated
+            || match spec.policy.on_return() {
+                P::PreferReady => second.record.ready(),
+                P::PreferNew => true,
+                P::Oldest => b < a,
+                P::Youngest => b > a,
+            };
+        self.judge("I7");
+        let wanted = if loses { first } else { second };
+        match wanted.record.task_id == new.task_id || second.record.state() == S::Killing {
+            true => Ok(()),
+            false => {
+                fail("I7", format!("{} ends, and not {}: {first:?} {second:?}", new.task_id, wanted.record.task_id))
+            }
+        }
+    }
+
+    pub(super) fn is_heard(&self, task: &str) -> bool {
+        self.known.contains(task)
     }
 
     fn is_known(&mut self, task: &str, what: &str, at: &Moment<'_>) -> Check {

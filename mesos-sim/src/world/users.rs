@@ -7,7 +7,7 @@ use mesos_core::engine::{Amount, Duplicates, Engine, Field, OnReturn, State, Tas
 use mesos_core::v1::{self, CommandInfo};
 
 use super::fault::{Fault, Plan};
-use super::ledger::{Ledger, parse};
+use super::ledger::{Ledger, Manners, parse};
 use super::variety::{Place, Variety};
 use crate::resources::Pool;
 use crate::rng::Rng;
@@ -17,6 +17,10 @@ pub(super) const REFUSED: &str = "guest";
 
 /// Of this spec two tasks of a place must never run together.
 pub(super) const STRICT: &str = "s2";
+
+/// Tasks of this spec have so long to end.
+pub(super) const SLOW: &str = "s3";
+pub(super) const GRACE: Duration = Duration::from_secs(20);
 
 /// A spec as the user sees it.
 #[derive(Clone, Debug)]
@@ -63,7 +67,7 @@ impl Wish {
             priority: rng.below(2) as i32,
             checked: rng.chance(0.3),
             guest: rng.chance(0.3),
-            variety: Variety::default(),
+            variety: Variety::of(name),
         }
     }
 
@@ -166,6 +170,10 @@ pub(super) struct Users {
     pub(super) constrained: bool,
     /// They have removed the framework, or are about to.
     pub(super) leaving: bool,
+    /// Only after its tasks,
+    pub(super) gently: bool,
+    /// and since then.
+    pub(super) uninstalled_at: Option<Duration>,
     /// Specs whose rollouts were halted.
     paused: BTreeSet<String>,
     next: u32,
@@ -227,12 +235,12 @@ impl Users {
         wish.fault_of(task, &BTreeSet::from([wish.role.as_str()])).err().map(|(_, fault)| fault)
     }
 
-    /// The time between two KILLs of a spec's tasks is longer than the grace by more than this says; and the earliest
-    /// that one with no grace may follow the first, if at all.
-    pub(super) fn manners(&self, spec: &str) -> (Option<Duration>, Option<Duration>) {
+    /// How tasks of a spec are to be killed.
+    pub(super) fn manners(&self, spec: &str) -> Manners {
         let said = self.said.get(spec).into_iter().flatten().map(|wish| &wish.variety);
-        let grace = said.clone().filter_map(|variety| variety.grace).min();
-        (grace, said.filter_map(|variety| variety.force).chain(grace.filter(Duration::is_zero)).min())
+        let graces: BTreeSet<Option<Duration>> = said.clone().map(|variety| variety.grace).collect();
+        let at_once = graces.contains(&Some(Duration::ZERO)).then_some(Duration::ZERO);
+        Manners { force: said.filter_map(|variety| variety.force).chain(at_once).min(), graces }
     }
 
     pub(super) fn specs(&self) -> Vec<TaskSpec> {
@@ -335,8 +343,10 @@ impl Users {
                 Ok(())
             }
             Fault::Uninstall => {
+                let gently = rng.chance(0.5);
+                self.gently = gently && (self.gently || !self.leaving);
                 self.leaving = true;
-                if rng.chance(0.5) {
+                if gently {
                     engine.uninstall();
                 } else {
                     engine.teardown();

@@ -8,6 +8,7 @@ use mesos_core::engine::{Field, RestartPolicy, TaskSpec};
 use mesos_core::{Resources, v1};
 
 use super::ledger::parse;
+use super::users::{GRACE, SLOW};
 use super::{Step, World, violation};
 use crate::resources::Pool;
 use crate::rng::Rng;
@@ -45,14 +46,15 @@ pub(super) struct Variety {
     min_ready: Option<Duration>,
 }
 
-impl Default for Variety {
-    fn default() -> Self {
+impl Variety {
+    /// What specs have where they are alike, but for how long their tasks have to end.
+    pub(super) fn of(name: &str) -> Self {
         Self {
             cpus: 300,
             mem: 32,
             ports: 1,
             fixed: None,
-            grace: None,
+            grace: (name == SLOW).then_some(GRACE),
             force: None,
             stubborn: false,
             place: None,
@@ -61,9 +63,7 @@ impl Default for Variety {
             min_ready: None,
         }
     }
-}
 
-impl Variety {
     /// `name` is `s0` to `s4`.
     pub(super) fn draw(name: &str, rng: &mut Rng) -> Self {
         let number: u16 = name.strip_prefix('s').and_then(|number| number.parse().ok()).unwrap_or_default();

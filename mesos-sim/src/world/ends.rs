@@ -1,0 +1,295 @@
+//! What an end counts as, and what comes of it: I11 for the counts and the marks, I19 for what is over for good, I18 for
+//! what the store keeps longer than there is a reason to.
+
+use std::collections::BTreeMap;
+
+use mesos_core::{Key, Persist, StoreOp};
+use mesos_proto::json;
+use mesos_proto::store::{self, Instance, Slot, end::Class, engine::Marker, ghost, instance, policy, slot};
+use mesos_proto::v1::TaskState;
+use mesos_proto::v1::scheduler::Event;
+use mesos_proto::v1::task_status::Reason;
+
+use super::Violation;
+use super::disk::{Disk, Kept};
+use super::ledger::is_infra;
+use super::places::Moment;
+
+type Check = Result<(), Violation>;
+
+/// Of refusals in a row (ENGINE 1.3).
+const INVALIDS: u32 = 3;
+
+/// The judge.
+#[derive(Debug, Default)]
+pub(super) struct Ends {
+    /// What health was told with the last status of a task.
+    healthy: BTreeMap<String, Option<bool>>,
+    /// How often each invariant had something to judge.
+    pub(super) judged: BTreeMap<&'static str, u64>,
+}
+
+fn fail(invariant: &'static str, what: String) -> Check {
+    Err(Violation { invariant, what })
+}
+
+/// A record that a batch writes.
+fn put<M: mesos_proto::Described>(batch: &Persist, key: &Key) -> Option<M> {
+    let value = batch.ops().iter().rev().find(|op| op.key() == key).and_then(|op| match op {
+        StoreOp::Put { value, .. } => Some(value),
+        StoreOp::Delete { .. } => None,
+    });
+    value.and_then(|value| json::decode(value).ok())
+}
+
+/// A place of a spec, and its key.
+fn place(spec: &str, index: &str) -> ((String, u32), Key) {
+    ((spec.to_owned(), index.parse().unwrap_or(u32::MAX)), Key::new(["slot", spec, index]))
+}
+
+impl Ends {
+    fn judge(&mut self, invariant: &'static str) {
+        *self.judged.entry(invariant).or_default() += 1;
+    }
+
+    /// Something has reached the scheduler.
+    pub(super) fn heard(&mut self, event: &Event) {
+        if let Some(update) = &event.update {
+            self.healthy.insert(update.status.task_id.value.clone(), update.status.healthy);
+        }
+    }
+
+    /// A batch is about to be durable. `certain`: no user's command is in it.
+    pub(super) fn durable(&mut self, batch: &Persist, certain: bool, at: &Moment<'_>) -> Check {
+        for op in batch.ops() {
+            let segments: Vec<String> = op.key().segments().collect();
+            match (segments.iter().map(String::as_str).collect::<Vec<_>>().as_slice(), op) {
+                (["engine"], StoreOp::Put { value, .. }) => self.goes_on(value, at.disk)?,
+                (["inst", spec, index, _], StoreOp::Put { value, .. }) => {
+                    let (slot, key) = place(spec, index);
+                    let Ok(record) = json::decode::<Instance>(value) else { continue };
+                    match at.disk.task(op.key()).and_then(|task| at.disk.instances.get(task)) {
+                        None if certain => self.begins(&slot, &record, batch, at)?,
+                        Some(old) => self.starts(&old.record, &record, &key, batch, at)?,
+                        None => {}
+                    }
+                }
+                (["inst", spec, index, _], StoreOp::Delete { .. }) if certain => {
+                    let (slot, key) = place(spec, index);
+                    let Some(old) = at.disk.task(op.key()).and_then(|task| at.disk.instances.get(task)) else {
+                        continue;
+                    };
+                    self.ended(&slot, &key, old, batch, at)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// I18: what was to be removed is not forgotten.
+    fn goes_on(&mut self, value: &[u8], disk: &Disk) -> Check {
+        let marker = |value: &[u8]| json::decode::<store::Engine>(value).map(|engine| engine.marker()).ok();
+        let old = disk.records.get(&Key::new(["engine"])).and_then(|value| marker(value));
+        if matches!(old, Some(Marker::Uninstalling | Marker::TearingDown)) {
+            self.judge("I18");
+            if marker(value) == Some(Marker::Running) {
+                return fail("I18", format!("the framework is {old:?}, and that is forgotten"));
+            }
+        }
+        Ok(())
+    }
+
+    /// I19: where all is finished or given up, nothing begins again by itself; and what was given up for good doesn't take
+    /// its place again, but to be ended.
+    fn begins(&mut self, slot: &(String, u32), record: &Instance, batch: &Persist, at: &Moment<'_>) -> Check {
+        self.judge("I19");
+        let id = &record.task_id;
+        let mark = at.disk.slots.get(slot).filter(|slot| slot.goal() == slot::Goal::Run).map(Slot::mark);
+        if let Some(mark) = mark.filter(|mark| *mark != slot::Mark::None) {
+            return fail("I19", format!("{id} begins where all is {mark:?}"));
+        }
+        let ghost = Key::new(["ghost", id]);
+        let gone = batch.ops().iter().any(|op| matches!(op, StoreOp::Delete { key } if *key == ghost));
+        let was = at.disk.records.get(&ghost).filter(|_| gone);
+        let why = was.and_then(|value| json::decode::<store::Ghost>(value).ok()).map(|ghost| ghost.why());
+        match why {
+            Some(ghost::Why::Abandoned) if record.state() != instance::State::Killing => {
+                fail("I19", format!("{id} was given up because it was to end, and is {:?} again", record.state()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// I11: once it runs, what was lost or refused before is forgiven.
+    fn starts(&mut self, old: &Instance, new: &Instance, slot: &Key, batch: &Persist, at: &Moment<'_>) -> Check {
+        use instance::State as S;
+        let starts = new.state() == S::Running
+            && matches!(old.state(), S::Prepared | S::Launching | S::Staged)
+            && old.running_since.is_none();
+        let whole = batch.ops().iter().any(|op| op.key() == slot);
+        let kept = at.disk.records.get(slot).and_then(|value| json::decode::<Slot>(value).ok());
+        let slot = if whole { put::<Slot>(batch, slot) } else { kept };
+        let Some(slot) = slot.filter(|_| starts) else { return Ok(()) };
+        self.judge("I11");
+        // Another one beside it may have been lost at the same time.
+        match slot.losses > 1 || slot.invalids > 1 {
+            true => fail("I11", format!("{} runs, and what was before counts on: {slot:?}", new.task_id)),
+            false => Ok(()),
+        }
+    }
+
+    /// I11: the only attempt of a place has ended.
+    fn ended(&mut self, slot: &(String, u32), key: &Key, ended: &Kept, batch: &Persist, at: &Moment<'_>) -> Check {
+        let mine = |op: &&StoreOp| {
+            let segments: Vec<String> = op.key().segments().take(3).collect();
+            segments.len() == 3 && segments[0] == "inst" && segments[1] == slot.0 && segments[2] == slot.1.to_string()
+        };
+        let alone = batch.ops().iter().filter(mine).count() == 1
+            && at.disk.instances.values().filter(|kept| kept.slot == *slot).count() == 1;
+        let (Some(old), Some(new)) = (at.disk.slot(slot), put::<Slot>(batch, key)) else { return Ok(()) };
+        let wanted = |slot: &Slot| slot.goal() == slot::Goal::Run;
+        let same = |a: &store::End, b: &store::End| a.at == b.at && a.class == b.class;
+        let told = new.last_end.as_ref().filter(|end| old.last_end.as_ref().is_none_or(|before| !same(before, end)));
+        let Some(end) = told.filter(|_| alone && wanted(&old) && wanted(&new) && old.mark() == slot::Mark::None) else {
+            return Ok(());
+        };
+        let Some(policy) = at.disk.policies.get(&slot.0) else { return Ok(()) };
+        self.judge("I11");
+        let job = policy.kind() == policy::Kind::Job;
+        let what = |why: &str| {
+            fail("I11", format!("{} has ended {why}: {end:?}, before {old:?}, now {new:?}", ended.record.task_id))
+        };
+        if at.prompt && !self.may_count(ended, end, job) {
+            return what("and counts as something else");
+        }
+        let done = job && end.class() == Class::Ok;
+        let stable = self.stable(slot, &ended.record, end, policy, at);
+        // What it was lost for before is forgiven once it has run.
+        let base = |count: u32| if end.ran_for.is_some() && count > 0 { vec![0, count] } else { vec![count] };
+        let (losses, invalids) = (base(old.losses), base(old.invalids));
+        let more = |counts: &[u32], count: u32| counts.iter().any(|before| before + 1 == count);
+        let failed = |stable: bool| if stable { 1 } else { old.failures + 1 };
+        let exhausted = end.class() == Class::Fault && policy.max_failures.is_some_and(|max| new.failures >= max);
+        let invalid = end.class() == Class::Invalid && invalids.iter().any(|count| count + 1 >= INVALIDS);
+        let mark = match new.mark() {
+            slot::Mark::Finished => done,
+            slot::Mark::Exhausted => exhausted,
+            slot::Mark::Invalid => invalid,
+            slot::Mark::None => {
+                !done
+                    && !exhausted
+                    && !(end.class() == Class::Invalid && invalids.iter().all(|count| count + 1 >= INVALIDS))
+            }
+        };
+        if !mark {
+            return what("with another mark than it deserves");
+        }
+        if new.mark() == slot::Mark::Finished || new.mark() == slot::Mark::Invalid {
+            return Ok(());
+        }
+        let stable = stable.map_or(vec![true, false], |stable| vec![stable]);
+        let counted = match end.class() {
+            Class::Fault => stable.iter().any(|stable| {
+                let faults = if *stable { 1 } else { old.faults + 1 };
+                new.failures == failed(*stable) && (new.faults == faults || new.mark() == slot::Mark::Exhausted)
+            }),
+            Class::Ok => stable.iter().any(|stable| new.faults == if *stable { 0 } else { old.faults + 1 }),
+            Class::External => stable.iter().any(|stable| new.faults == if *stable { 1 } else { old.faults + 1 }),
+            Class::Infra => more(&losses, new.losses) && new.faults == old.faults,
+            Class::Invalid => more(&invalids, new.invalids) && new.faults == old.faults,
+            Class::Drain | Class::Wanted => new.faults == old.faults && losses.contains(&new.losses),
+        };
+        match counted {
+            true => self.revision(&slot.0, ended, &new, at),
+            false => what("and isn't counted as it should be"),
+        }
+    }
+
+    /// While a rollout is halted, what takes the place of a task is of its revision.
+    fn revision(&mut self, spec: &str, ended: &Kept, new: &Slot, at: &Moment<'_>) -> Check {
+        let record = at.disk.records.get(&Key::new(["spec", spec]));
+        let Some(record) = record.and_then(|value| json::decode::<store::Spec>(value).ok()) else { return Ok(()) };
+        let before = &ended.record.revision;
+        let former = record.paused() && record.history.contains(before);
+        let wanted = former.then_some(before);
+        if new.mark() != slot::Mark::None || new.eligible_at.is_none() || new.revision.as_ref() == wanted {
+            return Ok(());
+        }
+        fail("I8", format!("{} is replaced in {:?}, not in {wanted:?}: {record:?}", ended.record.task_id, new.revision))
+    }
+
+    /// Whether it ran for so long that what went before is forgiven; `None` if that can't be said.
+    fn stable(
+        &self,
+        slot: &(String, u32),
+        ended: &Instance,
+        end: &store::End,
+        policy: &store::Policy,
+        at: &Moment<'_>,
+    ) -> Option<bool> {
+        if end.ran_for.unwrap_or_default() < policy.stable_after {
+            return Some(false);
+        }
+        let revision = at.disk.records.get(&Key::new(["rev", &slot.0, &ended.revision]));
+        let revision: store::Revision = json::decode(revision?).ok()?;
+        revision.task.health_check.is_none().then_some(true)
+    }
+
+    /// Whether an end may count as what it does (ENGINE 1.5).
+    fn may_count(&self, ended: &Kept, end: &store::End, job: bool) -> bool {
+        let record = &ended.record;
+        let Some(state) = end.state.map(|_| end.state()) else { return true };
+        let reason = end.reason.map(|_| end.reason());
+        let unhealthy = self.healthy.get(&record.task_id) == Some(&Some(false));
+        let early =
+            matches!(record.state(), instance::State::Prepared | instance::State::Launching | instance::State::Staged);
+        use TaskState as T;
+        let plain = match state {
+            T::TaskFinished => Class::Ok,
+            T::TaskFailed if is_infra(reason) => Class::Infra,
+            T::TaskFailed => Class::Fault,
+            T::TaskKilled | T::TaskDropped | T::TaskGone | T::TaskGoneByOperator
+                if reason == Some(Reason::AgentDraining) =>
+            {
+                Class::Drain
+            }
+            T::TaskKilled if reason == Some(Reason::TaskKilledDuringLaunch) => Class::Infra,
+            T::TaskKilled if unhealthy => Class::Fault,
+            T::TaskKilled => Class::External,
+            T::TaskError if early => Class::Invalid,
+            T::TaskError => Class::Fault,
+            T::TaskDropped | T::TaskGone | T::TaskGoneByOperator => Class::Infra,
+            // Also the last word about what goes with its framework.
+            _ => return true,
+        };
+        let why = (record.state() == instance::State::Killing).then(|| record.why());
+        let class = end.class();
+        match why {
+            _ if job && plain == Class::Ok => class == Class::Ok,
+            None | Some(instance::Why::External) => class == plain || class == Class::Wanted,
+            Some(instance::Why::Overdue) if record.never_seen() => class == Class::Infra,
+            Some(instance::Why::Overdue | instance::Why::Unhealthy) => class == Class::Fault,
+            Some(_) => class == Class::Wanted,
+        }
+    }
+}
+
+impl Disk {
+    /// I18: records that belong to nothing.
+    pub(super) fn left_over(&self) -> Option<&Key> {
+        let named = |name: &str, revision: &str| {
+            let spec = self.records.get(&Key::new(["spec", name]));
+            let spec = spec.and_then(|value| json::decode::<store::Spec>(value).ok());
+            spec.is_some_and(|spec| spec.revision == revision || spec.history.iter().any(|former| former == revision))
+        };
+        self.records.keys().find(|key| {
+            let segments: Vec<String> = key.segments().collect();
+            match segments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+                ["rev", name, revision] => !named(name, revision),
+                ["slot", name, _] | ["inst", name, ..] => !self.policies.contains_key(*name),
+                _ => false,
+            }
+        })
+    }
+}

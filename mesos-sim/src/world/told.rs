@@ -1,0 +1,94 @@
+//! What the scheduler tells, and whether it does what it is told.
+
+use std::time::Duration;
+
+use mesos_core::engine::Event;
+use mesos_core::scheduler::FatalReason;
+use mesos_proto::v1::scheduler::{Call, call};
+
+use super::fault::Fault;
+use super::{Happening, Step, World, violation};
+
+/// So long an uninstallation waits for tasks to end.
+const PATIENCE: Duration = Duration::from_secs(599);
+
+impl World {
+    pub(super) fn tell(&mut self, event: &Event) -> Step {
+        self.note(|| format!("   {event:?}"));
+        self.hash(format!("{event:?}").as_bytes());
+        if self.instances.acting {
+            self.tells_late(event);
+            return Ok(());
+        }
+        self.past.told(event);
+        let wait = Duration::from_secs(10);
+        match event {
+            Event::Fatal(reason) => {
+                self.ledger.terminal = true;
+                if matches!(reason, FatalReason::Removed) {
+                    // Somebody clears up, and makes a new framework.
+                    self.wipe = true;
+                    self.ledger.tasks.values_mut().for_each(|task| task.released = true);
+                    self.ledger.spent();
+                }
+            }
+            Event::Fenced(_) | Event::StoreRefused(_) | Event::Stopped { removed: false } => {
+                self.ledger.terminal = true
+            }
+            Event::Stopped { removed: true } if !self.disk.records.is_empty() => {
+                let left: Vec<_> = self.disk.records.keys().map(ToString::to_string).collect();
+                return violation("I18", format!("the framework is removed, and of it are left {left:?}"));
+            }
+            Event::Stopped { removed: true } => {
+                self.ledger.terminal = true;
+                self.wipe = true;
+                self.ledger.tasks.values_mut().for_each(|task| task.released = true);
+                self.ledger.spent();
+            }
+            Event::AgentAvoided { spec, .. } => drop(self.places.avoiding.insert(spec.clone())),
+            Event::FrameworkRemoved { .. } => {
+                self.ledger.spent();
+                self.past.removed(self.now);
+            }
+            _ => {}
+        }
+        match self.ledger.terminal {
+            true if self.instances.two => self.step_down(),
+            // What follows must stay silent; then somebody starts it anew.
+            true => self.after(wait, Happening::Crash),
+            false => {}
+        }
+        Ok(())
+    }
+
+    /// A call that ends tasks leaves the scheduler: not too many at a time, and a framework goes after its tasks.
+    pub(super) fn ends_all(&self, call: &Call) -> Step {
+        let (ending, most) = (self.ledger.ending(&self.disk), self.config.kills as usize);
+        if call.kill.is_some() && ending > most && !self.unsaved && self.setup.is_none() {
+            return violation("I15", format!("{ending} tasks are being ended at a time, and {most} may be"));
+        }
+        let since = self.users.uninstalled_at.max(self.ledger.started_at);
+        let gently = self.users.uninstalled_at.is_some() && since.is_some_and(|at| self.now < at + PATIENCE);
+        match self.disk.instances.keys().next() {
+            Some(task) if gently && call.r#type() == call::Type::Teardown => {
+                violation("L4", format!("TEARDOWN of what is uninstalled, and {task} has not ended"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What a user has said takes effect at once.
+    pub(super) fn obeys(&mut self, fault: Fault, concerned: &(String, Option<u32>)) -> Step {
+        if fault == Fault::Uninstall {
+            let since = self.users.uninstalled_at.unwrap_or(self.now);
+            self.users.uninstalled_at = self.users.gently.then_some(since);
+        }
+        let (spec, Some(index)) = concerned else { return Ok(()) };
+        let instances = self.engine.iter().flat_map(|engine| engine.instances(spec));
+        let waits = instances.filter(|instance| instance.index == *index).find_map(|instance| instance.waits);
+        match waits.filter(|waits| fault == Fault::Restart && !waits.is_zero()) {
+            Some(waits) => violation("I11", format!("{spec}-{index} is restarted, and held back for {waits:?}")),
+            None => Ok(()),
+        }
+    }
+}
