@@ -57,13 +57,15 @@ fn crash_loop_curve() {
 // A9, found by the simulated world: failures of a former revision are forgiven for good, also where a task runs.
 #[test]
 fn failures_of_a_former_revision_do_not_come_back() {
-    let mut s = Script::new([service("web", 1).max_failures(Some(2))]);
+    // With no second one beside it nothing else about the instance changes.
+    let web = || service("web", 1).max_failures(Some(2)).max_surge(Amount::Count(0)).max_unavailable(Amount::Count(1));
+    let mut s = Script::new([web()]);
     let task = s.running(1).remove(0);
     let delay = ended(&mut s, &task, TaskFailed);
     starts_after(&mut s, delay);
     let failures = |s: &Script| s.stored(["slot", "web", "0"]).unwrap_or_default().contains(r#""failures":1"#);
     assert!(failures(&s));
-    s.engine.apply(service("web", 1).max_failures(Some(2)).env("VERSION", "2")).unwrap();
+    s.engine.apply(web().env("VERSION", "2")).unwrap();
     s.tick();
     assert!(!failures(&s), "{:?}", s.stored(["slot", "web", "0"]));
 }
