@@ -177,9 +177,8 @@ impl Ends {
             slot::Mark::Exhausted => exhausted,
             slot::Mark::Invalid => invalid,
             slot::Mark::None => {
-                !done
-                    && !exhausted
-                    && !(end.class() == Class::Invalid && invalids.iter().all(|count| count + 1 >= INVALIDS))
+                let must = end.class() == Class::Invalid && invalids.iter().all(|count| count + 1 >= INVALIDS);
+                !(done || exhausted || must)
             }
         };
         if !mark {
@@ -188,7 +187,7 @@ impl Ends {
         if new.mark() == slot::Mark::Finished || new.mark() == slot::Mark::Invalid {
             return Ok(());
         }
-        let stable = stable.map_or(vec![true, false], |stable| vec![stable]);
+        let stable = stable.map_or_else(|| vec![true, false], |stable| vec![stable]);
         let counted = match end.class() {
             Class::Fault => stable.iter().any(|stable| {
                 let faults = if *stable { 1 } else { old.faults + 1 };
