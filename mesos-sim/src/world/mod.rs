@@ -768,7 +768,9 @@ impl World {
             return violation("I18", format!("{key} is in the store, and belongs to nothing"));
         }
         let asked: BTreeSet<String> = self.settled_tasks.intersection(&wanted).cloned().collect();
-        self.ledger.regular(QUIET - SETTLED, &asked)?;
+        if self.setup.is_none() {
+            self.ledger.regular(QUIET - SETTLED, &asked)?;
+        }
         let late = self.now.saturating_sub(Duration::from_secs(600));
         let latest = self.ledger.offered_at.max(self.ledger.busy_at);
         if latest > late && self.setup.is_none() && self.users.wishes.values().all(|wish| !wish.is_job()) {
