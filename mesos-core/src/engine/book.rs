@@ -30,8 +30,10 @@ pub(super) struct Spec {
     pub(super) slots: BTreeMap<u32, Slot>,
     pub(super) sums: Sums,
     pub(super) peers: Peers,
-    /// What the role knows as the earliest moment of `sums.waiting`.
+    /// What the role knows as the earliest moment of what waits for it,
     pub(super) first_waiting: Option<Instant>,
+    /// and other roles, for which a former revision goes on while the rollout is paused.
+    pub(super) first_elsewhere: BTreeMap<Arc<str>, Instant>,
     /// What the last offer that was looked at for it lacked; gone once something is placed.
     pub(super) lacking: Option<Shortfall>,
     /// Which of satisfied and degraded was told last.
@@ -323,6 +325,7 @@ impl Spec {
             sums: Sums::default(),
             peers,
             first_waiting: None,
+            first_elsewhere: BTreeMap::new(),
             lacking: None,
             told: None,
             rollout: None,
@@ -368,6 +371,12 @@ impl Spec {
             Some((revision, launch)) => (revision, launch, false),
             None => (self.revision, &self.spec.launch, true),
         }
+    }
+
+    /// Whether something may go on in another role.
+    pub(super) fn has_other_roles(&self) -> bool {
+        let other = |former: &Former| former.launch.as_ref().is_some_and(|launch| launch.role != self.spec.launch.role);
+        self.paused && self.history.iter().any(other)
     }
 
     /// Brings the sums up to date after a change of a slot, or of the revision. Call it for each slot that changed.

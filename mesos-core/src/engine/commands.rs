@@ -416,18 +416,14 @@ impl Engine {
                     self.fit(id);
                     return;
                 }
-                let moved = entry.spec.role_name() != spec.role_name();
-                let (first, role) = (entry.first_waiting, entry.spec.role_name().to_string());
+                if entry.spec.role_name() != spec.role_name() {
+                    self.leave_roles(id);
+                }
+                let Some(entry) = self.book.specs.get_mut(&id) else { return };
                 let former = core::mem::replace(&mut entry.spec, spec).launch;
                 entry.removed = false;
                 entry.told = None;
                 entry.recount();
-                if moved {
-                    entry.first_waiting = None;
-                    if let (Some(first), Some(role)) = (first, self.roles.get_mut(role.as_str())) {
-                        role.waiting.remove(&(first, id));
-                    }
-                }
                 if old != revision {
                     self.revise(id, Former { revision: old, launch: Some(former.into()) });
                 }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::attempt::{AttemptId, SlotId, SpecId};
-use super::book::{Book, Standing};
+use super::book::{Book, Spec, Standing};
 use super::closing::Closings;
 use super::config::{Config, OnRemoved};
 use super::demand::Role;
@@ -258,8 +258,10 @@ impl Engine {
     /// Demand has come up in a spec.
     pub(super) fn demand(&mut self, id: SpecId) {
         let Some(spec) = self.book.specs.get(&id) else { return };
-        if let Some(role) = self.roles.get_mut(spec.spec.role_name()) {
-            role.demand();
+        for name in core::iter::once(spec.spec.role_name()).chain(spec.first_elsewhere.keys().map(|role| &**role)) {
+            if let Some(role) = self.roles.get_mut(name) {
+                role.demand();
+            }
         }
     }
 
@@ -280,22 +282,56 @@ impl Engine {
         self.update_role(id.spec);
     }
 
-    /// Tells a spec's role when the first of its instances may go.
+    /// The role of what goes on in a slot: a former revision may have another one than the spec has now.
+    pub(super) fn role_of<'a>(&self, spec: &'a Spec, index: u32) -> &'a str {
+        let own = spec.spec.role_name();
+        let role = if spec.has_other_roles() { spec.next(index).1.role.as_str() } else { own };
+        if self.roles.contains_key(role) { role } else { own }
+    }
+
+    /// Tells a spec's role, and those of its former revisions that go on, when the first of its instances may go.
     pub(super) fn update_role(&mut self, id: SpecId) {
-        let Some(spec) = self.book.specs.get_mut(&id) else { return };
-        let first = spec.sums.waiting.first().map(|(at, _)| *at);
-        let told = core::mem::replace(&mut spec.first_waiting, first);
-        let moved = told != first;
-        if let (true, Some(role)) = (moved, self.roles.get_mut(spec.spec.role_name())) {
-            if let Some(told) = told {
-                role.waiting.remove(&(told, id));
-            }
-            if let Some(first) = first {
-                role.waiting.insert((first, id));
+        let Some(spec) = self.book.specs.get(&id) else { return };
+        let mut first = spec.sums.waiting.first().map(|(at, _)| *at);
+        let soonest = first;
+        let mut elsewhere: BTreeMap<Arc<str>, Instant> = BTreeMap::new();
+        if spec.has_other_roles() {
+            first = None;
+            for (at, index) in &spec.sums.waiting {
+                match self.role_of(spec, *index) {
+                    role if role == spec.spec.role_name() => first = first.or(Some(*at)),
+                    role if elsewhere.contains_key(role) => {}
+                    role => drop(elsewhere.insert(role.into(), *at)),
+                }
             }
         }
-        if moved {
-            self.watch_waiting(id, first);
+        if spec.first_waiting == first && spec.first_elsewhere == elsewhere {
+            return;
+        }
+        self.leave_roles(id);
+        let Some(spec) = self.book.specs.get_mut(&id) else { return };
+        (spec.first_waiting, spec.first_elsewhere) = (first, elsewhere);
+        let own = first.map(|at| (spec.spec.role_name(), at));
+        for (name, at) in own.into_iter().chain(spec.first_elsewhere.iter().map(|(role, at)| (&**role, *at))) {
+            if let Some(role) = self.roles.get_mut(name) {
+                role.waiting.insert((at, id));
+                if name != spec.spec.role_name() {
+                    role.demand();
+                }
+            }
+        }
+        self.watch_waiting(id, soonest);
+    }
+
+    /// Nothing of a spec waits for its roles, as far as they know.
+    pub(super) fn leave_roles(&mut self, id: SpecId) {
+        let Some(spec) = self.book.specs.get_mut(&id) else { return };
+        let own = spec.first_waiting.take().map(|at| (spec.spec.role_name(), at));
+        let elsewhere = core::mem::take(&mut spec.first_elsewhere);
+        for (name, at) in own.into_iter().chain(elsewhere.iter().map(|(role, at)| (&**role, *at))) {
+            if let Some(role) = self.roles.get_mut(name) {
+                role.waiting.remove(&(at, id));
+            }
         }
     }
 

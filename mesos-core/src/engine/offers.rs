@@ -141,7 +141,8 @@ struct Hand<'a> {
 }
 
 /// A spec in the course of matching.
-struct Candidate {
+struct Candidate<'a> {
+    role: &'a str,
     /// Hands that may still have room for it.
     hands: Vec<usize>,
     /// The last slot that was looked at.
@@ -257,7 +258,7 @@ impl Engine {
     /// Places what waits: by priority, then in turns.
     fn place(&mut self, hands: &mut [Hand<'_>]) {
         let now = self.now;
-        let mut candidates: BTreeMap<SpecId, Candidate> = BTreeMap::new();
+        let mut candidates: BTreeMap<(SpecId, &str), Candidate<'_>> = BTreeMap::new();
         let mut queue = BTreeSet::new();
         let roles: BTreeSet<&str> = hands.iter().map(|hand| hand.role).collect();
         for role in roles {
@@ -266,14 +267,14 @@ impl Engine {
             for spec in eligible {
                 let hands = hands.iter().enumerate().filter(|(_, hand)| hand.role == role).map(|(index, _)| index);
                 let numbers = (self.config.order == Order::InSpecOrder).then(|| self.eligible(spec));
-                candidates.insert(spec, Candidate { hands: hands.collect(), after: None, numbers });
-                queue.extend(self.rank(spec));
+                candidates.insert((spec, role), Candidate { role, hands: hands.collect(), after: None, numbers });
+                queue.extend(self.rank(spec).map(|rank| (rank, role)));
             }
         }
-        while let Some((_, _, _, spec)) = queue.pop_first() {
-            let Some(candidate) = candidates.get_mut(&spec) else { continue };
+        while let Some(((_, _, _, spec), role)) = queue.pop_first() {
+            let Some(candidate) = candidates.get_mut(&(spec, role)) else { continue };
             if self.place_one(spec, candidate, hands) {
-                queue.extend(self.rank(spec));
+                queue.extend(self.rank(spec).map(|rank| (rank, role)));
             }
         }
     }
@@ -301,8 +302,10 @@ impl Engine {
     }
 
     /// The next slot that is eligible and known, and has room.
-    fn next_slot(&self, spec: &Spec, candidate: &mut Candidate) -> Option<u32> {
-        let known = |index: &u32| self.is_known(spec, *index) && !spec.is_crowded(*index);
+    fn next_slot(&self, spec: &Spec, candidate: &mut Candidate<'_>) -> Option<u32> {
+        let role = candidate.role;
+        let known =
+            |index: &u32| self.role_of(spec, *index) == role && self.is_known(spec, *index) && !spec.is_crowded(*index);
         if let Some(numbers) = &mut candidate.numbers {
             return core::iter::from_fn(|| numbers.pop_first()).find(known);
         }
@@ -314,11 +317,12 @@ impl Engine {
     }
 
     /// Places the next instance of a spec; `false` if none can be.
-    fn place_one(&mut self, id: SpecId, candidate: &mut Candidate, hands: &mut [Hand<'_>]) -> bool {
+    fn place_one(&mut self, id: SpecId, candidate: &mut Candidate<'_>, hands: &mut [Hand<'_>]) -> bool {
         let now = self.now;
         let Some(spec) = self.book.specs.get(&id) else { return false };
         let Some(index) = self.next_slot(spec, candidate) else {
-            let mut due = spec.sums.waiting.iter().take_while(|(at, _)| *at <= now).peekable();
+            let due = spec.sums.waiting.iter().take_while(|(at, _)| *at <= now);
+            let mut due = due.filter(|(_, index)| self.role_of(spec, *index) == candidate.role).peekable();
             let gated = due.peek().is_some();
             let unknown = due.any(|(_, index)| !self.is_known(spec, *index));
             for &place in &candidate.hands {

@@ -105,10 +105,8 @@ impl Engine {
     pub(super) fn drop_spec(&mut self, id: SpecId) {
         // Those of its slots go first: nobody could tell what they belong to.
         self.write_dirty();
+        self.leave_roles(id);
         let Some(spec) = self.book.remove(id) else { return };
-        if let (Some(first), Some(role)) = (spec.first_waiting, self.roles.get_mut(spec.spec.role_name())) {
-            role.waiting.remove(&(first, id));
-        }
         for agent in self.agents.values_mut() {
             agent.strikes.remove(&id);
         }

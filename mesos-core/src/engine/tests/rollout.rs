@@ -442,3 +442,51 @@ fn a_pause_does_not_shorten_delays() {
     s.sleep(secs(7));
     assert_eq!(s.launch("a3", BIG).len(), 1);
 }
+
+// ENGINE 4.3: the role is a part of the revision. What goes on in a former one while the rollout is paused waits for offers
+// of its own role (simulated: seed 151 took those of the next one).
+#[test]
+fn paused_in_its_own_role() {
+    let offered = |s: &mut Script, role: &str| {
+        let mut offer = s.make_offer("a1", BIG);
+        offer.allocation_info = Some(v1::resource::AllocationInfo { role: Some(role.into()) });
+        offer.resources.iter_mut().for_each(|resource| resource.allocation_info = offer.allocation_info.clone());
+        s.offers(vec![offer]);
+    };
+    let roles = |s: &Script, task: &v1::TaskInfo| {
+        let revision = s.engine.find_task(&task.task_id.value).unwrap().revision;
+        let role = |resource: &v1::Resource| resource.allocation_info.clone().unwrap_or_default().role().to_string();
+        (revision, task.resources.iter().map(role).collect::<Vec<_>>())
+    };
+    let of = |role: &str| service("web", 2).role(role).max_surge(Amount::Count(0));
+    let mut s = Script::with(client(Framework::new("test").roles(["a", "b"])), [of("a")]);
+    let tasks = s.running(2);
+    let old = s.spec("web").revision;
+    s.engine.pause("web").unwrap();
+    let new = apply(&mut s, of("b"));
+    s.sleep(secs(10));
+    s.clear();
+    s.update(&tasks[0], TaskFailed);
+    s.sleep(secs(5));
+    let revived: Vec<_> = s.take(Type::Revive).into_iter().flat_map(|call| call.revive.unwrap().roles).collect();
+    assert_eq!(revived, ["a"]);
+    offered(&mut s, "b");
+    assert!(s.accepts().is_empty());
+    offered(&mut s, "a");
+    let task = s.accept().tasks.remove(0);
+    assert_eq!(roles(&s, &task), (old, vec!["a".to_string(); 2]));
+    s.update(&task.task_id.value, TaskRunning);
+    // What waits when the rollout goes on waits for the other role.
+    s.update(&tasks[1], TaskFailed);
+    s.sleep(secs(10));
+    s.clear();
+    s.engine.resume("web").unwrap();
+    s.sleep(secs(6));
+    let revived: Vec<_> = s.take(Type::Revive).into_iter().flat_map(|call| call.revive.unwrap().roles).collect();
+    assert_eq!(revived, ["b"]);
+    offered(&mut s, "a");
+    assert!(s.accepts().is_empty());
+    offered(&mut s, "b");
+    let task = s.accept().tasks.remove(0);
+    assert_eq!(roles(&s, &task), (new, vec!["b".to_string(); 2]));
+}
