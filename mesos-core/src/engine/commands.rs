@@ -1,5 +1,6 @@
 //! What a user may say to the engine, and ask of it.
 
+use crate::planted::planted;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -230,7 +231,9 @@ impl Engine {
             entry.paused = paused;
         }
         self.touch_dirty(SlotId { spec: id, index: 0 });
-        self.write_spec(id, false);
+        if !planted!(PauseLost) {
+            self.write_spec(id, false);
+        }
         Ok(())
     }
 
@@ -581,6 +584,9 @@ impl Engine {
             })
             .collect();
         slots.sort_unstable();
+        if planted!(BestGo) {
+            slots.reverse();
+        }
         slots.into_iter().take(count).map(|(_, _, Reverse(index))| index).collect()
     }
 }

@@ -80,7 +80,7 @@ impl Role {
     }
 
     /// Filters that nobody knows may be in force.
-    fn conceal(&mut self, now: Instant) {
+    pub(super) fn conceal(&mut self, now: Instant) {
         self.hidden_until = Some(now + Duration::from_secs(3600));
         self.hides = self.hidden_until;
     }
@@ -222,6 +222,7 @@ impl Engine {
                 }
             }
             self.tell(None, Event::Suppressed { roles: names(&suppress) });
+            self.decline_again();
         }
         if revive.is_empty() {
             return;
@@ -235,6 +236,7 @@ impl Engine {
             }
             self.tell(None, Event::Revived { roles: names(&revive) });
             self.sent.insert(call, Sent::Revive(revive));
+            self.decline_again();
         }
     }
 }

@@ -65,6 +65,7 @@ impl Engine {
     /// Tells an event, once the slot that it is about is durable.
     pub(super) fn tell(&mut self, slot: Option<SlotId>, event: Event) {
         self.counters.told(&event);
+        let slot = slot.filter(|_| !planted!(ToldEarly));
         self.effects.push((slot.map_or(After::Nothing, After::Slot), Effect::Tell(event.into())));
     }
 

@@ -78,6 +78,8 @@ pub struct Engine {
     pub(super) failed: BTreeSet<String>,
     /// With their filters, in seconds.
     pub(super) declines: VecDeque<(Vec<String>, u64)>,
+    /// Offers whose DECLINE was refused.
+    pub(super) kept_offers: Vec<String>,
     pub(super) kills: Kills,
     pub(super) reconciler: Reconciler,
     pub(super) writer: Writer,
@@ -183,6 +185,7 @@ impl Engine {
             void: BTreeSet::new(),
             failed: BTreeSet::new(),
             declines: VecDeque::new(),
+            kept_offers: Vec::new(),
             kills: Kills::default(),
             reconciler: Reconciler::new(config.reconcile_every, config.implicit_every),
             writer: Writer::new(),
@@ -252,7 +255,8 @@ impl Engine {
 
     /// Whether offers may be given back, which harms nobody, as nothing else can be done with them for a while.
     fn may_decline(&self) -> bool {
-        self.subscribed && self.writer.is_durable(self.gate) && self.writer.is_stalled(self.now)
+        let hangs = self.writer.is_stalled(self.now) && !planted!(OffersHoarded);
+        self.subscribed && self.writer.is_durable(self.gate) && hangs
     }
 
     /// Demand has come up in a spec.
@@ -589,6 +593,7 @@ impl Engine {
         match self.sent.remove(&call) {
             Some(Sent::Accept(attempts, offers)) => self.accepted(attempts, &offers, outcome),
             Some(Sent::Decline(ids, refuse)) if *outcome == Outcome::NotSent => self.not_declined(ids, refuse),
+            Some(Sent::Decline(ids, _)) if matches!(outcome, Outcome::Rejected { .. }) => self.decline_refused(ids),
             Some(Sent::Decline(..)) => {}
             Some(Sent::Revive(roles)) => {
                 let taken = matches!(outcome, Outcome::Accepted { .. } | Outcome::Carried);

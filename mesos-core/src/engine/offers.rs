@@ -31,6 +31,8 @@ const SHORT: u64 = 5;
 const DESPERATE: Duration = Duration::from_secs(120);
 /// So many agents are remembered for the order of their ports.
 const AGENTS: usize = 100_000;
+/// So many offers whose DECLINE was refused are remembered.
+const KEPT: usize = 10_000;
 /// So many tasks in an ACCEPT: their records must fit one batch.
 const LAUNCHES: usize = 200;
 
@@ -353,7 +355,7 @@ impl Engine {
             let launching = agent.map_or(0, |agent| agent.launching);
             if hand.placed.len() >= LAUNCHES {
                 hopeless.push(place);
-            } else if hand.closing.is_some() {
+            } else if hand.closing.is_some() && !planted!(ClosingUsed) {
                 obstacles.push(Obstacle::Closing);
                 hopeless.push(place);
             } else if hand.failed {
@@ -362,7 +364,7 @@ impl Engine {
             } else if gated || launching >= self.config.max_launching_per_agent {
                 obstacles.push(Obstacle::Gated);
                 hand.gated = true;
-            } else if !desperate && avoided.is_some_and(|until| now < until) {
+            } else if !desperate && avoided.is_some_and(|until| now < until && !planted!(AvoidedUsed)) {
                 obstacles.push(Obstacle::Avoided);
                 hand.gated = true;
             } else if let Some(field) = placement::forbids(spec, index, revision, &hand.agent) {
@@ -488,7 +490,8 @@ impl Engine {
         let resources = placement::text(&taken.resources);
         let particular = launch.need.static_port_count();
         let (ports, executor) = (taken.ports.as_slice().into(), taken.executor.as_slice().into());
-        let task = launch::task_info(spec.spec.name(), launch, slot_id.index, &task_id, &target, taken);
+        let content = if planted!(OtherContents) { &spec.spec.launch } else { launch };
+        let task = launch::task_info(spec.spec.name(), content, slot_id.index, &task_id, &target, taken);
         let named: BTreeSet<&Field> = spec.spec.policy.constraints.iter().map(|c| &c.field).collect();
         let agent = self.book.share(placement::keep(&hand.agent, &named));
         let mut attempt = Attempt::new(attempt_id, task_id.into(), revision, agent, now);
@@ -547,6 +550,22 @@ impl Engine {
     pub(super) fn not_declined(&mut self, ids: Vec<String>, refuse: u64) {
         if self.subscribed && !planted!(DeclineLost) {
             self.declines.push_back((ids, refuse));
+        }
+    }
+
+    /// A DECLINE that was refused is made again, but not at once: it may be refused for ever.
+    pub(super) fn decline_refused(&mut self, ids: Vec<String>) {
+        let room = KEPT.saturating_sub(self.kept_offers.len());
+        self.kept_offers.extend(ids.into_iter().take(room));
+        // What is wanted has to ask for offers: then it is tried.
+        self.roles.values_mut().for_each(|role| role.conceal(self.now));
+    }
+
+    /// What was refused is tried again whenever something is said about demand, which is seldom.
+    pub(super) fn decline_again(&mut self) {
+        let ids = core::mem::take(&mut self.kept_offers);
+        if !ids.is_empty() {
+            self.decline(ids, SHORT);
         }
     }
 
@@ -696,6 +715,7 @@ impl Engine {
         self.void.clear();
         self.failed.clear();
         self.declines.clear();
+        self.kept_offers.clear();
         for accept in self.accepts.ids(|_| true) {
             self.cancel(accept, None);
         }

@@ -12,6 +12,7 @@ use super::launch::Revision;
 use super::spec::{Constraint, Field, Operator};
 use super::status::cut;
 use crate::attribute::{attribute_text, decimal};
+use crate::planted::planted;
 use crate::resources::Pool;
 use crate::{OfferRef, v1};
 
@@ -136,7 +137,7 @@ pub(super) fn forbids<'a>(spec: &'a Spec, index: u32, revision: Revision, agent:
         match &constraint.operator {
             Operator::Is(wanted) => is(value, wanted),
             Operator::Unique => peers() == 0,
-            Operator::MaxPer(count) => peers() < *count,
+            Operator::MaxPer(count) => peers() < *count + u32::from(planted!(OneTooMany)),
         }
     };
     spec.spec.policy.constraints.iter().find(|constraint| !allows(constraint)).map(|constraint| &constraint.field)

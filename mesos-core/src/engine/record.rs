@@ -113,7 +113,12 @@ impl Engine {
         self.agents.retain(|_, agent| agent.launching > 0 || !agent.strikes.is_empty());
         let name = spec.spec.name();
         let mut ops = alloc::vec![(spec_key(name), None), (revision_key(name, spec.revision), None)];
-        ops.extend(spec.history.iter().map(|former| (revision_key(name, former.revision), None)));
+        ops.extend(
+            spec.history
+                .iter()
+                .filter(|_| !planted!(RevisionKept))
+                .map(|former| (revision_key(name, former.revision), None)),
+        );
         self.writer.write(self.now, ops);
     }
 

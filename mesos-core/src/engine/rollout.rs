@@ -1,5 +1,6 @@
 //! From one revision to the next: who may be ended, and who may get a successor first (ENGINE 4.1).
 
+use crate::planted::planted;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -110,7 +111,7 @@ impl Engine {
     /// Ends an attempt that another one takes the place of.
     pub(super) fn retire(&mut self, id: AttemptId, state: State, why: KillReason) {
         match state {
-            State::Unreachable | State::Doubtful => self.abandon(id, why),
+            State::Unreachable | State::Doubtful if !planted!(PartitionHolds) => self.abandon(id, why),
             _ => self.begin_kill(id, why),
         }
     }

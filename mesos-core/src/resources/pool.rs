@@ -409,7 +409,12 @@ impl Pool {
         taken.ports.reserve_exact(need.port_count() as usize);
         taken.ports.extend(&need.static_ports);
         // They come from spans, which are within 16 bits.
-        taken.ports.extend(chosen.iter().flat_map(|&(begin, end)| begin..=end).map(|port| port as u16));
+        taken.ports.extend(
+            chosen
+                .iter()
+                .flat_map(|&(begin, end)| begin..=end)
+                .map(|port| port as u16 ^ u16::from(planted!(WrongPort))),
+        );
         chosen.extend(need.static_ports.iter().map(|&port| (u32::from(port), u32::from(port))));
         chosen.sort_unstable();
 

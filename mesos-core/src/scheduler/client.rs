@@ -13,6 +13,7 @@ use super::lanes::Lanes;
 use super::outgoing::{CallId, CallKind, Effect, Outgoing};
 use super::subscription::{Phase, Subscription};
 use crate::log::{debug, info};
+use crate::planted::planted;
 use crate::rng::Rng;
 use crate::{Authorization, Deadline, Endpoint, ExchangeId, Input, Instant, Machine, Output, SessionState, v1};
 
@@ -238,7 +239,7 @@ impl Client {
     /// Ends the exchanges of a session, and tells the end of each of its calls.
     fn close_session(&mut self) {
         if let State::Session(s) = &mut self.state {
-            if s.end.is_none() {
+            if s.end.is_none() && !planted!(StreamLeft) {
                 self.outputs.push_back(Output::Abort(s.exchange));
             }
         }
@@ -271,6 +272,7 @@ impl Client {
             DisconnectReason::NewLeader(_) => Some(self.soon()),
             _ => {
                 let wait = self.config.backoff.wait(self.failures, &mut self.rng);
+                let wait = if planted!(NoBackoff) { Duration::ZERO } else { wait };
                 self.failures = self.failures.saturating_add(1);
                 Some(self.now + wait)
             }

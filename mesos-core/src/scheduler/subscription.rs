@@ -280,7 +280,9 @@ impl Client {
         let (status, text) = (*status, readable(text));
         match status {
             401 => self.on_unauthorized(text),
-            _ if is_transient(status) => self.session_over(DisconnectReason::Status { status, text }),
+            _ if is_transient(status) && !planted!(BusyIsFatal) => {
+                self.session_over(DisconnectReason::Status { status, text })
+            }
             _ => self.finish(Event::Fatal(FatalReason::Refused { status, text })),
         }
     }

@@ -11,6 +11,7 @@ use super::*;
 pub(super) struct Laws {
     /// Those of this session that have an answer.
     answered: BTreeMap<String, v1::Offer>,
+    refused: BTreeMap<String, v1::Offer>,
     /// Offers of this session that have no answer.
     offers: BTreeMap<String, v1::Offer>,
     launched: BTreeSet<String>,
@@ -177,17 +178,21 @@ impl Laws {
 
     /// I1: every offer is answered once, and only one of this session.
     fn answer(&mut self, offer: &str) -> v1::Offer {
-        let answered = self.offers.remove(offer).unwrap_or_else(|| panic!("I1: {offer} was answered, or isn't good"));
+        let answered = self.offers.remove(offer).or_else(|| self.refused.remove(offer));
+        let answered = answered.unwrap_or_else(|| panic!("I1: {offer} was answered, or isn't good"));
         self.answered.insert(offer.to_string(), answered.clone());
         answered
     }
 
-    /// An ACCEPT was refused with 4xx: its offers have no answer again.
+    /// An ACCEPT was refused with 4xx: its offers have no answer again. Those of a DECLINE may get another one, later.
     pub(super) fn on_refused(&mut self, call: &Call) {
         for id in call.accept.iter().flat_map(|accept| &accept.offer_ids) {
             if let Some(offer) = self.answered.remove(&id.value) {
                 self.offers.insert(id.value.clone(), offer);
             }
+        }
+        for id in call.decline.iter().flat_map(|decline| &decline.offer_ids) {
+            self.refused.extend(self.answered.remove(&id.value).map(|offer| (id.value.clone(), offer)));
         }
     }
 

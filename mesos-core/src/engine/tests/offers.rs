@@ -151,3 +151,21 @@ fn peers_come_and_go() {
     s.tick();
     assert_eq!((on(&mut s, "a1"), on(&mut s, "a2"), on(&mut s, "a2"), on(&mut s, "a3")), (0, 1, 0, 1));
 }
+
+// L5: a DECLINE that was refused is made again, once something is said about demand: its offers are still ours, and an
+// agent's only ones (simulated: seed 900000013).
+#[test]
+fn decline_400() {
+    let mut s = Script::new([service("web", 1)]);
+    s.answering = false;
+    s.offer("a1", "cpus:0.5;mem:32");
+    assert_eq!(s.declines(), [(vec!["o1".to_string()], 120.0)]);
+    s.reply(400, "no");
+    assert!(s.declines().is_empty(), "not at once");
+    s.answering = true;
+    s.sleep(secs(10));
+    assert_eq!(s.take(Type::Revive).len(), 1);
+    assert_eq!(s.declines(), [(vec!["o1".to_string()], 5.0)]);
+    s.sleep(secs(20));
+    assert!(s.declines().is_empty());
+}
