@@ -97,7 +97,8 @@ pub const ROWS: &[Row] = &[
 /// The invariants of ENGINE 11. I20 is judged by the limit of steps, and by running a seed twice.
 pub const INVARIANTS: &[&str] = &[
     "I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12", "I13", "I14", "I15", "I16", "I17",
-    "I18", "I19", "I20", "I21", "I22", "I23", "I24", "I25", "L1", "L2", "L3", "L4", "L5", "L6", "L7", "L8", "L9",
+    "I18", "I19", "I20", "I21", "I22", "I23", "I24", "I25", "I26", "L1", "L2", "L3", "L4", "L5", "L6", "L7", "L8",
+    "L9",
 ];
 
 /// How often each cell was reached, by row and column.

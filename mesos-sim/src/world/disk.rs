@@ -7,6 +7,9 @@ use bytes::Bytes;
 use mesos_core::{Key, Persist, StoreOp};
 use mesos_proto::{json, store};
 
+use super::{Step, World, violation};
+use crate::agent;
+
 /// The records, and what they say.
 #[derive(Debug, Default)]
 pub(super) struct Disk {
@@ -180,5 +183,73 @@ impl Disk {
     /// Whether a recovery from here knows this task.
     pub(super) fn knows(&self, task: &str) -> bool {
         self.instances.contains_key(task) || self.ghosts.contains(task)
+    }
+}
+
+impl World {
+    /// I18: what the engine knows is what the store holds, once nothing is being written.
+    pub(super) fn same(&mut self) -> Step {
+        let Some(engine) = self.engine.as_ref().filter(|_| !self.unsaved && !self.ledger.terminal) else {
+            return Ok(());
+        };
+        *self.ledger.judged.entry("I18").or_default() += 1;
+        use mesos_core::engine::State as A;
+        use mesos_proto::store::instance::State as B;
+        let mut count = 0;
+        for task in engine.tasks() {
+            count += 1;
+            let kept = self.disk.instances.get(&task.task_id).map(|kept| kept.record.state());
+            let same = matches!(
+                (task.state, kept),
+                (A::Prepared | A::Launching, Some(B::Prepared | B::Launching))
+                    | (A::Staged, Some(B::Staged))
+                    | (A::Running, Some(B::Running))
+                    | (A::Unreachable, Some(B::Unreachable))
+                    | (A::Doubtful, Some(B::Doubtful))
+                    | (A::Killing(_), Some(B::Killing))
+            );
+            let kept = self.disk.instances.get(&task.task_id).map(|kept| &kept.record);
+            let shown = kept.is_some_and(|kept| {
+                kept.ports.iter().copied().eq(task.ports.iter().map(|port| u32::from(*port)))
+                    && kept.agent.id == task.agent_id
+                    && kept.agent.hostname.as_deref().unwrap_or_default() == task.hostname
+                    && kept.revision == task.revision.to_string()
+                    && (kept.healthy == task.healthy || matches!(task.state, A::Killing(_)))
+                    && kept.ready() == task.ready
+                    && (task.state != A::Running || kept.running_since.is_some())
+            });
+            if same && !shown {
+                return violation("I18", format!("{task:?} is {kept:?} in the store"));
+            }
+            if !same {
+                return violation("I18", format!("{} is {:?}, and {kept:?} in the store", task.task_id, task.state));
+            }
+        }
+        if count != self.disk.instances.len() {
+            return violation("I18", format!("{count} tasks, and {} in the store", self.disk.instances.len()));
+        }
+        use mesos_proto::v1::TaskState as T;
+        let heard =
+            |id: &String| self.ledger.tasks.get(id).filter(|task| task.over_at.is_some()).and_then(|task| task.heard);
+        let ended = |state| agent::is_terminal(state) && !matches!(state, T::TaskGoneByOperator | T::TaskLost);
+        let ghost =
+            self.disk.ghosts.iter().find(|id| heard(id).is_some_and(|(state, at)| ended(state) && at < self.now));
+        if let Some(id) = ghost {
+            return violation("I18", format!("{id} has ended, and is kept as one that may come back"));
+        }
+        // What is to end and can't be reached is in nobody's way.
+        let waits = self.disk.instances.iter().find(|(id, kept)| {
+            let lost = self.ledger.tasks.get(*id).and_then(|task| task.heard);
+            kept.record.state() == B::Killing
+                && kept.record.why() != mesos_proto::store::instance::Why::External
+                && !self.disk.strict.contains(&kept.slot.0)
+                && self.ledger.session.is_some()
+                && self.places.succession.is_heard(id)
+                && lost.is_some_and(|(state, at)| state == T::TaskUnreachable && at < self.now)
+        });
+        if let Some((id, _)) = waits {
+            return violation("L4", format!("{id} is to end, can't be reached, and is waited for"));
+        }
+        self.kept()
     }
 }

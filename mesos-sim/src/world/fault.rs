@@ -45,7 +45,7 @@ impl Fault {
 
     /// Whether it has chance of its own: without it, all is as if there were none such.
     const fn is_apart(self) -> bool {
-        matches!(self, Self::Stranger | Self::Uninstall | Self::StartHangs)
+        matches!(self, Self::Stranger | Self::Uninstall | Self::StartHangs | Self::Answer)
     }
 
     fn rate(self, strength: i32) -> f64 {
@@ -75,6 +75,7 @@ faults! {
     Silence "silence" Seldom "a request arrives, and nothing ever comes back",
     Delay "delay" Seldom "a request or an answer takes many seconds",
     Rechunk "rechunk" Often "the stream of events comes in pieces of any size",
+    Answer "answer" Seldom "a call is answered with an error, and never taken",
     StreamCut "stream-cut" Timed "the stream of events breaks",
     StoreSlow "store-slow" Seldom "a batch takes seconds to be durable",
     StoreDown "store-down" Timed "the store is unavailable for a while",
@@ -148,7 +149,9 @@ impl Plan {
             }
         }
         let mut apart = Rng::new(rng.clone().next());
-        for (fault, rate) in [(Fault::Stranger, 600.0), (Fault::Uninstall, 4000.0), (Fault::StartHangs, 600.0)] {
+        let rare =
+            [(Fault::Stranger, 600.0), (Fault::Uninstall, 4000.0), (Fault::StartHangs, 600.0), (Fault::Answer, 0.03)];
+        for (fault, rate) in rare {
             if only.contains(&fault) || apart.chance(0.1) && only.is_empty() && !calm {
                 rates.insert(fault, rate);
             }

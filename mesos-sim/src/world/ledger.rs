@@ -1,7 +1,7 @@
 //! The invariants of safety, judged from outside: by what leaves the scheduler and what reaches it, by what is durable,
 //! and by what really runs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use mesos_core::Persist;
@@ -11,9 +11,9 @@ use v1::TaskState;
 use v1::scheduler::{Call, Event, call, event};
 use v1::task_status::Reason;
 
-use super::Violation;
 use super::disk::{Disk, is_inactive};
 use super::past::deletes;
+use super::{Violation, contents};
 use crate::Cluster;
 use crate::agent::is_terminal;
 use crate::resources::Pool;
@@ -30,6 +30,9 @@ const KILL_AT_MOST: Duration = Duration::from_secs(300);
 const GRACE: Duration = Duration::from_secs(3);
 /// Per role, between two REVIVEs.
 const REVIVE: Duration = Duration::from_secs(5);
+
+/// In a minute, with a back-off from one second to fifteen, and each of them sent on by a redirect.
+const SUBSCRIBES: usize = 30;
 
 type Check = Result<(), Violation>;
 
@@ -76,6 +79,8 @@ pub(super) struct Ledger {
     pub(super) framework: String,
     /// The id that the scheduler's present process was told.
     pub(super) heard_as: Option<String>,
+    /// The id of which the present process knows that it is durable.
+    pub(super) sure: Option<String>,
     /// Specs and their delays are a user's.
     pub(super) own: bool,
     /// The subscription that is open, and its stream id.
@@ -121,6 +126,10 @@ pub(super) struct Ledger {
     pub(super) jammed_at: Option<Duration>,
     /// When a standstill last ended.
     woke_at: Option<Duration>,
+    /// When SUBSCRIBED last came,
+    pub(super) subscribed_at: Duration,
+    /// and when a call was lost although all was well.
+    pub(super) lost_at: Duration,
     /// When offers last came.
     pub(super) offered_at: Duration,
     /// When a call last left that isn't part of an idle engine's life.
@@ -128,6 +137,8 @@ pub(super) struct Ledger {
     pub(super) calls: BTreeMap<call::Type, u64>,
     /// How often each invariant had something to judge.
     pub(super) judged: BTreeMap<&'static str, u64>,
+    /// When the present process has sent SUBSCRIBE, in the last minute.
+    subscribes: VecDeque<Duration>,
 }
 
 fn fail(invariant: &'static str, what: String) -> Check {
@@ -171,8 +182,9 @@ impl Ledger {
     }
 
     /// The scheduler has heard SUBSCRIBED on this stream.
-    fn subscribed(&mut self, exchange: u64, framework: &str) {
+    fn subscribed(&mut self, now: Duration, exchange: u64, framework: &str) {
         self.lost();
+        self.subscribed_at = now;
         self.session = Some((exchange, self.streams.get(&exchange).cloned().unwrap_or_default()));
         if self.framework != framework {
             self.spent();
@@ -224,6 +236,8 @@ impl Ledger {
     /// is recorded as being killed it kills again, and that KILL may wait while it hears of the end itself.
     pub(super) fn started(&mut self, disk: &Disk) {
         self.lost();
+        self.subscribes.clear();
+        self.sure.clone_from(&disk.framework);
         for (_, task) in self.tasks.iter_mut().filter(|(id, _)| disk.knows(id)) {
             task.over_at = None;
         }
@@ -253,7 +267,7 @@ impl Ledger {
     /// An event has reached the scheduler in full. `state` is what it makes of the task beforehand.
     pub(super) fn heard(&mut self, now: Duration, exchange: u64, event: &Event, state: Option<String>, disk: &Disk) {
         if let Some(subscribed) = event.subscribed.as_ref() {
-            self.subscribed(exchange, &subscribed.framework_id.value);
+            self.subscribed(now, exchange, &subscribed.framework_id.value);
         }
         for offer in event.offers.iter().flat_map(|offers| &offers.offers) {
             self.offered_at = now;
@@ -330,6 +344,11 @@ impl Ledger {
             return fail("I13", format!("{:?} leaves after a terminal event", call.r#type()));
         }
         if call.r#type() == call::Type::Subscribe {
+            self.subscribes.push_back(now);
+            self.subscribes.retain(|at| *at + Duration::from_secs(60) > now);
+            if self.subscribes.len() > SUBSCRIBES {
+                return fail("I12", format!("{} times SUBSCRIBE in a minute", self.subscribes.len()));
+            }
             self.judge("I4");
             return match &call.framework_id {
                 // What this process has heard itself it may say again; nothing else is said before it is durable.
@@ -448,6 +467,10 @@ impl Ledger {
             }
             left.subtract(&need);
             self.launch(now, id, disk)?;
+            self.judge("I25");
+            if let Some(why) = disk.instances.get(id).and_then(|kept| contents::fault(task, kept, disk)) {
+                return fail("I25", format!("{id} is launched, and {why}"));
+            }
         }
         Ok(())
     }

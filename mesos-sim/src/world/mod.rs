@@ -6,7 +6,8 @@
 //!
 //! Each judge has a file: `ledger` (calls, offers, acknowledgements, what really runs), `past` (what was, and forbids
 //! something for ever), `places` and `succession` (who takes whose place, and who comes first), `ends` (what an end counts
-//! as, and what is kept afterwards), `told` (what was promised, and what is done at once). [`cells`] says which
+//! as, and what is kept afterwards), `told` (what was promised, and what is done at once), `contents` and `variety` (what is
+//! launched), `words` (what users say and are told), `rest` (what remains when nothing happens any more). [`cells`] says which
 //! cells of the engine's state tables there are, and why some are never reached. Not simulated: records that can't be
 //! read, groups of tasks and own executors.
 //!
@@ -14,6 +15,7 @@
 //! of the store know of it, and `deposed` judges the one that was replaced and may not know.
 
 pub mod cells;
+mod contents;
 mod deposed;
 mod disk;
 mod ends;
@@ -25,6 +27,7 @@ mod net;
 mod operators;
 mod past;
 mod places;
+mod rest;
 mod scheduler;
 mod session;
 mod setup;
@@ -33,6 +36,7 @@ mod table;
 mod told;
 mod users;
 mod variety;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -59,6 +63,8 @@ const BEGINNING: u64 = 1_700_000_000;
 const SETTLED: Duration = Duration::from_secs(20 * 60);
 /// Two intervals of the implicit question, and time to kill what it found.
 const QUIET: Duration = Duration::from_secs(130 * 60);
+/// So long after a batch left without an answer no offer is kept for it any more.
+const HUNG: Duration = Duration::from_secs(15);
 /// More steps are an endless loop.
 const STEPS: u64 = 3_000_000;
 
@@ -281,9 +287,12 @@ struct World {
     users: Users,
     ledger: Ledger,
     past: Past,
+    words: words::Words,
     /// Draws the seeds of engines.
     config: scheduler::Make,
     instances: instances::Instances,
+    /// Chance for what came later than most: without it, all is as it was.
+    apart: Rng,
     /// How far the wall clock of the scheduler is off, in seconds.
     skew: i64,
     /// The next task that is launched hangs in its start.
@@ -396,8 +405,10 @@ impl World {
             users,
             ledger: Ledger::default(),
             past: Past::default(),
+            words: words::Words::default(),
             config,
             instances,
+            apart: Rng::new(seed.wrapping_mul(0x8bb8_4b93_962e_acc9) ^ 0x3),
             skew: 0,
             hangs: false,
             settled_tasks: BTreeSet::new(),
@@ -409,6 +420,7 @@ impl World {
         };
         world.ledger.own = settings.setup.is_some();
         world.past.own = settings.setup.is_some();
+        world.words.own = settings.setup.is_some();
         world.places.succession.own = settings.setup.is_some();
         let faulty = settings.faulty.unwrap_or(faulty);
         world.at(Duration::ZERO, Happening::Start);
@@ -579,7 +591,12 @@ impl World {
             self.past.free();
         }
         self.without_session()?;
-        let idle = !hindered && !self.unsaved && self.engine.is_some() && self.ledger.session.is_some();
+        self.words.check()?;
+        self.one_at_a_time()?;
+        // A store that hangs is no reason to keep offers.
+        let hung = self.unsaved && self.saved_at + HUNG < self.now && self.ledger.sure == self.disk.framework;
+        let able = !hindered && self.engine.is_some() && self.ledger.session.is_some();
+        let idle = able && (!self.unsaved || hung);
         self.ledger.check(self.now, idle, &self.disk)?;
         if std::mem::take(&mut self.changed) {
             self.ledger.slots(&self.disk)?;
@@ -601,70 +618,21 @@ impl World {
         }
     }
 
-    /// I18: what the engine knows is what the store holds, once nothing is being written.
-    fn same(&mut self) -> Step {
-        let Some(engine) = self.engine.as_ref().filter(|_| !self.unsaved && !self.ledger.terminal) else {
-            return Ok(());
+    /// I13: one subscription at a time, one call of those whose order matters, and few acknowledgements.
+    fn one_at_a_time(&mut self) -> Step {
+        let open = |lane, most| {
+            let mine = |e: &&Exchange| e.process == self.process && e.client_open && e.lane == lane;
+            let many = self.exchanges.values().filter(mine).count();
+            if many > most {
+                violation("I13", format!("{many} exchanges at a time in the lane {lane:?}"))
+            } else {
+                Ok(())
+            }
         };
-        *self.ledger.judged.entry("I18").or_default() += 1;
-        use mesos_core::engine::State as A;
-        use mesos_proto::store::instance::State as B;
-        let mut count = 0;
-        for task in engine.tasks() {
-            count += 1;
-            let kept = self.disk.instances.get(&task.task_id).map(|kept| kept.record.state());
-            let same = matches!(
-                (task.state, kept),
-                (A::Prepared | A::Launching, Some(B::Prepared | B::Launching))
-                    | (A::Staged, Some(B::Staged))
-                    | (A::Running, Some(B::Running))
-                    | (A::Unreachable, Some(B::Unreachable))
-                    | (A::Doubtful, Some(B::Doubtful))
-                    | (A::Killing(_), Some(B::Killing))
-            );
-            let kept = self.disk.instances.get(&task.task_id).map(|kept| &kept.record);
-            let shown = kept.is_some_and(|kept| {
-                kept.ports.iter().copied().eq(task.ports.iter().map(|port| u32::from(*port)))
-                    && kept.agent.id == task.agent_id
-                    && kept.agent.hostname.as_deref().unwrap_or_default() == task.hostname
-                    && kept.revision == task.revision.to_string()
-                    && (kept.healthy == task.healthy || matches!(task.state, A::Killing(_)))
-                    && kept.ready() == task.ready
-                    && (task.state != A::Running || kept.running_since.is_some())
-            });
-            if same && !shown {
-                return violation("I18", format!("{task:?} is {kept:?} in the store"));
-            }
-            if !same {
-                return violation("I18", format!("{} is {:?}, and {kept:?} in the store", task.task_id, task.state));
-            }
-        }
-        if count != self.disk.instances.len() {
-            return violation("I18", format!("{count} tasks, and {} in the store", self.disk.instances.len()));
-        }
-        use mesos_proto::v1::TaskState as T;
-        let heard =
-            |id: &String| self.ledger.tasks.get(id).filter(|task| task.over_at.is_some()).and_then(|task| task.heard);
-        let ended = |state| agent::is_terminal(state) && !matches!(state, T::TaskGoneByOperator | T::TaskLost);
-        let ghost =
-            self.disk.ghosts.iter().find(|id| heard(id).is_some_and(|(state, at)| ended(state) && at < self.now));
-        if let Some(id) = ghost {
-            return violation("I18", format!("{id} has ended, and is kept as one that may come back"));
-        }
-        // What is to end and can't be reached is in nobody's way.
-        let waits = self.disk.instances.iter().find(|(id, kept)| {
-            let lost = self.ledger.tasks.get(*id).and_then(|task| task.heard);
-            kept.record.state() == B::Killing
-                && kept.record.why() != mesos_proto::store::instance::Why::External
-                && !self.disk.strict.contains(&kept.slot.0)
-                && self.ledger.session.is_some()
-                && self.places.succession.is_heard(id)
-                && lost.is_some_and(|(state, at)| state == T::TaskUnreachable && at < self.now)
-        });
-        if let Some((id, _)) = waits {
-            return violation("L4", format!("{id} is to end, can't be reached, and is waited for"));
-        }
-        Ok(())
+        use mesos_core::Lane::{Acks, Ordered, Subscription};
+        open(Subscription, 1)?;
+        open(Ordered, 1)?;
+        open(Acks, 4)
     }
 
     /// L1: what is wanted is there.
@@ -776,6 +744,8 @@ impl World {
         if latest > late && self.setup.is_none() && self.users.wishes.values().all(|wish| !wish.is_job()) {
             return violation("L6", format!("there are offers or calls as late as {latest:?}"));
         }
+        self.adds_up()?;
+        self.rests()?;
         for invariant in ["L2", "L3", "L6"] {
             *self.ledger.judged.entry(invariant).or_default() += 1;
         }

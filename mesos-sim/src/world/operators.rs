@@ -102,6 +102,7 @@ impl World {
                 self.note(|| "the wall clock jumps".into());
                 let wall = self.wall();
                 self.past.jumped();
+                self.places.jumped();
                 return self.feed(mesos_core::Input::Wall(wall));
             }
             Fault::Stranger => {
@@ -291,6 +292,11 @@ impl World {
         for master in 0..self.masters {
             self.cluster.restart_master(master);
         }
+        if self.masters > 1 && self.apart.chance(0.1) {
+            // One of several may stay away for ever.
+            self.note(|| "master 0 is given up".into());
+            self.cluster.kill_master(0);
+        }
         self.cluster.forbid_user(None);
         for agent in std::mem::take(&mut self.down) {
             self.cluster.replace_agent(agent);
@@ -325,6 +331,10 @@ impl World {
         let Some(engine) = &mut self.engine else { return Ok(()) };
         self.past.commanded();
         self.users.settle(engine, &mut self.ledger, agents, self.room.map(|room| room * agents), self.now);
+        self.feed(mesos_core::Input::Timeout)?;
+        if let Some(engine) = &mut self.engine {
+            self.users.resume(engine);
+        }
         self.feed(mesos_core::Input::Timeout)
     }
 }

@@ -23,6 +23,9 @@ const CLOSING: u64 = 350_000;
 
 type Check = Result<(), Violation>;
 
+/// So long an agent is avoided by what waits, but for some seconds (ENGINE 3.5).
+const PATIENCE: Duration = Duration::from_secs(115);
+
 /// What the judge of places remembers.
 #[derive(Debug, Default)]
 pub(super) struct Places {
@@ -32,6 +35,10 @@ pub(super) struct Places {
     failed: BTreeMap<String, Duration>,
     /// Specs that have avoided an agent.
     pub(super) avoiding: BTreeSet<String>,
+    /// Which agents they avoid now, by spec and agent: since when, and until when.
+    avoided: BTreeMap<(String, String), (Duration, Duration)>,
+    /// When a place last lost a task, and what was intended in it.
+    vacated: BTreeMap<(String, u32), Duration>,
     pub(super) succession: Succession,
     pub(super) ends: Ends,
     /// Of agents that are to be taken away: when, and until when, in ms since the epoch; and when that was first heard.
@@ -90,6 +97,39 @@ impl Places {
         *self.judged.entry(invariant).or_default() += 1;
     }
 
+    /// A new process takes over: what isn't kept is forgotten.
+    pub(super) fn started(&mut self) {
+        self.avoided.clear();
+        self.vacated.clear();
+        self.closing.clear();
+    }
+
+    /// The scheduler's clock jumps.
+    pub(super) fn jumped(&mut self) {
+        self.closing.clear();
+    }
+
+    /// The scheduler has told that a spec avoids an agent.
+    pub(super) fn avoids(&mut self, spec: &str, agent: &str, now: Duration, during: Duration) {
+        self.avoiding.insert(spec.to_owned());
+        self.avoided.insert((spec.to_owned(), agent.to_owned()), (now, now + during));
+    }
+
+    /// A place loses a task. Beside it something may have waited for long.
+    fn vacates(&mut self, slot: &(String, u32), at: &Moment<'_>) {
+        let waited = at.disk.slots.get(slot).is_some_and(|slot| slot.eligible_at.is_some());
+        if waited || !at.prompt {
+            self.vacated.remove(slot);
+        } else {
+            self.vacated.insert(slot.clone(), at.now);
+        }
+    }
+
+    /// A spec is no more, and whom it avoided with it.
+    pub(super) fn forgets(&mut self, spec: &str) {
+        self.avoided.retain(|(name, _), _| name != spec);
+    }
+
     /// Something has reached the scheduler.
     pub(super) fn heard(&mut self, now: Duration, event: &Event) {
         self.succession.heard(now, event);
@@ -127,7 +167,13 @@ impl Places {
         self.succession.written(batch, at)?;
         let mut fresh = Vec::new();
         for op in batch.ops() {
-            let StoreOp::Put { key, value } = op else { continue };
+            let StoreOp::Put { key, value } = op else {
+                let kept = at.disk.task(op.key()).and_then(|task| at.disk.instances.get(task));
+                if let Some(kept) = kept {
+                    self.vacates(&kept.slot, at);
+                }
+                continue;
+            };
             let segments: Vec<String> = key.segments().collect();
             match segments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
                 ["inst", spec, index, _] if at.disk.task(key).is_none() => {
@@ -142,6 +188,9 @@ impl Places {
                 }
                 _ => {}
             }
+        }
+        for record in fresh.iter().filter(|record| at.fresh && record.state() == instance::State::Prepared) {
+            self.unavoided(record, at)?;
         }
         if !at.agreed {
             return Ok(());
@@ -194,8 +243,11 @@ impl Places {
         self.judge("I10");
         let here = record.agent.hostname();
         let most = match place {
-            Place::Zone(wanted) if zone(here) == wanted => return Ok(()),
+            Place::Zone(wanted) if zone(here) == Some(wanted) => return Ok(()),
             Place::Zone(wanted) => return fail("I10", format!("{} goes to {here}, not to {wanted}", record.task_id)),
+            Place::PerZone(_) if zone(here).is_none() => {
+                return fail("I10", format!("{} goes to {here}, which is in no zone", record.task_id));
+            }
             Place::PerHost(most) | Place::PerZone(most) => most,
         };
         let near =
@@ -214,6 +266,18 @@ impl Places {
             true => Ok(()),
             false => fail("I10", format!("{} goes where {others:?} are, and must not", record.task_id)),
         }
+    }
+
+    /// I10: nothing goes to an agent that its spec avoids, but what has waited for long.
+    fn unavoided(&mut self, record: &Instance, at: &Moment<'_>) -> Check {
+        let Some((spec, index, ..)) = parse(&record.task_id) else { return Ok(()) };
+        let Some(vacated) = self.vacated.get(&(spec.clone(), index)) else { return Ok(()) };
+        let place = (spec, record.agent.id.clone());
+        let Some((since, until)) = self.avoided.get(&place) else { return Ok(()) };
+        if *since < at.now && at.now < *until && at.now < *vacated + PATIENCE {
+            return fail("I10", format!("{} goes to {}, which is avoided until {until:?}", record.task_id, place.1));
+        }
+        Ok(())
     }
 
     /// I16: nobody is passed over who comes first and could have had the same.

@@ -67,7 +67,7 @@ impl World {
         UnixTime::from_epoch(beginning + self.now)
     }
 
-    const fn instant(&self) -> Instant {
+    pub(super) const fn instant(&self) -> Instant {
         Instant::from_origin(self.now)
     }
 
@@ -97,6 +97,8 @@ impl World {
         self.ledger.started(&self.disk);
         let given = self.config.given || self.disk.records.is_empty();
         self.past.started(self.process, given, &self.disk);
+        self.places.started();
+        self.words.started(&self.disk);
         self.ledger.commanded(self.now);
         self.ledger.started_at = Some(self.now);
         self.ledger.terminal = false;
@@ -110,7 +112,11 @@ impl World {
     }
 
     /// An engine for what the users want.
-    fn make(&self, records: Vec<(Key, Bytes)>, seed: u64) -> Result<Result<Engine, RecoverError>, super::Violation> {
+    pub(super) fn make(
+        &self,
+        records: Vec<(Key, Bytes)>,
+        seed: u64,
+    ) -> Result<Result<Engine, RecoverError>, super::Violation> {
         let client = scheduler::Config::new(Framework::new("sim").roles(["a", "b"]), &self.config.masters);
         let client = client.map_err(|error| super::Violation { invariant: "setup", what: error.to_string() })?;
         let (given, removal) = match self.config.given || records.is_empty() {
@@ -311,6 +317,9 @@ impl World {
         if !self.instances.acting {
             self.writing = false;
             self.unsaved = failure.is_some();
+            if failure.is_none() {
+                self.ledger.sure.clone_from(&self.disk.framework);
+            }
             self.answered_at = Some(self.now);
             if self.now > self.saved_at + Duration::from_millis(500) {
                 // KILLs that waited for the store come all together.
@@ -321,6 +330,7 @@ impl World {
             None => self.feed(Input::Persisted { ticket }),
             Some(failure @ StoreFailure::Fenced(_)) if !self.instances.acting => {
                 self.past.fenced();
+                self.words.fenced();
                 self.feed(Input::PersistFailed { ticket, failure })
             }
             Some(failure) => self.feed(Input::PersistFailed { ticket, failure }),
@@ -388,6 +398,7 @@ impl World {
         self.one_more = self.one_more.and_then(|calls| calls.checked_sub(1));
         if one_more {
             self.note(|| "   ... which is lost, though all is well".into());
+            self.ledger.lost_at = self.now;
             self.lose(number);
             self.after(latency, Happening::Deliver(number, broken(FailureKind::Io, Sent::Maybe)));
         } else if self.plan.strikes(&mut self.rng, Fault::CutBefore) {
@@ -489,7 +500,12 @@ impl World {
         }
         self.note(|| format!("<> request {number} gets to master {master}"));
         self.changed = true;
-        self.cluster.request(master, ExchangeId(number), &request);
+        if lane != Lane::Subscription && self.plan.strikes(&mut self.apart, Fault::Answer) {
+            let status = self.apart.pick(&[400, 403, 404, 429, 500, 502, 503]).unwrap_or(503);
+            self.respond(number, &Response::text(status, "simulated"));
+        } else {
+            self.cluster.request(master, ExchangeId(number), &request);
+        }
         if !open {
             self.close_later(number);
         }
@@ -714,6 +730,7 @@ impl World {
         }
         self.meets(&event);
         self.places.heard(self.now, &event);
+        self.words.heard(&event);
         self.ledger.heard(self.now, number, &event, state, &self.disk);
         if event.subscribed.is_some() {
             self.past.lost();
@@ -749,22 +766,5 @@ impl World {
         for number in dead {
             self.after(Duration::from_millis(1), Happening::Closed(number));
         }
-    }
-
-    /// A user says something.
-    pub(super) fn command(&mut self, fault: Fault) -> Step {
-        // It acts at the present time.
-        self.feed(Input::Timeout)?;
-        let places = self.places();
-        let Some(engine) = self.engine.as_mut().filter(|_| !self.ledger.terminal) else { return Ok(()) };
-        self.past.commanded();
-        let before = places;
-        let (what, row, concerned) = self.users.act(fault, engine, &mut self.ledger, &mut self.rng, &mut self.plan);
-        self.note(|| format!("!! {what}"));
-        if let Some(row) = row {
-            self.commanded(row, before, &concerned);
-        }
-        self.obeys(fault, &concerned)?;
-        self.drain()
     }
 }

@@ -82,7 +82,19 @@ fn fail(invariant: &'static str, what: String) -> Check {
 fn surge(spec: &str, at: &Moment<'_>) -> usize {
     let Some(policy) = at.disk.policies.get(spec) else { return usize::MAX };
     let strict = policy.duplicates() == store::policy::Duplicates::Forbid;
+    let record = at.disk.records.get(&Key::new(["spec", spec]));
+    if record.is_some_and(|value| json::decode::<store::Spec>(value).is_ok_and(|spec| spec.paused())) {
+        return 0;
+    }
     policy.max_surge.count.map_or(usize::MAX, |surge| if strict { 0 } else { surge as usize })
+}
+
+/// Whether the rollout of a spec was halted, and is not to go on with this batch.
+fn is_halted(spec: &str, batch: &Persist, at: &Moment<'_>) -> bool {
+    let key = Key::new(["spec", spec]);
+    let halted = |value: &bytes::Bytes| json::decode::<store::Spec>(value).is_ok_and(|spec| spec.paused());
+    let changed = batch.ops().iter().any(|op| *op.key() == key);
+    !changed && at.disk.records.get(&key).is_some_and(halted)
 }
 
 /// The record of an attempt that a batch writes.
@@ -194,6 +206,21 @@ impl Succession {
             self.overdue(&old.record, &record, at)?;
             self.loses(&old.slot, &old.record, &record, batch, at)?;
             let update = record.state() == instance::State::Killing && record.why() == instance::Why::Update;
+            if update && old.record.state() != instance::State::Killing && is_halted(&old.slot.0, batch, at) {
+                return fail("I8", format!("{} is ended by a rollout that is halted", record.task_id));
+            }
+            let out_of_sight = |told: &Told| told.lost && !told.ended && told.returned_at.is_none();
+            if update
+                && matches!(old.record.state(), instance::State::Unreachable | instance::State::Doubtful)
+                && self.told.get(&record.task_id).is_some_and(out_of_sight)
+                && at
+                    .disk
+                    .policies
+                    .get(&old.slot.0)
+                    .is_some_and(|policy| policy.duplicates() != store::policy::Duplicates::Forbid)
+            {
+                return fail("I8", format!("a rollout waits for {}, which is out of sight", record.task_id));
+            }
             // One of which bad news has come isn't ready any more, whatever the record still says.
             let fine = self.told.get(&record.task_id).is_some_and(|told| told.fine);
             if update && old.record.state() != instance::State::Killing {

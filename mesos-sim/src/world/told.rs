@@ -21,6 +21,7 @@ impl World {
             return Ok(());
         }
         self.past.told(event);
+        self.words.told(event, &self.disk, self.users.leaving);
         let wait = Duration::from_secs(10);
         match event {
             Event::Fatal(reason) => {
@@ -45,7 +46,8 @@ impl World {
                 self.ledger.tasks.values_mut().for_each(|task| task.released = true);
                 self.ledger.spent();
             }
-            Event::AgentAvoided { spec, .. } => drop(self.places.avoiding.insert(spec.clone())),
+            Event::AgentAvoided { spec, agent_id, during } => self.places.avoids(spec, agent_id, self.now, *during),
+            Event::SpecRemoved { spec } => self.places.forgets(spec),
             Event::FrameworkRemoved { .. } => {
                 self.ledger.spent();
                 self.past.removed(self.now);

@@ -9,6 +9,7 @@ use mesos_core::v1::{self, CommandInfo};
 use super::fault::{Fault, Plan};
 use super::ledger::{Ledger, Manners, parse};
 use super::variety::{Place, Variety};
+use super::words::Said;
 use crate::resources::Pool;
 use crate::rng::Rng;
 
@@ -129,7 +130,7 @@ impl Wish {
     }
 
     /// What is wrong with a task that is to be one of these; and how far it is like one.
-    fn fault_of(&self, task: &v1::TaskInfo, roles: &BTreeSet<&str>) -> Result<(), (u32, String)> {
+    fn fault_of(&self, task: &v1::TaskInfo) -> Result<(), (u32, String)> {
         let command = task.command.as_deref();
         let line = command.and_then(|command| command.value.as_deref());
         let user = command.and_then(|command| command.user.as_deref());
@@ -145,7 +146,7 @@ impl Wish {
         if task.health_check.is_some() != self.checked {
             return Err((2, format!("its health check is {:?}", task.health_check)));
         }
-        self.variety.fault_of(task, roles).map_err(|fault| (3, fault))
+        self.variety.fault_of(task, &self.role).map_err(|fault| (3, fault))
     }
 }
 
@@ -174,8 +175,10 @@ pub(super) struct Users {
     pub(super) gently: bool,
     /// and since then.
     pub(super) uninstalled_at: Option<Duration>,
-    /// Specs whose rollouts were halted.
+    /// Specs whose rollouts were halted at some time,
     paused: BTreeSet<String>,
+    /// and are now.
+    halted: BTreeSet<String>,
     next: u32,
     /// Chance of its own, where specs differ.
     variety: Option<Rng>,
@@ -222,17 +225,14 @@ impl Users {
     /// What is wrong with a task that is launched: it is nothing that a user ever wanted.
     pub(super) fn never_wanted(&self, spec: &str, task: &v1::TaskInfo) -> Option<String> {
         let said = self.said.get(spec)?;
-        // While a rollout is paused, tasks of before are launched anew, for the role of now.
-        let roles = said.iter().map(|wish| wish.role.as_str()).collect();
-        let faults = said.iter().rev().map(|wish| wish.fault_of(task, &roles).err()).collect::<Option<Vec<_>>>()?;
+        let faults = said.iter().rev().map(|wish| wish.fault_of(task).err()).collect::<Option<Vec<_>>>()?;
         // That of the nearest one.
         faults.into_iter().max_by_key(|(like, _)| *like).map(|(_, fault)| fault)
     }
 
     /// What is wrong with a task that runs: it isn't what users want now.
     pub(super) fn not_wanted(&self, spec: &str, task: &v1::TaskInfo) -> Option<String> {
-        let wish = self.wishes.get(spec)?;
-        wish.fault_of(task, &BTreeSet::from([wish.role.as_str()])).err().map(|(_, fault)| fault)
+        self.wishes.get(spec)?.fault_of(task).err().map(|(_, fault)| fault)
     }
 
     /// How tasks of a spec are to be killed.
@@ -247,20 +247,27 @@ impl Users {
         self.wishes.values().map(Wish::spec).collect()
     }
 
+    /// A spec to do something to.
+    pub(super) fn choose(&mut self, rng: &mut Rng, plan: &mut Plan) -> String {
+        let names: Vec<String> = self.wishes.keys().cloned().collect();
+        match names.len() {
+            0 => self.add(rng, plan),
+            some => names.get(rng.below(some as u64) as usize).cloned().unwrap_or_default(),
+        }
+    }
+
     /// Does one thing to an engine that runs. Returns what it was.
     pub(super) fn act(
         &mut self,
         fault: Fault,
+        name: String,
         engine: &mut Engine,
         ledger: &mut Ledger,
         rng: &mut Rng,
         plan: &mut Plan,
-    ) -> (String, Option<&'static str>, (String, Option<u32>)) {
+    ) -> Said {
         let names: Vec<String> = self.wishes.keys().cloned().collect();
-        let name = match names.len() {
-            0 => self.add(rng, plan),
-            some => names.get(rng.below(some as u64) as usize).cloned().unwrap_or_default(),
-        };
+        let (mut killed, mut lifted) = (None, false);
         let index = rng.below(4) as u32;
         let mut concerned = (name.clone(), None);
         let mut row = None;
@@ -323,15 +330,23 @@ impl Users {
                 let task = tasks.get(rng.below(tasks.len() as u64) as usize).cloned().unwrap_or_default();
                 concerned.0 = parse(&task).map(|(spec, ..)| spec).unwrap_or_default();
                 ledger.killed_by_user(&task);
+                killed = Some(task.clone());
                 engine.kill(&task)
             }
             Fault::Pause if rng.chance(0.5) => {
                 self.paused.insert(name.clone());
+                self.halted.insert(name.clone());
                 engine.pause(&name)
             }
-            Fault::Pause => engine.resume(&name),
+            Fault::Pause => {
+                self.halted.remove(&name);
+                engine.resume(&name)
+            }
             Fault::Retry if rng.chance(0.5) => engine.retry(&name),
-            Fault::Retry => engine.reset_delay(&name),
+            Fault::Retry => {
+                lifted = true;
+                engine.reset_delay(&name)
+            }
             Fault::DeclareDead => {
                 for task in ledger.tasks.values_mut().filter(|task| task.slot == (name.clone(), index)) {
                     task.released = true;
@@ -356,7 +371,8 @@ impl Users {
             _ => Ok(()),
         };
         ledger.commanded_of(&concerned.0);
-        (format!("{} {name}: {result:?}", fault.name()), row, concerned)
+        let what = format!("{} {name}: {result:?}", fault.name());
+        Said { what, row, concerned, task: killed, lifted, agreed: result.is_ok() }
     }
 
     pub(super) fn instances(&self) -> impl Iterator<Item = (&str, u32)> {
@@ -367,6 +383,17 @@ impl Users {
     pub(super) fn place(&self, name: &str) -> Option<Place> {
         let wish = self.wishes.get(name)?;
         if wish.unique { Some(Place::PerHost(1)) } else { wish.variety.place }
+    }
+
+    /// How many instances of a spec are wanted, of which priority, version and role; `None` if there is to be none.
+    pub(super) fn wish(&self, name: &str) -> Option<(u32, i32, u32, &str)> {
+        let wish = self.wishes.get(name)?;
+        Some((wish.instances, wish.priority, wish.version, &wish.role))
+    }
+
+    /// Whether a rollout of this spec was halted.
+    pub(super) fn is_paused(&self, name: &str) -> bool {
+        self.halted.contains(name)
     }
 
     /// The specs that come before this one wherever it can be; `None` if that can't be said.
@@ -447,8 +474,13 @@ impl Users {
         for (name, wish) in &self.wishes {
             self.shrunk(name, ledger);
             let _ = engine.apply(wish.spec());
-            let _ = engine.resume(name);
             let _ = engine.retry(name);
         }
+    }
+
+    /// What was halted goes on: nothing else is said then that would make the engine look at it.
+    pub(super) fn resume(&mut self, engine: &mut Engine) {
+        self.halted.clear();
+        self.wishes.keys().for_each(|name| drop(engine.resume(name)));
     }
 }

@@ -1,0 +1,77 @@
+//! I25: what is launched is what the store says of its revision, with what it needs, and told of its ports. Whether users
+//! ever wanted that is judged by `variety`.
+
+use std::collections::BTreeMap;
+
+use mesos_core::Key;
+use mesos_proto::store::Revision;
+use mesos_proto::v1::TaskInfo;
+use mesos_proto::{json, v1};
+
+use super::disk::{Disk, Kept};
+
+/// The value of a variable of a task's command.
+fn variable<'a>(task: &'a TaskInfo, name: &str) -> Option<&'a str> {
+    let environment = task.command.as_ref()?.environment.as_ref()?;
+    environment.variables.iter().find(|variable| variable.name == name)?.value.as_deref()
+}
+
+/// Ports, in ascending order.
+fn ports(resources: &[v1::Resource]) -> Vec<u64> {
+    let ranges = resources.iter().filter(|resource| resource.name == "ports").filter_map(|ports| ports.ranges.as_ref());
+    let mut ports: Vec<u64> = ranges.flat_map(|ranges| &ranges.range).flat_map(|r| r.begin..=r.end).collect();
+    ports.sort_unstable();
+    ports
+}
+
+/// What a task gets besides ports, in thousandths.
+fn scalars(resources: &[v1::Resource]) -> BTreeMap<&str, i64> {
+    let mut sums = BTreeMap::new();
+    for resource in resources {
+        if let Some(scalar) = &resource.scalar {
+            *sums.entry(resource.name.as_str()).or_default() += (scalar.value * 1000.0).round() as i64;
+        }
+    }
+    sums
+}
+
+/// What is wrong about a task of this record.
+pub(super) fn fault(task: &TaskInfo, kept: &Kept, disk: &Disk) -> Option<String> {
+    let key = Key::new(["rev", &kept.slot.0, &kept.record.revision]);
+    let revision = disk.records.get(&key).and_then(|value| json::decode::<Revision>(value).ok());
+    let Some(revision) = revision else { return Some(format!("its revision {} isn't kept", kept.record.revision)) };
+    let given = &revision.task;
+    let same = |what: fn(&TaskInfo) -> Option<&str>| what(task) == what(given);
+    if !same(|task| task.command.as_ref()?.value.as_deref()) || !same(|task| task.command.as_ref()?.user.as_deref()) {
+        return Some(format!("it is to run {:?}, its revision {:?}", task.command, given.command));
+    }
+    let variables = given.command.iter().filter_map(|command| command.environment.as_ref()).flat_map(|e| &e.variables);
+    if let Some(other) = variables.into_iter().find(|v| variable(task, &v.name) != v.value.as_deref()) {
+        return Some(format!("its revision says {other:?}, and it {:?}", variable(task, &other.name)));
+    }
+    if task.health_check.is_some() != given.health_check.is_some()
+        || task.container.is_some() != given.container.is_some()
+    {
+        return Some("it has another health check or container than its revision".into());
+    }
+    let needs: BTreeMap<&str, i64> =
+        revision.need.scalars.iter().map(|scalar| (scalar.name.as_str(), scalar.thousandths)).collect();
+    let (gets, ports) = (scalars(&task.resources), ports(&task.resources));
+    if gets != needs || ports.len() != revision.need.ports as usize {
+        return Some(format!("it needs {needs:?} and {} ports, and gets {gets:?} and {ports:?}", revision.need.ports));
+    }
+    let role = |resource: &&v1::Resource| {
+        resource.allocation_info.as_ref().and_then(|info| info.role.as_deref()) != Some(&*revision.role)
+    };
+    if let Some(other) = task.resources.iter().find(role) {
+        return Some(format!("it is of role {}, and takes {other:?}", revision.role));
+    }
+    let mut told: Vec<u64> =
+        (0..ports.len()).filter_map(|n| variable(task, &format!("PORT{n}"))?.parse().ok()).collect();
+    told.sort_unstable();
+    // An executor of its own sees its resources.
+    if told != ports && task.executor.is_none() {
+        return Some(format!("it gets the ports {ports:?}, and is told {told:?}"));
+    }
+    None
+}

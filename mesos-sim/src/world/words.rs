@@ -1,0 +1,265 @@
+//! I26: what users say is done, and kept; what they are told is so, and durable before; nothing ends without a reason.
+
+use std::collections::BTreeSet;
+
+use mesos_core::engine::{Engine, Event, InstanceStatus, State, Task};
+use mesos_core::scheduler::FatalReason;
+use mesos_core::{Input, Key};
+use mesos_proto::store::instance;
+use mesos_proto::v1::scheduler::Event as Heard;
+use mesos_proto::{json, store};
+
+use super::disk::Disk;
+use super::fault::Fault;
+use super::{Step, Violation, World, violation};
+
+/// What was said and told, in the present process.
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    /// What a user commands is the user's business, and isn't known here.
+    pub(super) own: bool,
+    /// Specs of which users have said something since the store was last idle, and what.
+    said: BTreeSet<(String, Fault)>,
+    /// A user has let the scheduler end.
+    left: bool,
+    /// The master has sent ERROR.
+    error: bool,
+    fenced: bool,
+    /// Tasks of which it was told that they run, and not that they have ended.
+    alive: BTreeSet<String>,
+    /// Specs that were last told to be as wanted.
+    satisfied: BTreeSet<String>,
+    fault: Option<String>,
+}
+
+/// How a spec was before a command.
+#[derive(Debug)]
+struct Before {
+    spec: String,
+    revision: Option<mesos_core::engine::Revision>,
+    tasks: Vec<Task>,
+    instances: Vec<InstanceStatus>,
+}
+
+impl Before {
+    fn of(engine: &Engine, spec: &str) -> Self {
+        Self {
+            spec: spec.to_owned(),
+            revision: engine.spec(spec).map(|spec| spec.revision),
+            tasks: engine.tasks().collect(),
+            instances: engine.instances(spec).collect(),
+        }
+    }
+
+    /// Whether something is ready in a place.
+    fn is_ready(&self, index: u32) -> bool {
+        let place = self.instances.iter().find(|instance| instance.index == index);
+        place.is_some_and(|place| place.tasks.iter().any(|task| task.ready && task.state == State::Running))
+    }
+}
+
+/// What a user has done.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    pub(super) what: String,
+    pub(super) row: Option<&'static str>,
+    /// The spec, and the place if it was about one only.
+    pub(super) concerned: (String, Option<u32>),
+    /// The task that was to be killed.
+    pub(super) task: Option<String>,
+    /// It was the delays that were to be lifted.
+    pub(super) lifted: bool,
+    /// The engine has agreed.
+    pub(super) agreed: bool,
+}
+
+/// Whether a task in this state was never told to run.
+const fn is_early(state: instance::State) -> bool {
+    matches!(state, instance::State::Prepared | instance::State::Launching | instance::State::Staged)
+}
+
+impl Words {
+    /// A new process knows of nothing that was said and not kept.
+    pub(super) fn started(&mut self, disk: &Disk) {
+        let alive = disk.instances.iter().filter(|(_, kept)| !is_early(kept.record.state()));
+        let alive = alive.map(|(id, _)| id.clone()).collect();
+        *self = Self { own: self.own, alive, ..Self::default() };
+    }
+
+    pub(super) const fn fenced(&mut self) {
+        self.fenced = true;
+    }
+
+    /// Something has reached the scheduler.
+    pub(super) fn heard(&mut self, event: &Heard) {
+        self.error |= event.error.is_some();
+    }
+
+    /// The scheduler has told something. `leaving`: users want the framework removed.
+    pub(super) fn told(&mut self, event: &Event, disk: &Disk, leaving: bool) {
+        let kept = |task: &Task| disk.instances.get(&task.task_id).map(|kept| kept.record.state());
+        let mut fault = None;
+        match event {
+            Event::TaskLaunched(task) | Event::TaskReturned(task) => {
+                self.alive.insert(task.task_id.clone());
+                fault = kept(task).filter(|state| is_early(*state) && matches!(event, Event::TaskLaunched(_)));
+            }
+            Event::TaskEnded { task, .. } | Event::TaskRemoved { task, .. } => {
+                self.alive.remove(&task.task_id);
+                fault = kept(task);
+            }
+            Event::SpecSatisfied { spec } => drop(self.satisfied.insert(spec.clone())),
+            Event::SpecDegraded { spec } | Event::SpecRemoved { spec } => drop(self.satisfied.remove(spec)),
+            _ => {}
+        }
+        if let Some(state) = fault {
+            self.fault = Some(format!("told is {event:?}, while the store says {state:?}"));
+        }
+        let reason = match event {
+            Event::Fatal(FatalReason::FailedOver | FatalReason::Removed | FatalReason::Other(_)) => self.error,
+            Event::Fatal(_) | Event::StoreRefused(_) => false,
+            Event::Fenced(_) => self.fenced,
+            Event::Stopped { removed: true } => self.own || leaving,
+            Event::Stopped { removed: false } => self.own || self.left,
+            _ => true,
+        };
+        if !reason {
+            self.fault = Some(format!("{event:?} has no reason"));
+        }
+    }
+
+    pub(super) fn check(&mut self) -> Result<(), Violation> {
+        self.fault.take().map_or(Ok(()), |what| violation("I26", what))
+    }
+}
+
+impl World {
+    /// A user says something.
+    pub(super) fn command(&mut self, fault: Fault) -> Step {
+        // It acts at the present time.
+        self.feed(Input::Timeout)?;
+        let places = self.places();
+        let Some(engine) = self.engine.as_mut().filter(|_| !self.ledger.terminal) else { return Ok(()) };
+        self.past.commanded();
+        let name = self.users.choose(&mut self.rng, &mut self.plan);
+        let before = Before::of(engine, &name);
+        let said = self.users.act(fault, name, engine, &mut self.ledger, &mut self.rng, &mut self.plan);
+        self.words.left |= fault == Fault::Leave;
+        self.note(|| format!("!! {}", said.what));
+        if let Some(row) = said.row {
+            self.commanded(row, places, &said.concerned);
+        }
+        let process = self.process;
+        if said.agreed && !self.users.leaving {
+            self.words.said.insert((said.concerned.0.clone(), fault));
+        }
+        self.obeys(fault, &said.concerned)?;
+        self.drain()?;
+        if said.agreed && self.process == process && !self.users.leaving {
+            return self.done(fault, &said, &before);
+        }
+        Ok(())
+    }
+
+    /// What a user has said is done, as far as the engine can do it at once.
+    fn done(&mut self, fault: Fault, said: &Said, before: &Before) -> Step {
+        let Some(engine) = self.engine.as_ref().filter(|_| !self.ledger.terminal) else { return Ok(()) };
+        *self.ledger.judged.entry("I26").or_default() += 1;
+        let (name, index) = (&said.concerned.0, said.concerned.1);
+        let spec = engine.spec(name);
+        let wish = self.users.wish(name);
+        let ends = |task: &Task| engine.find_task(&task.task_id).is_none_or(|task| task.killing().is_some());
+        let done = match fault {
+            Fault::Apply | Fault::Scale => spec.as_ref().zip(wish).is_some_and(|(spec, wish)| spec.wanted == wish.0),
+            Fault::Restart if index.is_some() => {
+                before.tasks.iter().filter(|task| task.spec == *name && Some(task.index) == index).all(ends)
+            }
+            Fault::Restart => spec.as_ref().map(|spec| spec.revision) != before.revision,
+            Fault::Remove => spec.as_ref().is_none_or(|spec| spec.removed),
+            Fault::Kill => before.tasks.iter().filter(|task| Some(&task.task_id) == said.task.as_ref()).all(ends),
+            Fault::Pause => spec.as_ref().is_some_and(|spec| spec.paused == self.users.is_paused(name)),
+            Fault::Retry if said.lifted => {
+                engine.instances(name).all(|place| !place.wanted || place.waits.is_none_or(|wait| wait.is_zero()))
+            }
+            Fault::Retry => engine.instances(name).all(|place| place.held.is_none()),
+            _ => true,
+        };
+        if !done {
+            return violation("I26", format!("{} has no effect: {spec:?}, before it {before:?}", said.what));
+        }
+        if before.spec != *name {
+            return Ok(());
+        }
+        let (kept, gone): (Vec<InstanceStatus>, Vec<InstanceStatus>) =
+            engine.instances(name).partition(|place| place.wanted);
+        let was = |place: &&InstanceStatus| before.instances.iter().any(|b| b.index == place.index && b.wanted);
+        let good = gone.iter().filter(was).find(|place| before.is_ready(place.index));
+        let bad = kept.iter().filter(was).find(|place| !before.is_ready(place.index));
+        if let (Some(good), Some(bad)) = (good, bad) {
+            let what = format!("{name} loses {}, which was ready, and keeps {}", good.index, bad.index);
+            return violation("I26", format!("{what}: {before:?}"));
+        }
+        Ok(())
+    }
+
+    /// What users have said is what the store holds, once nothing is being written.
+    pub(super) fn kept(&mut self) -> Step {
+        for (name, what) in std::mem::take(&mut self.words.said) {
+            if self.users.leaving || !matches!(what, Fault::Apply | Fault::Scale | Fault::Pause | Fault::Remove) {
+                continue;
+            }
+            let record = self.disk.records.get(&Key::new(["spec", &name]));
+            let record = record.and_then(|value| json::decode::<store::Spec>(value).ok());
+            let there = record.filter(|record| !record.removed());
+            let Some((instances, priority, version, role)) = self.users.wish(&name) else {
+                match there {
+                    Some(record) => return violation("I26", format!("{name} is removed, and {record:?} is kept")),
+                    None => continue,
+                }
+            };
+            let Some(record) = there else { return violation("I26", format!("{name} is wanted, and not kept")) };
+            let key = Key::new(["rev", &name, &record.revision]);
+            let revision = self.disk.records.get(&key).and_then(|value| json::decode::<store::Revision>(value).ok());
+            let Some(revision) = revision else {
+                return violation("I26", format!("no revision is kept of {record:?}"));
+            };
+            let variables = revision.task.command.iter().filter_map(|command| command.environment.as_ref());
+            let mut variables = variables.flat_map(|environment| &environment.variables);
+            let current = variables.any(|v| v.name == "VERSION" && v.value == Some(version.to_string()));
+            let same = match what {
+                Fault::Pause => record.paused() == self.users.is_paused(&name),
+                Fault::Scale => record.policy.instances == instances,
+                // Later words are another one's business.
+                Fault::Remove => true,
+                _ => {
+                    let policy = (record.policy.instances, record.policy.priority);
+                    policy == (instances, priority) && current && revision.role == role
+                }
+            };
+            if !same {
+                let wish = (instances, priority, version, role, self.users.is_paused(&name));
+                return violation(
+                    "I26",
+                    format!("{name} is wanted as {wish:?}, and kept are {record:?}, {revision:?}"),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// What was told adds up to what there is.
+    pub(super) fn adds_up(&mut self) -> Step {
+        let Some(engine) = &self.engine else { return Ok(()) };
+        if let Some(spec) = engine.specs().find(|spec| spec.satisfied && !self.words.satisfied.contains(&spec.name)) {
+            return violation("I26", format!("nobody was told that it is satisfied: {spec:?}"));
+        }
+        let running = |task: &Task| task.state == State::Running && !self.words.alive.contains(&task.task_id);
+        if let Some(task) = engine.tasks().find(running) {
+            return violation("I26", format!("nobody was told that {task} runs"));
+        }
+        match self.words.alive.iter().find(|id| engine.find_task(id).is_none()) {
+            Some(id) => violation("I26", format!("nobody was told that {id} has ended")),
+            None => Ok(()),
+        }
+    }
+}
