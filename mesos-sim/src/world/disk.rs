@@ -194,7 +194,7 @@ impl World {
         };
         *self.ledger.judged.entry("I18").or_default() += 1;
         use mesos_core::engine::State as A;
-        use mesos_proto::store::instance::State as B;
+        use store::instance::State as B;
         let mut count = 0;
         for task in engine.tasks() {
             count += 1;
@@ -241,7 +241,7 @@ impl World {
         let waits = self.disk.instances.iter().find(|(id, kept)| {
             let lost = self.ledger.tasks.get(*id).and_then(|task| task.heard);
             kept.record.state() == B::Killing
-                && kept.record.why() != mesos_proto::store::instance::Why::External
+                && kept.record.why() != store::instance::Why::External
                 && !self.disk.strict.contains(&kept.slot.0)
                 && self.ledger.session.is_some()
                 && self.places.succession.is_heard(id)

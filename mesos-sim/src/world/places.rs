@@ -11,7 +11,7 @@ use mesos_proto::v1::{self, TaskState};
 use mesos_proto::{json, store};
 
 use super::Violation;
-use super::disk::{Disk, is_inactive};
+use super::disk::{Disk, Kept, is_inactive};
 use super::ends::Ends;
 use super::ledger::{Launched, parse};
 use super::succession::Succession;
@@ -23,6 +23,8 @@ const CLOSING: u64 = 350_000;
 
 type Check = Result<(), Violation>;
 
+/// A run this long is stable, but for a second; in ms.
+const STABLE: u64 = 299_000;
 /// So long an agent is avoided by what waits, but for some seconds (ENGINE 3.5).
 const PATIENCE: Duration = Duration::from_secs(115);
 
@@ -115,8 +117,13 @@ impl Places {
         self.avoided.insert((spec.to_owned(), agent.to_owned()), (now, now + during));
     }
 
-    /// A place loses a task. Beside it something may have waited for long.
-    fn vacates(&mut self, slot: &(String, u32), at: &Moment<'_>) {
+    /// A place loses a task. Beside it something may have waited for long; and where one has run for long its spec avoids
+    /// nobody any more.
+    fn vacates(&mut self, kept: &Kept, at: &Moment<'_>) {
+        let slot = &kept.slot;
+        if kept.record.running_since.is_some_and(|since| !at.steady || since + STABLE <= at.wall) {
+            self.avoided.remove(&(slot.0.clone(), kept.record.agent.id.clone()));
+        }
         let waited = at.disk.slots.get(slot).is_some_and(|slot| slot.eligible_at.is_some());
         if waited || !at.prompt {
             self.vacated.remove(slot);
@@ -170,7 +177,7 @@ impl Places {
             let StoreOp::Put { key, value } = op else {
                 let kept = at.disk.task(op.key()).and_then(|task| at.disk.instances.get(task));
                 if let Some(kept) = kept {
-                    self.vacates(&kept.slot, at);
+                    self.vacates(kept, at);
                 }
                 continue;
             };
