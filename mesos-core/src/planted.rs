@@ -116,7 +116,7 @@ mod table {
         Unfenced "unfenced" 50 "a new subscription acts before the store has said that nobody else has taken over",
         FenceOpen "fence-open" 20 "a simulated store takes what one writes that was replaced",
         ClosingUsed "closing-used" 50 "a task goes to an agent that is about to be taken away",
-        AvoidedUsed "avoided-used" 100 "a task goes to an agent that its spec avoids",
+        AvoidedUsed "avoided-used" 150 "a task goes to an agent that its spec avoids",
         OtherContents "other-contents" 100 "what goes on in a former revision is launched as the present one",
         OneTooMany "one-too-many" 150 "one more than there may be go where a constraint counts them",
         WrongPort "wrong-port" 20 "a task is told of other ports than it has",
