@@ -590,26 +590,22 @@ impl Engine {
     }
 
     fn on_call_done(&mut self, call: CallId, outcome: &Outcome) {
+        let taken = matches!(outcome, Outcome::Accepted { .. } | Outcome::Carried);
         match self.sent.remove(&call) {
             Some(Sent::Accept(attempts, offers)) => self.accepted(attempts, &offers, outcome),
             Some(Sent::Decline(ids, refuse)) if *outcome == Outcome::NotSent => self.not_declined(ids, refuse),
             Some(Sent::Decline(ids, _)) if matches!(outcome, Outcome::Rejected { .. }) => self.decline_refused(ids),
-            Some(Sent::Decline(..)) => {}
             Some(Sent::Revive(roles)) => {
-                let taken = matches!(outcome, Outcome::Accepted { .. } | Outcome::Carried);
                 for role in roles {
                     if let Some(role) = self.roles.get_mut(&role) {
                         role.answered(self.now, call, taken);
                     }
                 }
             }
-            Some(Sent::Implicit) if !matches!(outcome, Outcome::Accepted { .. } | Outcome::Carried) => {
-                self.reconciler.implicit_lost(self.now);
-            }
-            Some(Sent::Implicit) => {}
-            Some(Sent::Kill(id)) if matches!(outcome, Outcome::Accepted { .. }) => self.kill_taken(id),
-            Some(Sent::Kill(_)) => {}
+            Some(Sent::Implicit) if !taken => self.reconciler.implicit_lost(self.now),
+            Some(Sent::Kill(id)) if taken => self.kill_taken(id),
             Some(Sent::Acknowledge) => self.acks_under_way = self.acks_under_way.saturating_sub(1),
+            Some(Sent::Decline(..) | Sent::Implicit | Sent::Kill(_)) => {}
             None => self.know_roles(),
         }
     }
