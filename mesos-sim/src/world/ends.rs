@@ -42,6 +42,33 @@ fn put<M: mesos_proto::Described>(batch: &Persist, key: &Key) -> Option<M> {
     value.and_then(|value| json::decode(value).ok())
 }
 
+fn spec_record(spec: &str, at: &Moment<'_>) -> Option<store::Spec> {
+    at.disk.records.get(&Key::new(["spec", spec])).and_then(|value| json::decode(value).ok())
+}
+
+/// Whether what takes a task's place is of another revision.
+fn is_outdated(spec: &str, ended: &Kept, at: &Moment<'_>) -> bool {
+    let revision = &ended.record.revision;
+    spec_record(spec, at)
+        .is_some_and(|record| record.revision != *revision && !(record.paused() && record.history.contains(revision)))
+}
+
+/// Whether the restart policy wants another attempt (ENGINE 3.1); `None` if that can't be said.
+fn restarts(policy: &store::Policy, end: &store::End, ended: &Instance) -> Option<bool> {
+    let started = ended.staged.is_some() || ended.running_since.is_some();
+    let by_policy = match policy.restart() {
+        policy::Restart::OnFailure => end.class() != Class::Ok,
+        policy::Restart::Never => false,
+        _ => true,
+    };
+    match end.class() {
+        Class::Invalid | Class::Wanted => Some(true),
+        // It may have started in the same moment.
+        Class::Infra | Class::Drain if !started => by_policy.then_some(true),
+        _ => Some(by_policy),
+    }
+}
+
 /// A place of a spec, and its key.
 fn place(spec: &str, index: &str) -> ((String, u32), Key) {
     ((spec.to_owned(), index.parse().unwrap_or(u32::MAX)), Key::new(["slot", spec, index]))
@@ -163,22 +190,30 @@ impl Ends {
         if at.prompt && !self.may_count(ended, end, job) {
             return what("and counts as something else");
         }
-        let done = job && end.class() == Class::Ok;
+        let restarts = if job && end.class() == Class::Ok { Some(false) } else { restarts(policy, end, &ended.record) };
+        let outdated = is_outdated(&slot.0, ended, at);
         let stable = self.stable(slot, &ended.record, end, policy, at);
         // What it was lost for before is forgiven once it has run.
         let base = |count: u32| if end.ran_for.is_some() && count > 0 { vec![0, count] } else { vec![count] };
         let (losses, invalids) = (base(old.losses), base(old.invalids));
         let more = |counts: &[u32], count: u32| counts.iter().any(|before| before + 1 == count);
-        let failed = |stable: bool| if stable { 1 } else { old.failures + 1 };
-        let exhausted = end.class() == Class::Fault && policy.max_failures.is_some_and(|max| new.failures >= max);
-        let invalid = end.class() == Class::Invalid && invalids.iter().any(|count| count + 1 >= INVALIDS);
+        let failed = |stable: bool| match (outdated, stable) {
+            // What a former revision does is no failure of the one that comes next.
+            (true, _) => 0,
+            (false, true) => 1,
+            (false, false) => old.failures + 1,
+        };
+        let max = policy.max_failures.filter(|_| !outdated);
+        let exhausted = end.class() == Class::Fault && max.is_some_and(|max| new.failures >= max);
+        let refused = end.class() == Class::Invalid && !outdated;
+        let invalid = refused && invalids.iter().any(|count| count + 1 >= INVALIDS);
         let mark = match new.mark() {
-            slot::Mark::Finished => done,
+            slot::Mark::Finished => restarts != Some(true),
             slot::Mark::Exhausted => exhausted,
             slot::Mark::Invalid => invalid,
             slot::Mark::None => {
-                let must = end.class() == Class::Invalid && invalids.iter().all(|count| count + 1 >= INVALIDS);
-                !(done || exhausted || must)
+                let must = refused && invalids.iter().all(|count| count + 1 >= INVALIDS);
+                !(restarts == Some(false) || exhausted || must)
             }
         };
         if !mark {
@@ -207,8 +242,7 @@ impl Ends {
 
     /// While a rollout is halted, what takes the place of a task is of its revision.
     fn revision(&mut self, spec: &str, ended: &Kept, new: &Slot, at: &Moment<'_>) -> Check {
-        let record = at.disk.records.get(&Key::new(["spec", spec]));
-        let Some(record) = record.and_then(|value| json::decode::<store::Spec>(value).ok()) else { return Ok(()) };
+        let Some(record) = spec_record(spec, at) else { return Ok(()) };
         let before = &ended.record.revision;
         let former = record.paused() && record.history.contains(before);
         let wanted = former.then_some(before);
