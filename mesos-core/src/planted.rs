@@ -139,7 +139,7 @@ mod table {
         KillsLeak "kills-leak" 150 "tasks that have ended count as being killed",
         GhostStays "ghost-stays" 50 "the record of a task that was given up stays after its end",
         AskedForEver "asked-for-ever" 20 "questions about tasks that were given up are repeated after the answer",
-        ReturnMixedUp "return-mixed-up" 50 "of two tasks of an instance the youngest stays where the oldest should",
+        ReturnMixedUp "return-mixed-up" 200 "of two tasks of an instance the youngest stays where the oldest should",
         DrainIsExternal "drain-is-external" 20 "what ends by the draining of its agent is held back like a fault",
         LetsGo "lets-go" 20 "an agent may be taken away, whatever runs there",
         EraseLeaves "erase-leaves" 100 "the end of a framework leaves records of tasks that were given up",

@@ -1,7 +1,7 @@
 //! What an end counts as, and what comes of it: I11 for the counts and the marks, I19 for what is over for good, I18 for
 //! what the store keeps longer than there is a reason to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mesos_core::{Key, Persist, StoreOp};
 use mesos_proto::json;
@@ -14,6 +14,7 @@ use super::Violation;
 use super::disk::{Disk, Kept};
 use super::ledger::is_infra;
 use super::places::Moment;
+use crate::agent::is_terminal;
 
 type Check = Result<(), Violation>;
 
@@ -25,6 +26,8 @@ const INVALIDS: u32 = 3;
 pub(super) struct Ends {
     /// What health was told with the last status of a task.
     healthy: BTreeMap<String, Option<bool>>,
+    /// Tasks whose end was heard of.
+    over: BTreeSet<String>,
     /// How often each invariant had something to judge.
     pub(super) judged: BTreeMap<&'static str, u64>,
 }
@@ -81,8 +84,14 @@ impl Ends {
 
     /// Something has reached the scheduler.
     pub(super) fn heard(&mut self, event: &Event) {
-        if let Some(update) = &event.update {
-            self.healthy.insert(update.status.task_id.value.clone(), update.status.healthy);
+        let Some(update) = &event.update else { return };
+        let (id, status) = (&update.status.task_id.value, &update.status);
+        // What was on its way when it ended changes nothing.
+        if !self.over.contains(id) {
+            self.healthy.insert(id.clone(), status.healthy);
+        }
+        if is_terminal(status.state()) {
+            self.over.insert(id.clone());
         }
     }
 

@@ -107,8 +107,8 @@ pub(super) struct Ledger {
     /// How often each task was asked for, and everything, since this was last looked at.
     questions: BTreeMap<String, u32>,
     implicit: u32,
-    /// The agents of inverse offers.
-    inverse: BTreeMap<String, String>,
+    /// The agents of inverse offers on which something of ours was when they came, and what.
+    inverse: BTreeMap<String, (String, String)>,
     /// Tasks that a user has killed, which may get one KILL more.
     user_kills: BTreeSet<String>,
     /// When a user last said something.
@@ -276,7 +276,9 @@ impl Ledger {
         }
         for offer in event.inverse_offers.iter().flat_map(|inverse| &inverse.inverse_offers) {
             let agent = offer.agent_id.as_ref().map(|id| id.value.clone()).unwrap_or_default();
-            self.inverse.insert(offer.id.value.clone(), agent);
+            if let Some(task) = self.living_on(&agent, disk) {
+                self.inverse.insert(offer.id.value.clone(), (agent, task));
+            }
         }
         if let Some(rescind) = &event.rescind {
             let id = &rescind.offer_id.value;
@@ -414,13 +416,20 @@ impl Ledger {
         }
     }
 
+    /// Something of ours on an agent that hasn't ended.
+    fn living_on(&self, agent: &str, disk: &Disk) -> Option<String> {
+        let lives = |id: &String| self.tasks.get(id).is_some_and(|task| !task.ended);
+        let there = disk.instances.iter().find(|(id, kept)| kept.record.agent.id == agent && lives(id));
+        there.map(|(id, _)| id.clone())
+    }
+
     /// I10: an agent may be taken away if nothing of ours is there.
     fn lets_go(&mut self, now: Duration, inverse: &str, disk: &Disk) -> Check {
-        let Some(agent) = self.inverse.get(inverse).filter(|_| self.flows(now)) else { return Ok(()) };
-        let lives = |id: &String| self.tasks.get(id).is_some_and(|task| !task.ended);
-        let there = disk.instances.iter().find(|(id, kept)| kept.record.agent.id == *agent && lives(id));
-        if let Some((id, _)) = there {
-            return fail("I10", format!("agent {agent} may be taken away, and {id} is there"));
+        // What has come back since is there when the answer has been given.
+        if let Some((agent, task)) = self.inverse.get(inverse).filter(|_| self.flows(now)) {
+            if self.living_on(agent, disk).is_some() && self.tasks.get(task).is_some_and(|task| !task.ended) {
+                return fail("I10", format!("agent {agent} may be taken away, and {task} is there"));
+            }
         }
         self.judge("I10");
         Ok(())

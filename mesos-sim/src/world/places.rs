@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use mesos_core::{Key, Persist, StoreOp};
+use mesos_core::{Key, Persist, StoreOp, UnixTime};
 use mesos_proto::store::{Instance, instance};
 use mesos_proto::v1::scheduler::Event;
-use mesos_proto::v1::{self, TaskState};
+use mesos_proto::v1::{OfferId, TaskState};
 use mesos_proto::{json, store};
 
 use super::Violation;
@@ -18,11 +18,10 @@ use super::succession::Succession;
 use super::users::Users;
 use super::variety::{Place, zone};
 
-/// So many ms before an agent is taken away nothing is launched there any more.
-const CLOSING: u64 = 350_000;
-
 type Check = Result<(), Violation>;
 
+/// So long before an agent is taken away nothing is launched there any more (ENGINE 7), but for a second.
+const LEAD: Duration = Duration::from_secs(359);
 /// A run this long is stable, but for a second; in ms.
 const STABLE: u64 = 299_000;
 /// So long an agent is avoided by what waits, but for some seconds (ENGINE 3.5).
@@ -43,8 +42,8 @@ pub(super) struct Places {
     vacated: BTreeMap<(String, u32), Duration>,
     pub(super) succession: Succession,
     pub(super) ends: Ends,
-    /// Of agents that are to be taken away: when, and until when, in ms since the epoch; and when that was first heard.
-    closing: BTreeMap<String, (u64, Option<u64>, Duration)>,
+    /// Offers that said when they came that their agent is about to be taken away; until when, since the epoch.
+    closing: BTreeMap<String, Duration>,
     /// When the number of a spec's places changed, by the scheduler's clock, in ms.
     resized: BTreeMap<String, u64>,
     /// How often each invariant had something to judge.
@@ -137,34 +136,32 @@ impl Places {
         self.avoided.retain(|(name, _), _| name != spec);
     }
 
+    /// I10: what is launched with these offers isn't launched where it had to go soon.
+    pub(super) fn used<'a>(&mut self, offers: impl Iterator<Item = &'a OfferId>, wall: UnixTime) -> Check {
+        for OfferId { value: id } in offers {
+            if self.closing.get(id).is_some_and(|until| wall.since_epoch() < *until) {
+                return fail("I10", format!("offer {id} is used, and its agent is about to be taken away"));
+            }
+        }
+        Ok(())
+    }
+
     /// Something has reached the scheduler.
-    pub(super) fn heard(&mut self, now: Duration, event: &Event) {
+    pub(super) fn heard(&mut self, now: Duration, wall: UnixTime, event: &Event) {
         self.succession.heard(now, event);
         self.ends.heard(event);
-        self.closes(now, event);
         if let Some(failure) = event.failure.as_ref().filter(|failure| failure.executor_id.is_none()) {
             self.failed.extend(failure.agent_id.as_ref().map(|id| (id.value.clone(), now)));
         }
         for offer in event.offers.iter().flat_map(|offers| &offers.offers) {
             self.failed.remove(&offer.agent_id.value);
-        }
-    }
-
-    /// What offers say of their agents.
-    fn closes(&mut self, now: Duration, event: &Event) {
-        if event.rescind_inverse_offer.is_some() {
-            // Whichever that was.
-            self.closing.clear();
-        }
-        let millis = |nanos: i64| u64::try_from(nanos / 1_000_000).unwrap_or_default();
-        let window = |unavailability: &v1::Unavailability| {
-            let start = millis(unavailability.start.nanoseconds);
-            (start, unavailability.duration.as_ref().map(|time| start + millis(time.nanoseconds)))
-        };
-        for offer in event.offers.iter().flat_map(|offers| &offers.offers) {
-            match offer.unavailability.as_ref().map(window) {
-                Some((start, end)) => drop(self.closing.insert(offer.agent_id.value.clone(), (start, end, now))),
-                None => drop(self.closing.remove(&offer.agent_id.value)),
+            let nanos = |nanos: i64| Duration::from_nanos(u64::try_from(nanos).unwrap_or_default());
+            let Some(unavailable) = &offer.unavailability else { continue };
+            let start = nanos(unavailable.start.nanoseconds);
+            let during = unavailable.duration.as_ref().map(|during| nanos(during.nanoseconds));
+            let until = during.map_or(Duration::MAX, |during| start + during);
+            if start < wall.since_epoch() + LEAD {
+                self.closing.insert(offer.id.value.clone(), until);
             }
         }
     }
@@ -325,14 +322,6 @@ impl Places {
         if let Some(since) = self.failed.get(agent).filter(|since| prompt && **since + Duration::from_secs(1) < at.now)
         {
             return fail("I10", format!("{id} is launched on {agent}, which has failed at {since:?}"));
-        }
-        let near = |(start, end, since): &&(u64, Option<u64>, Duration)| {
-            *since + Duration::from_secs(1) < at.now
-                && *start < at.wall + CLOSING
-                && end.is_none_or(|end| at.wall + 1000 < end)
-        };
-        if let Some(window) = self.closing.get(agent).filter(near).filter(|_| prompt && at.steady) {
-            return fail("I10", format!("{id} is launched on {agent} at {}, which is taken away: {window:?}", at.wall));
         }
         self.succession.launched(id, prompt, at)
     }

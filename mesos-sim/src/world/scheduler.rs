@@ -436,6 +436,7 @@ impl World {
                 self.is_wanted(task)?;
             }
         }
+        self.places.used(call.accept.iter().flat_map(|accept| &accept.offer_ids), self.wall())?;
         let killed = call.kill.as_ref().and_then(|kill| parse(&kill.task_id.value));
         self.ledger.manners = killed.map(|(spec, ..)| self.users.manners(&spec)).unwrap_or_default();
         self.ledger.leaves(self.now, call, stream, &self.disk)?;
@@ -729,7 +730,7 @@ impl World {
             return Ok(());
         }
         self.meets(&event);
-        self.places.heard(self.now, &event);
+        self.places.heard(self.now, self.wall(), &event);
         self.words.heard(&event);
         self.ledger.heard(self.now, number, &event, state, &self.disk);
         if event.subscribed.is_some() {

@@ -1,6 +1,6 @@
 //! I26: what users say is done, and kept; what they are told is so, and durable before; nothing ends without a reason.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mesos_core::engine::{Engine, Event, InstanceStatus, State, Task};
 use mesos_core::scheduler::FatalReason;
@@ -30,6 +30,8 @@ pub(super) struct Words {
     /// Specs that were last told to be as wanted.
     satisfied: BTreeSet<String>,
     fault: Option<String>,
+    /// What was told to be gone, and is kept: unless something else is told of it in the same moment.
+    gone: BTreeMap<String, String>,
 }
 
 /// How a spec was before a command.
@@ -102,12 +104,15 @@ impl Words {
         match event {
             Event::TaskLaunched(task) | Event::TaskReturned(task) => {
                 self.alive.insert(task.task_id.clone());
+                self.gone.remove(&task.task_id);
                 fault = kept(task).filter(|state| is_early(*state) && matches!(event, Event::TaskLaunched(_)));
             }
             Event::TaskEnded { task, .. } | Event::TaskRemoved { task, .. } => {
                 self.alive.remove(&task.task_id);
-                fault = kept(task);
+                let what = kept(task).map(|state| format!("told is {event:?}, while the store says {state:?}"));
+                self.gone.extend(what.map(|what| (task.task_id.clone(), what)));
             }
+            Event::TaskUpdated(task) => drop(self.gone.remove(&task.task_id)),
             Event::SpecSatisfied { spec } => drop(self.satisfied.insert(spec.clone())),
             Event::SpecDegraded { spec } | Event::SpecRemoved { spec } => drop(self.satisfied.remove(spec)),
             _ => {}
@@ -129,7 +134,8 @@ impl Words {
     }
 
     pub(super) fn check(&mut self) -> Result<(), Violation> {
-        self.fault.take().map_or(Ok(()), |what| violation("I26", what))
+        let fault = self.fault.take().or_else(|| self.gone.pop_first().map(|(_, what)| what));
+        fault.map_or(Ok(()), |what| violation("I26", what))
     }
 }
 
