@@ -377,6 +377,8 @@ impl Engine {
         if let Some(slot) = self.book.slot_mut(slot_id) {
             slot.mark = mark;
             slot.revision = Some(revision);
+            // Beside one out of sight another one may have been wanted.
+            slot.waiting = None;
         }
         if let Some(spec) = self.book.specs.get(&slot_id.spec) {
             let spec = spec.spec.name().to_string();

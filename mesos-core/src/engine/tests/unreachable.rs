@@ -54,6 +54,22 @@ fn a_successor_is_lost_beside_what_is_lost() {
     assert_eq!(s.engine.find_task(&third).unwrap().revision, s.spec("web").revision);
 }
 
+// The last failure that there may be is told of a task out of sight, whose place waits for another one already: nobody
+// takes it (simulated: seed 561).
+#[test]
+fn one_out_of_sight_was_the_last_that_may_fail() {
+    let mut s = Script::new([service("web", 1).max_failures(Some(1))]);
+    let old = s.running(1).remove(0);
+    lose(&mut s, &old);
+    assert_eq!(s.spec("web").waiting, 1);
+    s.master_says(&old, TaskFailed, Reason::AgentReregistered);
+    assert_eq!(s.told(|event| matches!(event, Event::InstanceHeld { why: Held::Exhausted, .. })), 1);
+    assert_eq!((s.spec("web").held, s.spec("web").waiting), (1, 0));
+    assert!(s.launch("a2", BIG).is_empty());
+    s.crash();
+    assert!(s.launch("a2", BIG).is_empty());
+}
+
 // A process that stood still has heard nothing meanwhile: first its session ends, and then no limit is over before there
 // is news (simulated: a task was given up).
 #[test]
