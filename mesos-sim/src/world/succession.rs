@@ -121,8 +121,8 @@ impl Succession {
         let told = self.told.entry(id.clone()).or_default();
         told.ended |= is_terminal(state);
         told.fine = state == TaskState::TaskRunning && update.status.healthy != Some(false);
-        told.returned_at =
-            (told.lost && matches!(state, S::TaskRunning | S::TaskStarting | S::TaskKilling)).then_some(now);
+        let alive = matches!(state, S::TaskStaging | S::TaskStarting | S::TaskRunning | S::TaskKilling);
+        told.returned_at = (told.lost && alive).then_some(now);
         told.lost |= matches!(state, TaskState::TaskUnreachable | TaskState::TaskUnknown | TaskState::TaskLost);
         if state == TaskState::TaskUnknown {
             let since = *told.unknown_since.get_or_insert(now);
