@@ -647,6 +647,7 @@ impl Engine {
             match self.reconciler.poll(self.now, &mut self.rng) {
                 None => return,
                 Some(Ask::Run) => {
+                    self.ended_lately.forget(self.now, usize::MAX);
                     let from = |asked: Option<Instant>| asked.map_or(self.now, |asked| asked + AGAIN);
                     let attempts = self.book.attempts().filter(|attempt| attempt.state.may_run());
                     let attempts = attempts.map(|attempt| (Subject::Attempt(attempt.id), from(attempt.asked)));

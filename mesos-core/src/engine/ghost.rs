@@ -114,13 +114,18 @@ pub(super) struct Ended {
 
 impl Ended {
     pub(super) fn insert(&mut self, now: Instant, task_id: Arc<str>) {
-        while self.in_order.front().is_some_and(|(at, _)| *at + ECHO <= now || self.in_order.len() >= MOST) {
+        self.forget(now, MOST - 1);
+        if self.at.insert(task_id.clone(), now).is_none() {
+            self.in_order.push_back((now, task_id));
+        }
+    }
+
+    /// Keeps those that may still explain something, and no more than so many.
+    pub(super) fn forget(&mut self, now: Instant, most: usize) {
+        while self.in_order.front().is_some_and(|(at, _)| *at + ECHO <= now || self.in_order.len() > most) {
             if let Some((_, oldest)) = self.in_order.pop_front() {
                 self.at.remove(&oldest);
             }
-        }
-        if self.at.insert(task_id.clone(), now).is_none() {
-            self.in_order.push_back((now, task_id));
         }
     }
 

@@ -83,6 +83,20 @@ fn the_implicit_question_does_not_wait_for_ever() {
     assert_eq!(s.take(Type::Reconcile).iter().filter(|call| implicit(call)).count(), 1);
 }
 
+// A task that has ended explains for a while what is still told of it, and is forgotten then, though none ends after it
+// (simulated: seed 1000003229).
+#[test]
+fn what_has_ended_is_forgotten_at_rest() {
+    let mut s = Script::new([service("web", 1)]);
+    let old = s.running(1).remove(0);
+    s.update(&old, TaskFailed);
+    let knows = |s: &Script| format!("{:?}", s.engine).contains(&old);
+    s.sleep(secs(590));
+    assert!(knows(&s));
+    s.sleep(secs(2000));
+    assert!(!knows(&s));
+}
+
 // ENGINE 53, W53
 #[test]
 fn agent_failure_event() {
