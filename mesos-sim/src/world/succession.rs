@@ -28,6 +28,8 @@ struct Told {
     ended: bool,
     /// It ran when last heard of, and nothing was wrong with it.
     fine: bool,
+    /// It was being ended when last heard of.
+    ending: bool,
     /// It was out of sight at some time.
     lost: bool,
     unknown_since: Option<Duration>,
@@ -120,6 +122,7 @@ impl Succession {
         self.known.insert(id.clone());
         let told = self.told.entry(id.clone()).or_default();
         told.ended |= is_terminal(state);
+        told.ending = state == TaskState::TaskKilling;
         told.fine = state == TaskState::TaskRunning && update.status.healthy != Some(false);
         let alive = matches!(state, S::TaskStaging | S::TaskStarting | S::TaskRunning | S::TaskKilling);
         told.returned_at = (told.lost && alive).then_some(now);
@@ -291,7 +294,10 @@ impl Succession {
         let mut there: Vec<&Kept> = at.disk.instances.values().filter(|kept| kept.slot == *slot).collect();
         there.sort_by_key(|kept| kept.generation);
         let [first, second] = there.as_slice() else { return Ok(()) };
+        // What returns while somebody ends it has lost, whatever the policy says.
+        let ending = self.told.get(&first.record.task_id).is_some_and(|told| told.ending);
         let returns = matches!(first.record.state(), S::Unreachable | S::Doubtful)
+            && !ending
             && batch.ops().iter().filter_map(written).any(|(_, record)| record.task_id == first.record.task_id);
         let key = Key::new(["spec", &slot.0]);
         let told = batch.ops().iter().any(|op| *op.key() == key);
