@@ -1,6 +1,5 @@
 //! What a user may say to the engine, and ask of it.
 
-use crate::planted::planted;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -15,6 +14,7 @@ use super::event::{Event, Held, Task};
 use super::launch::Revision;
 use super::record;
 use super::spec::{KillSelection, SpecError, TaskSpec};
+use crate::planted::planted;
 
 /// So many former revisions of a spec are remembered.
 const HISTORY: usize = 10;

@@ -1,6 +1,5 @@
 //! From one revision to the next: who may be ended, and who may get a successor first (ENGINE 4.1).
 
-use crate::planted::planted;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -9,6 +8,7 @@ use super::attempt::{AttemptId, KillReason, SlotId, SpecId, State};
 use super::book::{Rollout, Slot, Standing};
 use super::engine::{Engine, Timer};
 use super::event::{Event, RolloutStage};
+use crate::planted::planted;
 
 /// Without one more ready instance for so long, a rollout has stalled.
 const STALLED: Duration = Duration::from_secs(600);
