@@ -11,13 +11,13 @@ use mesos_proto::{json, v1};
 use super::disk::{Disk, Kept};
 
 /// The value of a variable of a task's command.
-fn variable<'a>(task: &'a TaskInfo, name: &str) -> Option<&'a str> {
+pub(super) fn variable<'a>(task: &'a TaskInfo, name: &str) -> Option<&'a str> {
     let environment = task.command.as_ref()?.environment.as_ref()?;
     environment.variables.iter().find(|variable| variable.name == name)?.value.as_deref()
 }
 
 /// Ports, in ascending order.
-fn ports(resources: &[v1::Resource]) -> Vec<u64> {
+pub(super) fn ports(resources: &[v1::Resource]) -> Vec<u64> {
     let ranges = resources.iter().filter(|resource| resource.name == "ports").filter_map(|ports| ports.ranges.as_ref());
     let mut ports: Vec<u64> = ranges.flat_map(|ranges| &ranges.range).flat_map(|r| r.begin..=r.end).collect();
     ports.sort_unstable();
@@ -25,7 +25,7 @@ fn ports(resources: &[v1::Resource]) -> Vec<u64> {
 }
 
 /// What a task gets besides ports, in thousandths.
-fn scalars(resources: &[v1::Resource]) -> BTreeMap<&str, i64> {
+pub(super) fn scalars(resources: &[v1::Resource]) -> BTreeMap<&str, i64> {
     let mut sums = BTreeMap::new();
     for resource in resources {
         if let Some(scalar) = &resource.scalar {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use mesos_core::engine::{Amount, Duplicates, Engine, Field, OnReturn, State, TaskSpec};
 use mesos_core::v1::{self, CommandInfo};
 
+use super::contents;
 use super::fault::{Fault, Plan};
 use super::ledger::{Ledger, Manners, parse};
 use super::variety::{Place, Variety};
@@ -137,9 +138,7 @@ impl Wish {
         if line != Some(&self.line()) || user != self.guest.then_some(REFUSED) {
             return Err((0, format!("its command is {line:?} of {user:?}")));
         }
-        let variables = command.and_then(|command| command.environment.as_ref());
-        let mut variables = variables.into_iter().flat_map(|environment| &environment.variables);
-        let version = variables.find(|variable| variable.name == "VERSION").and_then(|found| found.value.as_deref());
+        let version = contents::variable(task, "VERSION");
         if version != Some(&self.version.to_string()) {
             return Err((1, format!("its version is {version:?}")));
         }
