@@ -147,7 +147,12 @@ impl World {
         let places = self.places();
         let Some(engine) = self.engine.as_mut().filter(|_| !self.ledger.terminal) else { return Ok(()) };
         self.past.commanded();
+        let wishes = self.users.wishes.len();
         let name = self.users.choose(&mut self.rng, &mut self.plan);
+        if self.users.wishes.len() > wishes {
+            // A new wish of an old name: nobody has said it yet (simulated: seed 1200003082).
+            self.words.said.retain(|(spec, _)| *spec != name);
+        }
         let before = Before::of(engine, &name);
         let said = self.users.act(fault, name, engine, &mut self.ledger, &mut self.rng, &mut self.plan);
         self.words.left |= fault == Fault::Leave;
