@@ -15,7 +15,7 @@ use super::reconcile::Subject;
 use super::spec::Duplicates;
 use super::table::Row;
 use super::writer::Effect;
-use super::{id, kills, life};
+use super::{id, kills};
 use crate::planted::planted;
 use crate::{Instant, Update, v1};
 
@@ -163,7 +163,7 @@ impl Engine {
 
     pub(super) fn set_ghost_timer(&mut self, task_id: &Arc<str>) {
         let now = self.now;
-        let grace = self.ghost_kill_policy(task_id).map_or(GRACE, |policy| life::grace(Some(&policy)));
+        let grace = self.ghost_kill_policy(task_id).map_or(GRACE, |policy| kills::grace(Some(&policy)));
         let wait = |ghost: &Ghost| match ghost.kills_sent {
             0 => ghost.since.plus(FORGET).max(now),
             sent => now + kills::wait(grace, sent),

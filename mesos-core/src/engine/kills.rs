@@ -1,14 +1,20 @@
-//! Which kills go first, and how many are under way.
+//! How attempts are killed: which go first, how many at a time, when a KILL is sent again.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
 
-use super::attempt::{AttemptId, KillReason};
+use super::attempt::{AttemptId, KillReason, Since, State};
+use super::engine::{After, Engine, Sent};
+use super::event::Event;
+use super::writer::Effect;
 use crate::planted::planted;
+use crate::{Instant, v1};
 
 /// A KILL may be lost: it is repeated after the grace period and this, then ever more slowly.
 const AFTER_GRACE: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(300);
+/// The grace period that Mesos gives where nobody says another.
+const GRACE: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Default)]
 pub(super) struct Kills {
@@ -71,6 +77,141 @@ pub(super) fn wait(grace: Duration, sent: u32) -> Duration {
     }
     let first = grace.saturating_add(AFTER_GRACE);
     first.saturating_mul(1 << sent.saturating_sub(1).min(10)).min(LONGEST.max(first))
+}
+
+/// How long a task has to end by itself.
+pub(super) fn grace(policy: Option<&v1::KillPolicy>) -> Duration {
+    let grace = policy.and_then(|policy| policy.grace_period.as_ref());
+    grace.map_or(GRACE, |grace| Duration::from_nanos(u64::try_from(grace.nanoseconds).unwrap_or(0)))
+}
+
+impl Engine {
+    /// We end an attempt.
+    pub(super) fn begin_kill(&mut self, id: AttemptId, why: KillReason) {
+        let now = self.now;
+        let Some(attempt) = self.book.attempt_mut(id) else { return };
+        match attempt.state {
+            State::Prepared => {
+                self.cancel_of(id);
+                return;
+            }
+            State::Killing(KillReason::External) => {}
+            State::Killing(_) => {
+                // Being killed already; a user who asks for it wants it once more.
+                if why == KillReason::User {
+                    self.later(After::Slot(id.slot), Effect::Kill(id));
+                }
+                return;
+            }
+            _ => {}
+        }
+        attempt.killing.get_or_insert_with(|| Since::now(now));
+        attempt.kills_sent = 0;
+        attempt.unreachable_since_kill = false;
+        self.set_state(id, State::Killing(why));
+        self.touch_attempt(id);
+        if !(planted!(KillLost) && why == KillReason::Scale) {
+            self.kills.queue(why, id);
+        }
+        self.tell_task(id, Event::TaskUpdated);
+    }
+
+    /// It runs although it should end.
+    pub(super) fn kill_again(&mut self, id: AttemptId) {
+        if self.book.attempt(id).is_some_and(|attempt| attempt.unreachable_since_kill) {
+            self.later(After::Slot(id.slot), Effect::Kill(id));
+        }
+    }
+
+    /// Lets kills go as far as their number allows.
+    pub(super) fn start_kills(&mut self) {
+        while self.may_call() {
+            let Some(id) = self.kills.next(self.config.max_kills) else { return };
+            self.later(if planted!(KillEarly) { After::Nothing } else { After::Slot(id.slot) }, Effect::Kill(id));
+        }
+    }
+
+    /// Sends KILL, and sets the time for the next one.
+    pub(super) fn send_kill(&mut self, id: AttemptId) {
+        let now = self.now;
+        if !self.kills.is_under_way(id) {
+            return;
+        }
+        let mut policy = self.kill_policy(id);
+        let may = self.may_call();
+        let Some(attempt) = self.book.attempt_mut(id) else { return };
+        if !matches!(attempt.state, State::Killing(_)) {
+            return;
+        }
+        // One that goes to an agent out of sight is lost as well.
+        let lost = attempt.last.state == Some(v1::TaskState::TaskUnreachable);
+        attempt.unreachable_since_kill = lost;
+        let (task_id, agent_id) = (attempt.task_id.clone(), attempt.agent.clone());
+        let forced = self.force_at(id).is_some_and(|at| at <= now);
+        if forced {
+            policy = Some(v1::KillPolicy::new(Duration::ZERO));
+        }
+        let grace = grace(policy.as_ref());
+        // A call that is lost is repeated by the timer.
+        let agent = Some(&*agent_id.id).filter(|id| !id.is_empty());
+        let call = if may { self.client.calls().kill(&*task_id, agent, policy).ok() } else { None };
+        let sent = call.is_some();
+        self.sent.extend(call.map(|call| (call, Sent::Kill(id))));
+        let Some(attempt) = self.book.attempt_mut(id) else { return };
+        let before = attempt.kills_sent;
+        // The first one of its kind is the one that counts.
+        let first = forced && !core::mem::replace(&mut attempt.forced, forced);
+        attempt.kills_sent = if first { 1 } else { before.saturating_add(1) };
+        if lost {
+            // Its time begins when it can hear.
+            (attempt.first_kill, attempt.forced) = (None, false);
+        }
+        let wait = wait(grace, attempt.kills_sent);
+        let next = now + wait + self.rng.below(wait / 10);
+        let next = self.force_at(id).filter(|_| !forced).map_or(next, |at| next.min(at));
+        self.set_timer_at(id, (!planted!(KillOnce)).then_some(next));
+        if sent {
+            self.counters.kill(before);
+        }
+    }
+
+    /// The master has taken a KILL: the task has its time from here on, if it can hear. One that waits for others may never
+    /// leave.
+    pub(super) fn kill_taken(&mut self, id: AttemptId) {
+        let now = self.now;
+        let Some(attempt) = self.book.attempt_mut(id) else { return };
+        if attempt.unreachable_since_kill || !matches!(attempt.state, State::Killing(_)) {
+            return;
+        }
+        attempt.first_kill.get_or_insert(now);
+        let due = attempt.due;
+        if let Some(at) = self.force_at(id).filter(|at| due.is_some_and(|due| *at < due && now < *at)) {
+            self.set_timer_at(id, Some(at));
+        }
+    }
+
+    /// It is ending, it says: the KILL has arrived, and is repeated only if that takes too long (ENGINE 4.6).
+    pub(super) fn kill_seen(&mut self, id: AttemptId) {
+        if let Some(attempt) = self.book.attempt_mut(id) {
+            attempt.first_kill.get_or_insert(self.now);
+        }
+        let after = self.now + wait(grace(self.kill_policy(id).as_ref()), 1);
+        let after = self.force_at(id).map_or(after, |at| after.min(at));
+        let due = self.book.attempt(id).and_then(|attempt| attempt.due);
+        if due.is_some_and(|due| due < after) {
+            self.set_timer_at(id, Some(after));
+        }
+    }
+
+    /// When its time is up, even if it would get more of it.
+    fn force_at(&self, id: AttemptId) -> Option<Instant> {
+        let after = self.policy(id.slot)?.force_kill_after?;
+        Some(self.book.attempt(id)?.first_kill? + after)
+    }
+
+    fn kill_policy(&self, id: AttemptId) -> Option<v1::KillPolicy> {
+        self.book.specs.get(&id.slot.spec).and_then(|spec| spec.spec.launch.task.kill_policy)
+    }
 }
 
 #[cfg(test)]

@@ -1,35 +1,24 @@
-//! The life of an attempt and of its slot: states and their timers, ends, and what comes after them.
+//! The life of an attempt and of its slot: states and their timers, and who takes whose place.
 
 use alloc::string::ToString;
 use core::time::Duration;
 
 use super::attempt::{Attempt, AttemptId, KillReason, Since, SlotId, State};
-use super::book::{LastEnd, Mark, Waiting};
-use super::engine::{After, Engine, Sent, Timer};
-use super::event::{EndClass, Event, GhostReason, Held, Task};
+use super::book::{Mark, Waiting};
+use super::engine::{Engine, Timer};
+use super::event::{Event, GhostReason, Task};
 use super::ghost::Ghost;
-use super::kills;
 use super::launch::Revision;
-use super::reconcile::{AGAIN, Subject, jitter};
-use super::spec::{Duplicates, Policy, RestartPolicy};
-use super::table::Row;
-use super::writer::Effect;
+use super::reconcile::{AGAIN, Subject};
+use super::spec::{Duplicates, Policy};
 use crate::planted::planted;
 use crate::{Instant, v1};
 
 /// An intent that the store doesn't take for this long gives its offers back.
 const STALLED: Duration = Duration::from_secs(2);
-/// After a refusal by Mesos; another agent may take the task.
-const INVALID_DELAY: Duration = Duration::from_secs(16);
-const INVALIDS: u32 = 3;
-const LOSS_DELAY_AT_MOST: Duration = Duration::from_secs(30);
-/// A fault so soon after the start is held against the agent.
-const EARLY_FAULT: Duration = Duration::from_secs(60);
-/// The grace period that Mesos gives where nobody says another.
-const GRACE: Duration = Duration::from_secs(3);
 
 impl Engine {
-    fn policy(&self, slot: SlotId) -> Option<&Policy> {
+    pub(super) fn policy(&self, slot: SlotId) -> Option<&Policy> {
         self.book.specs.get(&slot.spec).map(|spec| &spec.spec.policy)
     }
 
@@ -62,7 +51,7 @@ impl Engine {
     }
 
     /// An agent of which nothing is remembered needs no entry.
-    fn tidy_agent(&mut self, agent: &str) {
+    pub(super) fn tidy_agent(&mut self, agent: &str) {
         if self.agents.get(agent).is_some_and(|agent| agent.launching == 0 && agent.strikes.is_empty()) {
             self.agents.remove(agent);
         }
@@ -245,7 +234,7 @@ impl Engine {
     }
 
     /// What takes the place of an attempt of this revision is of the wanted one, unless the rollout is paused.
-    fn go_on_in(&mut self, slot_id: SlotId, revision: Revision) {
+    pub(super) fn go_on_in(&mut self, slot_id: SlotId, revision: Revision) {
         let Some(spec) = self.book.specs.get_mut(&slot_id.spec) else { return };
         let stays = spec.stays_in(revision);
         if let Some(slot) = spec.slots.get_mut(&slot_id.index) {
@@ -282,300 +271,6 @@ impl Engine {
         self.count_launching(&attempt.agent.id, launching(attempt.state) && !planted!(LaunchingLeaks), false);
         self.touch_attempt(id);
         Some(attempt)
-    }
-
-    /// An attempt has ended and may come back all the same.
-    pub(super) fn end_with_ghost(&mut self, id: AttemptId, class: EndClass, why: GhostReason) {
-        let name = self.book.specs.get(&id.slot.spec).map(|spec| spec.spec.name().to_string());
-        let Some((name, attempt)) = name.zip(self.book.attempt(id)) else { return };
-        let ghost = Ghost::of(attempt.clone(), &name, why, Since::now(self.now));
-        let task_id = attempt.task_id.clone();
-        self.end(id, class);
-        self.haunt(task_id, ghost);
-    }
-
-    /// An attempt is over (ENGINE 1.3, macro END).
-    pub(super) fn end(&mut self, id: AttemptId, class: EndClass) {
-        let now = self.now;
-        let at = self.wall_now().unwrap_or_default();
-        let snapshot = self.task(id);
-        let Some(attempt) = self.forget(id) else { return };
-        if let Some(since) = attempt.killing {
-            self.histograms.until_killed.add(since.elapsed(now));
-        }
-        let ran_for = attempt.running.map(|since| since.elapsed(now));
-        let stable = self.was_stable(&attempt, ran_for);
-        if let Some(task) = snapshot {
-            self.tell(Some(id.slot), Event::TaskEnded { task, class });
-        }
-        self.strike(id.slot, &attempt, class, ran_for, stable);
-        let Some(spec) = self.book.specs.get(&id.slot.spec) else { return };
-        let policy = spec.spec.policy.clone();
-        let outdated = spec.revision != attempt.revision && !spec.stays_in(attempt.revision);
-        let had_started = attempt.staged.is_some() || attempt.running.is_some();
-        self.counters.launches_lost += u64::from(class == EndClass::Infra && !had_started);
-        let Some(slot) = self.book.slot_mut(id.slot) else { return };
-        slot.last_end = Some(LastEnd {
-            class,
-            state: attempt.last.state,
-            reason: attempt.last.reason,
-            message: attempt.last.message.as_deref().map(ToString::to_string),
-            at,
-            ran_for,
-        });
-        self.touch_slot(id.slot);
-        let Some(slot) = self.book.slot_mut(id.slot) else { return };
-        let other = slot.current.as_ref().map(|current| (current.id, current.state));
-        let newer = other.is_some_and(|(other, _)| other.generation > id.generation);
-        let done = class == EndClass::Ok && policy.job;
-        if !slot.wanted || slot.mark != Mark::None || newer && !done {
-            // Nobody needs another one, or it is there already.
-            return;
-        }
-        if stable || class == EndClass::Ok || outdated {
-            slot.failures = 0;
-        }
-        let asked = matches!(class, EndClass::Ok | EndClass::Fault | EndClass::External)
-            || matches!(class, EndClass::Infra | EndClass::Drain) && had_started;
-        if done || asked && !restarts(&policy, class, attempt.last.state) {
-            slot.mark = Mark::Finished;
-            slot.revision = Some(attempt.revision);
-            slot.waiting = None;
-            if let Some((other, state)) = other {
-                // What took its place, or what it was the successor of, is needed no more.
-                self.retire(other, state, if newer { KillReason::Duplicate } else { KillReason::Update });
-            }
-            return;
-        }
-        // What a former revision does is no failure of the one that comes next.
-        if class == EndClass::Fault && !outdated {
-            slot.failures = slot.failures.saturating_add(u32::from(!planted!(FailuresUncounted)));
-            if policy.max_failures.is_some_and(|max| slot.failures >= max) {
-                self.hold(id.slot, Mark::Exhausted, attempt.revision);
-                return;
-            }
-        }
-        if class == EndClass::Invalid && !outdated && slot.invalids.saturating_add(1) >= INVALIDS {
-            self.hold(id.slot, Mark::Invalid, attempt.revision);
-            return;
-        }
-        let delay = self.delay_after(id.slot, &policy, class, stable);
-        if let Some(delay) = delay.filter(|_| other.is_none() || self.may_have_successor(id.slot)) {
-            self.go_on_in(id.slot, attempt.revision);
-            // What the failure of the other one has set is not shortened by the end of this one.
-            let set = self.book.slot(id.slot).and_then(|slot| slot.waiting).map_or(now, |waiting| waiting.eligible_at);
-            self.wait(id.slot, now, set.max(now + delay));
-            if let Some(spec) = self.book.specs.get(&id.slot.spec) {
-                let spec = spec.spec.name().to_string();
-                self.tell(Some(id.slot), Event::InstanceWaiting { spec, index: id.slot.index, cause: class, delay });
-            }
-        }
-    }
-
-    fn hold(&mut self, slot_id: SlotId, mark: Mark, revision: Revision) {
-        let why = if mark == Mark::Invalid { Held::Invalid } else { Held::Exhausted };
-        if let Some(slot) = self.book.slot_mut(slot_id) {
-            slot.mark = mark;
-            slot.revision = Some(revision);
-            // Beside one out of sight another one may have been wanted.
-            slot.waiting = None;
-        }
-        if let Some(spec) = self.book.specs.get(&slot_id.spec) {
-            let spec = spec.spec.name().to_string();
-            self.tell(Some(slot_id), Event::InstanceHeld { spec, index: slot_id.index, why });
-        }
-    }
-
-    /// Whether an attempt ran for so long that what went before is forgiven; with a health check, only if that passed.
-    fn was_stable(&self, attempt: &Attempt, ran_for: Option<Duration>) -> bool {
-        let Some(spec) = self.book.specs.get(&attempt.id.slot.spec) else { return false };
-        let long = ran_for.is_some_and(|ran| ran >= spec.spec.policy.stable_after);
-        long && (attempt.been_ready || spec.spec.launch.task.health_check.is_none())
-    }
-
-    /// Counts an end, and says how long the next attempt is held back (ENGINE 3.2).
-    fn delay_after(&mut self, slot_id: SlotId, policy: &Policy, class: EndClass, stable: bool) -> Option<Duration> {
-        let slot = self.book.slot_mut(slot_id)?;
-        let delay = match class {
-            EndClass::Ok if stable => {
-                slot.faults = 0;
-                Duration::ZERO
-            }
-            EndClass::Ok | EndClass::Fault | EndClass::External => {
-                slot.faults = if stable && !planted!(NeverForgiven) { 1 } else { slot.faults.saturating_add(1) };
-                let doubled = policy.backoff_first.saturating_mul(1 << (slot.faults - 1).min(30));
-                return Some(jitter(doubled.min(policy.backoff_max), &mut self.rng));
-            }
-            EndClass::Invalid => {
-                slot.invalids = slot.invalids.saturating_add(1);
-                INVALID_DELAY
-            }
-            EndClass::Infra => {
-                slot.losses = slot.losses.saturating_add(1);
-                match slot.losses {
-                    0 | 1 => Duration::ZERO,
-                    losses => Duration::from_secs(1 << (losses - 2).min(10)).min(LOSS_DELAY_AT_MOST),
-                }
-            }
-            EndClass::Drain | EndClass::Wanted => Duration::ZERO,
-        };
-        Some(delay)
-    }
-
-    /// Holds an end against the agent (ENGINE 3.5).
-    fn strike(&mut self, slot_id: SlotId, attempt: &Attempt, class: EndClass, ran_for: Option<Duration>, stable: bool) {
-        let spec = slot_id.spec;
-        let agent_id = &attempt.agent.id;
-        let early = ran_for.is_none_or(|ran| ran < EARLY_FAULT);
-        let last = &attempt.last;
-        let row = last.state.map(|state| Row::of_state(state, last.reason, last.healthy, attempt.staged.is_none()));
-        let dropped = row == Some(Row::Dropped);
-        let guilty = class == EndClass::Fault && early || class == EndClass::Infra && dropped;
-        if !guilty {
-            if stable {
-                if let Some(agent) = self.agents.get_mut(agent_id) {
-                    agent.strikes.remove(&spec);
-                }
-                self.tidy_agent(agent_id);
-            }
-            return;
-        }
-        self.counters.strikes += 1;
-        let agent = self.agents.entry(agent_id.clone()).or_default();
-        if let Some(during) = agent.strikes.entry(spec).or_default().strike(self.now) {
-            if let Some(spec) = self.book.specs.get(&spec) {
-                let event =
-                    Event::AgentAvoided { spec: spec.spec.name().to_string(), agent_id: agent_id.to_string(), during };
-                self.tell(None, event);
-            }
-        }
-    }
-
-    /// We end an attempt.
-    pub(super) fn begin_kill(&mut self, id: AttemptId, why: KillReason) {
-        let now = self.now;
-        let Some(attempt) = self.book.attempt_mut(id) else { return };
-        match attempt.state {
-            State::Prepared => {
-                self.cancel_of(id);
-                return;
-            }
-            State::Killing(KillReason::External) => {}
-            State::Killing(_) => {
-                // Being killed already; a user who asks for it wants it once more.
-                if why == KillReason::User {
-                    self.later(After::Slot(id.slot), Effect::Kill(id));
-                }
-                return;
-            }
-            _ => {}
-        }
-        attempt.killing.get_or_insert_with(|| Since::now(now));
-        attempt.kills_sent = 0;
-        attempt.unreachable_since_kill = false;
-        self.set_state(id, State::Killing(why));
-        self.touch_attempt(id);
-        if !(planted!(KillLost) && why == KillReason::Scale) {
-            self.kills.queue(why, id);
-        }
-        self.tell_task(id, Event::TaskUpdated);
-    }
-
-    /// It runs although it should end.
-    pub(super) fn kill_again(&mut self, id: AttemptId) {
-        if self.book.attempt(id).is_some_and(|attempt| attempt.unreachable_since_kill) {
-            self.later(After::Slot(id.slot), Effect::Kill(id));
-        }
-    }
-
-    /// Lets kills go as far as their number allows.
-    pub(super) fn start_kills(&mut self) {
-        while self.may_call() {
-            let Some(id) = self.kills.next(self.config.max_kills) else { return };
-            self.later(if planted!(KillEarly) { After::Nothing } else { After::Slot(id.slot) }, Effect::Kill(id));
-        }
-    }
-
-    /// Sends KILL, and sets the time for the next one.
-    pub(super) fn send_kill(&mut self, id: AttemptId) {
-        let now = self.now;
-        if !self.kills.is_under_way(id) {
-            return;
-        }
-        let mut policy = self.kill_policy(id);
-        let may = self.may_call();
-        let Some(attempt) = self.book.attempt_mut(id) else { return };
-        if !matches!(attempt.state, State::Killing(_)) {
-            return;
-        }
-        // One that goes to an agent out of sight is lost as well.
-        let lost = attempt.last.state == Some(v1::TaskState::TaskUnreachable);
-        attempt.unreachable_since_kill = lost;
-        let (task_id, agent_id) = (attempt.task_id.clone(), attempt.agent.clone());
-        let forced = self.force_at(id).is_some_and(|at| at <= now);
-        if forced {
-            policy = Some(v1::KillPolicy::new(Duration::ZERO));
-        }
-        let grace = grace(policy.as_ref());
-        // A call that is lost is repeated by the timer.
-        let agent = Some(&*agent_id.id).filter(|id| !id.is_empty());
-        let call = if may { self.client.calls().kill(&*task_id, agent, policy).ok() } else { None };
-        let sent = call.is_some();
-        self.sent.extend(call.map(|call| (call, Sent::Kill(id))));
-        let Some(attempt) = self.book.attempt_mut(id) else { return };
-        let before = attempt.kills_sent;
-        // The first one of its kind is the one that counts.
-        let first = forced && !core::mem::replace(&mut attempt.forced, forced);
-        attempt.kills_sent = if first { 1 } else { before.saturating_add(1) };
-        if lost {
-            // Its time begins when it can hear.
-            (attempt.first_kill, attempt.forced) = (None, false);
-        }
-        let wait = kills::wait(grace, attempt.kills_sent);
-        let next = now + wait + self.rng.below(wait / 10);
-        let next = self.force_at(id).filter(|_| !forced).map_or(next, |at| next.min(at));
-        self.set_timer_at(id, (!planted!(KillOnce)).then_some(next));
-        if sent {
-            self.counters.kill(before);
-        }
-    }
-
-    /// The master has taken a KILL: the task has its time from here on, if it can hear. One that waits for others may never
-    /// leave.
-    pub(super) fn kill_taken(&mut self, id: AttemptId) {
-        let now = self.now;
-        let Some(attempt) = self.book.attempt_mut(id) else { return };
-        if attempt.unreachable_since_kill || !matches!(attempt.state, State::Killing(_)) {
-            return;
-        }
-        attempt.first_kill.get_or_insert(now);
-        let due = attempt.due;
-        if let Some(at) = self.force_at(id).filter(|at| due.is_some_and(|due| *at < due && now < *at)) {
-            self.set_timer_at(id, Some(at));
-        }
-    }
-
-    /// It is ending, it says: the KILL has arrived, and is repeated only if that takes too long (ENGINE 4.6).
-    pub(super) fn kill_seen(&mut self, id: AttemptId) {
-        if let Some(attempt) = self.book.attempt_mut(id) {
-            attempt.first_kill.get_or_insert(self.now);
-        }
-        let after = self.now + kills::wait(grace(self.kill_policy(id).as_ref()), 1);
-        let after = self.force_at(id).map_or(after, |at| after.min(at));
-        let due = self.book.attempt(id).and_then(|attempt| attempt.due);
-        if due.is_some_and(|due| due < after) {
-            self.set_timer_at(id, Some(after));
-        }
-    }
-
-    /// When its time is up, even if it would get more of it.
-    fn force_at(&self, id: AttemptId) -> Option<Instant> {
-        let after = self.policy(id.slot)?.force_kill_after?;
-        Some(self.book.attempt(id)?.first_kill? + after)
-    }
-
-    fn kill_policy(&self, id: AttemptId) -> Option<v1::KillPolicy> {
-        self.book.specs.get(&id.slot.spec).and_then(|spec| spec.spec.launch.task.kill_policy)
     }
 
     /// A10: a slot is no longer wanted.
@@ -703,23 +398,7 @@ impl Engine {
     }
 }
 
-/// How long a task has to end by itself.
-pub(super) fn grace(policy: Option<&v1::KillPolicy>) -> Duration {
-    let grace = policy.and_then(|policy| policy.grace_period.as_ref());
-    grace.map_or(GRACE, |grace| Duration::from_nanos(u64::try_from(grace.nanoseconds).unwrap_or(0)))
-}
-
 /// Whether a task in this state is still being launched.
 const fn launching(state: State) -> bool {
     matches!(state, State::Prepared | State::Launching | State::Staged)
-}
-
-/// Whether the restart policy wants another attempt (ENGINE 3.1, S10, S11).
-fn restarts(policy: &Policy, class: EndClass, state: Option<v1::TaskState>) -> bool {
-    match &policy.restart {
-        RestartPolicy::Always => true,
-        RestartPolicy::OnFailure => class != EndClass::Ok,
-        RestartPolicy::Never => false,
-        RestartPolicy::States(states) => state.is_some_and(|state| states.contains(&state)),
-    }
 }

@@ -27,6 +27,7 @@ mod commands;
 mod config;
 mod demand;
 mod effects;
+mod ends;
 mod engine;
 mod event;
 mod executors;

@@ -91,14 +91,6 @@ fn surge(spec: &str, at: &Moment<'_>) -> usize {
     policy.max_surge.count.map_or(usize::MAX, |surge| if strict { 0 } else { surge as usize })
 }
 
-/// Whether the rollout of a spec was halted, and is not to go on with this batch.
-fn is_halted(spec: &str, batch: &Persist, at: &Moment<'_>) -> bool {
-    let key = Key::new(["spec", spec]);
-    let halted = |value: &bytes::Bytes| json::decode::<store::Spec>(value).is_ok_and(|spec| spec.paused());
-    let changed = batch.ops().iter().any(|op| *op.key() == key);
-    !changed && at.disk.records.get(&key).is_some_and(halted)
-}
-
 /// The record of an attempt that a batch writes.
 fn written(op: &StoreOp) -> Option<(&Key, Instance)> {
     let StoreOp::Put { key, value } = op else { return None };
@@ -209,9 +201,6 @@ impl Succession {
             self.overdue(&old.record, &record, at)?;
             self.loses(&old.slot, &old.record, &record, batch, at)?;
             let update = record.state() == instance::State::Killing && record.why() == instance::Why::Update;
-            if update && old.record.state() != instance::State::Killing && is_halted(&old.slot.0, batch, at) {
-                return fail("I8", format!("{} is ended by a rollout that is halted", record.task_id));
-            }
             let out_of_sight = |told: &Told| told.lost && !told.ended && told.returned_at.is_none();
             if update
                 && matches!(old.record.state(), instance::State::Unreachable | instance::State::Doubtful)
