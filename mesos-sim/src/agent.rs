@@ -129,6 +129,7 @@ pub(crate) struct Agent {
     held: VecDeque<ToAgent>,
     retry: Duration,
     pub(crate) launch_delay: Duration,
+    terse: bool,
     pub(crate) executors: Executors,
     pub(crate) out: VecDeque<ToCluster>,
 }
@@ -147,6 +148,7 @@ impl Agent {
             held: VecDeque::new(),
             retry: options.update_retry,
             launch_delay: options.launch_delay,
+            terse: options.terse,
             executors: Executors::new(options.executors.clone()),
             out: VecDeque::new(),
         }
@@ -311,7 +313,7 @@ impl Agent {
         let killing = self.frameworks.get(&key.0).is_some_and(|framework| {
             framework.capabilities.iter().any(|capability| capability.r#type() == Capability::TaskKillingState)
         });
-        if first && killing {
+        if first && killing && !self.terse {
             self.report(key, TaskState::TaskKilling, Source::Executor, None, "", now);
         }
         if first || policy.is_some() {
@@ -322,7 +324,9 @@ impl Agent {
     /// The task's process has started.
     pub(crate) fn started(&mut self, key: &TaskKey, now: &mut Moment<'_>) {
         if self.tasks.get(key).is_some_and(|task| task.state == TaskState::TaskStaging) {
-            self.report(key, TaskState::TaskStarting, Source::Executor, None, "", now);
+            if !self.terse {
+                self.report(key, TaskState::TaskStarting, Source::Executor, None, "", now);
+            }
             self.report(key, TaskState::TaskRunning, Source::Executor, None, "", now);
         }
     }

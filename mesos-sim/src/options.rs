@@ -30,6 +30,7 @@ pub struct Options {
     pub(crate) election: Duration,
     pub(crate) reregistration: Duration,
     pub(crate) launch_delay: Duration,
+    pub(crate) terse: bool,
     pub(crate) registry_age: Duration,
     pub(crate) scripts: Option<Scripts>,
     pub(crate) executors: ExecutorOptions,
@@ -49,6 +50,7 @@ impl Default for Options {
             election: Duration::from_secs(1),
             reregistration: Duration::from_secs(1),
             launch_delay: Duration::from_millis(10),
+            terse: false,
             registry_age: Duration::from_secs(14 * 24 * 3600),
             scripts: None,
             executors: ExecutorOptions::default(),
@@ -127,6 +129,14 @@ impl Options {
     #[must_use]
     pub fn launch_delay(mut self, delay: Duration) -> Self {
         self.launch_delay = delay;
+        self
+    }
+
+    /// Whether tasks report neither TASK_STARTING nor TASK_KILLING, as some executors do: only that they run, and their
+    /// end. Default: no.
+    #[must_use]
+    pub fn terse(mut self, terse: bool) -> Self {
+        self.terse = terse;
         self
     }
 

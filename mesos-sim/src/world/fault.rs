@@ -45,7 +45,7 @@ impl Fault {
 
     /// Whether it has chance of its own: without it, all is as if there were none such.
     const fn is_apart(self) -> bool {
-        matches!(self, Self::Stranger | Self::Uninstall | Self::StartHangs | Self::Answer)
+        matches!(self, Self::Stranger | Self::Uninstall | Self::StartHangs | Self::Answer | Self::Terse)
     }
 
     fn rate(self, strength: i32) -> f64 {
@@ -117,6 +117,7 @@ faults! {
     DeclareDead "declare-dead" Timed "a user says that an unreachable task is dead",
     Uninstall "uninstall" Timed "a user ends all tasks and removes the framework, or removes it with them",
     StartHangs "start-hangs" Timed "a task hangs in its start, and nothing is heard of it any more",
+    Terse "terse" Often "executors tell neither that a task starts nor that it ends, only that it runs or has ended",
     Standstill "standstill" Timed "of two instances the leader stands still, and goes on as if nothing had happened",
     StandstillStep "standstill-step" Seldom "of two, the leader stands still before it does what it has just decided",
     StoreCut "store-cut" Timed "one of two instances is cut off from the store for a while",
@@ -149,8 +150,13 @@ impl Plan {
             }
         }
         let mut apart = Rng::new(rng.clone().next());
-        let rare =
-            [(Fault::Stranger, 600.0), (Fault::Uninstall, 4000.0), (Fault::StartHangs, 600.0), (Fault::Answer, 0.03)];
+        let rare = [
+            (Fault::Stranger, 600.0),
+            (Fault::Uninstall, 4000.0),
+            (Fault::StartHangs, 600.0),
+            (Fault::Answer, 0.03),
+            (Fault::Terse, 1.0),
+        ];
         for (fault, rate) in rare {
             if only.contains(&fault) || apart.chance(0.1) && only.is_empty() && !calm {
                 rates.insert(fault, rate);

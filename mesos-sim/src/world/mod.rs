@@ -359,6 +359,11 @@ impl World {
             .launch_delay(if slow_start { Duration::from_secs(60) } else { Duration::from_millis(rng.below(500)) })
             .election(Duration::from_secs(rng.pick(&[1, 10]).unwrap_or(1)))
             .scripted(variety::script);
+        let terse = plan.has(Fault::Terse);
+        if terse {
+            plan.count(Fault::Terse);
+        }
+        let options = options.terse(terse);
         let options = match &settings.setup {
             Some(setup) => Options { scripts: Some(setup.script.clone()), ..options },
             None => options,
