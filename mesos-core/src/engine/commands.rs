@@ -13,7 +13,7 @@ use super::engine::Engine;
 use super::event::{Event, Held, Task};
 use super::launch::Revision;
 use super::record;
-use super::spec::{KillSelection, SpecError, TaskSpec};
+use super::spec::{Duplicates, KillSelection, SpecError, TaskSpec};
 use crate::planted::planted;
 
 /// So many former revisions of a spec are remembered.
@@ -227,8 +227,16 @@ impl Engine {
 
     fn set_paused(&mut self, spec: &str, paused: bool) -> Result<(), CommandError> {
         let id = self.spec_id(spec)?;
-        if let Some(entry) = self.book.specs.get_mut(&id) {
-            entry.paused = paused;
+        let was = self.book.specs.get_mut(&id).is_some_and(|entry| core::mem::replace(&mut entry.paused, paused));
+        if paused && !was {
+            // What they went on in at the last pause is of no interest any more.
+            for index in self.indices(id, |slot| slot.mark == Mark::None && slot.revision.is_some()) {
+                let slot_id = SlotId { spec: id, index };
+                if let Some(slot) = self.book.slot_mut(slot_id) {
+                    slot.revision = None;
+                }
+                self.touch_slot(slot_id);
+            }
         }
         self.touch_dirty(SlotId { spec: id, index: 0 });
         if !planted!(PauseLost) {
@@ -247,9 +255,7 @@ impl Engine {
         for index in self.indices(id, held) {
             let slot_id = SlotId { spec: id, index };
             self.unblock(slot_id);
-            if let Some(slot) = self.book.slot_mut(slot_id) {
-                slot.forgive();
-            }
+            self.forgive(slot_id);
             self.touch_slot(slot_id);
             self.reconsider(slot_id);
         }
@@ -437,12 +443,35 @@ impl Engine {
             }
         };
         self.fit(id);
+        self.forbid_duplicates(id);
         // Limits may have changed.
         let attempts =
             self.book.specs.get(&id).into_iter().flat_map(|spec| spec.slots.values()).flat_map(Slot::attempts);
         let attempts: Vec<_> = attempts.filter(|a| !matches!(a.state, State::Killing(_))).map(|a| a.id).collect();
         attempts.into_iter().for_each(|attempt| self.set_timer(attempt));
         self.tell_after_all(Event::SpecApplied { spec: name, revision });
+    }
+
+    /// Where duplicates are forbidden now, nothing more is launched beside what is out of sight.
+    fn forbid_duplicates(&mut self, id: SpecId) {
+        let strict = |spec: &&Spec| spec.spec.policy.duplicates == Duplicates::Forbid;
+        let attempts = self
+            .book
+            .specs
+            .get(&id)
+            .filter(strict)
+            .into_iter()
+            .flat_map(|spec| spec.slots.values())
+            .flat_map(Slot::attempts);
+        let lost: Vec<_> = attempts.filter(|attempt| attempt.inactive).map(|attempt| attempt.id).collect();
+        for attempt in lost {
+            self.close_absence(attempt);
+            if let Some(attempt) = self.book.attempt_mut(attempt) {
+                attempt.inactive = false;
+            }
+            self.touch_attempt(attempt);
+            self.touch_dirty(attempt.slot);
+        }
     }
 
     /// A9: what a new revision means for each instance.
@@ -469,7 +498,7 @@ impl Engine {
                 Mark::None => false,
             };
             let waits = slot.waiting.is_some();
-            let failed = core::mem::take(&mut slot.failures) > 0;
+            let failed = core::mem::take(&mut slot.failures) + core::mem::take(&mut slot.invalids) > 0;
             if again || waits {
                 slot.forgive();
                 slot.losses = 0;

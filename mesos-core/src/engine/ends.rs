@@ -94,9 +94,12 @@ impl Engine {
                 return;
             }
         }
-        if class == EndClass::Invalid && !outdated && slot.invalids.saturating_add(1) >= INVALIDS {
-            self.hold(id.slot, Mark::Invalid, attempt.revision);
-            return;
+        if class == EndClass::Invalid && !outdated {
+            slot.invalids = slot.invalids.saturating_add(1);
+            if slot.invalids >= INVALIDS {
+                self.hold(id.slot, Mark::Invalid, attempt.revision);
+                return;
+            }
         }
         let delay = self.delay_after(id.slot, &policy, class, stable);
         if let Some(delay) = delay.filter(|_| other.is_none() || self.may_have_successor(id.slot)) {
@@ -145,10 +148,7 @@ impl Engine {
                 let doubled = policy.backoff_first.saturating_mul(1 << (slot.faults - 1).min(30));
                 return Some(jitter(doubled.min(policy.backoff_max), &mut self.rng));
             }
-            EndClass::Invalid => {
-                slot.invalids = slot.invalids.saturating_add(1);
-                INVALID_DELAY
-            }
+            EndClass::Invalid => INVALID_DELAY,
             EndClass::Infra => {
                 slot.losses = slot.losses.saturating_add(1);
                 match slot.losses {

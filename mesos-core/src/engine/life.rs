@@ -172,9 +172,14 @@ impl Engine {
     /// A slot whose attempt has been out of sight for too long wants another one beside it, unless it has one.
     fn replace_lost(&mut self, slot_id: SlotId) {
         let now = self.now;
-        let lost = self.book.slot(slot_id).and_then(|slot| slot.current.as_ref()).filter(|current| !current.counts());
-        let Some(revision) = lost.map(|current| current.revision) else { return };
-        if self.may_have_successor(slot_id) {
+        let Some(slot) = self.book.slot(slot_id) else { return };
+        let lost = slot.current.as_ref().filter(|current| !current.counts() && slot.successor.is_none());
+        let (Some(revision), waits) = (lost.map(|current| current.revision), slot.waiting.is_some()) else { return };
+        if waits {
+            // It was to be the next one of a rollout.
+            self.go_on_in(slot_id, revision);
+            self.touch_slot(slot_id);
+        } else if self.may_have_successor(slot_id) {
             self.go_on_in(slot_id, revision);
             self.wait(slot_id, now, now);
         }
@@ -214,6 +219,9 @@ impl Engine {
         let task_id = attempt.task_id.clone();
         if let Some(task) = snapshot {
             self.tell(Some(id.slot), Event::TaskRemoved { task, why });
+        }
+        if self.book.slot(id.slot).is_some_and(|slot| slot.mark == Mark::None && slot.current.is_none()) {
+            self.go_on_in(id.slot, attempt.revision);
         }
         let ghost = Ghost::of(attempt, &name, why, Since::now(self.now));
         if !planted!(GhostForgotten) {
@@ -311,16 +319,27 @@ impl Engine {
         }
     }
 
+    /// A user sets a slot going again that was held or had finished: in its own revision, if its rollout is paused.
+    pub(super) fn forgive(&mut self, slot_id: SlotId) {
+        let Some(slot) = self.book.slot_mut(slot_id) else { return };
+        let own = slot.revision;
+        slot.forgive();
+        if let Some(revision) = own {
+            self.go_on_in(slot_id, revision);
+        }
+    }
+
     /// A8: a user wants another attempt.
     pub(super) fn restart_slot(&mut self, slot_id: SlotId) {
         let now = self.now;
         self.unblock(slot_id);
         let Some(slot) = self.book.slot_mut(slot_id) else { return };
-        if slot.mark != Mark::None {
-            slot.forgive();
-        }
+        let held = slot.mark != Mark::None;
         if let Some(waiting) = &mut slot.waiting {
             waiting.eligible_at = now;
+        }
+        if held {
+            self.forgive(slot_id);
         }
         self.touch_slot(slot_id);
         let attempts: alloc::vec::Vec<_> =
@@ -354,9 +373,8 @@ impl Engine {
             self.remove_slot(slot_id);
             return;
         }
-        let settled = |current: &Attempt| {
-            current.counts() && current.revision == spec.revision && !matches!(current.state, State::Killing(_))
-        };
+        // Where it is being ended, that opens the place.
+        let settled = |current: &Attempt| current.counts() && current.revision == spec.revision;
         if slot.waiting.is_some() && (slot.current.as_deref().is_some_and(settled) || slot.successor.is_some()) {
             self.cancel_wait(slot_id);
         } else {

@@ -120,6 +120,10 @@ impl Engine {
             }
             Cell::KilledByOthers if self.is_replaced(id) => self.begin_kill(id, KillReason::Duplicate),
             Cell::KilledByOthers => {
+                if matches!(state, State::Unreachable | State::Doubtful) {
+                    // Its end opens its place.
+                    self.close_absence(id);
+                }
                 if let Some(attempt) = self.book.attempt_mut(id) {
                     attempt.inactive = false;
                 }
@@ -309,13 +313,8 @@ impl Engine {
         let newer = |other: &&Attempt| other.id.generation > id.generation;
         let other = slot.attempts().find(newer).map(|other| (other.id, other.state));
         match other {
-            None => {
-                self.cancel_wait(id.slot);
-                self.back(id, running);
-            }
-            Some((other, State::Prepared)) => {
-                self.cancel_of(other);
-                self.cancel_wait(id.slot);
+            None | Some((_, State::Prepared)) => {
+                self.close_absence(id);
                 self.back(id, running);
             }
             Some((other, state)) => {
@@ -330,6 +329,16 @@ impl Engine {
             }
         }
         self.tell_task(id, Event::TaskReturned);
+    }
+
+    /// What was to take the place of a task out of sight isn't launched.
+    pub(super) fn close_absence(&mut self, id: AttemptId) {
+        let newer = |other: &&Attempt| other.id.generation > id.generation && other.state == State::Prepared;
+        if let Some(other) = self.book.slot(id.slot).and_then(|slot| slot.attempts().find(newer)).map(|other| other.id)
+        {
+            self.cancel_of(other);
+        }
+        self.cancel_wait(id.slot);
     }
 
     /// Whether it was out of sight, and another one has taken its place.

@@ -443,6 +443,73 @@ fn a_pause_does_not_shorten_delays() {
     assert_eq!(s.launch("a3", BIG).len(), 1);
 }
 
+// ENGINE 4.3: paused, also what takes the place of a task that is given up, or that a user sets going again, is of its own
+// revision, and of no other one that came up before.
+#[test]
+fn paused_and_given_up() {
+    let of = |n: &str| service("web", 1).env(n, "1").duplicates(Duplicates::Forbid).max_failures(Some(1));
+    let mut s = Script::new([of("A")]);
+    let a = s.running(1).remove(0);
+    let first = s.spec("web").revision;
+    s.engine.pause("web").unwrap();
+    let second = apply(&mut s, of("B"));
+    s.master_says(&a, TaskUnreachable, Reason::AgentRemoved);
+    s.engine.declare_dead("web", 0).unwrap();
+    s.tick();
+    let revision = |s: &Script, task: &str| s.engine.find_task(task).unwrap().revision;
+    let again = s.launch("a2", BIG).remove(0);
+    assert_eq!(revision(&s, &again), first);
+    // Held, and retried.
+    s.update(&again, TaskRunning);
+    s.update(&again, TaskFailed);
+    assert_eq!(s.spec("web").held, 1);
+    s.engine.retry("web").unwrap();
+    s.tick();
+    let again = s.launch("a3", BIG).remove(0);
+    assert_eq!(revision(&s, &again), first);
+    s.update(&again, TaskRunning);
+    // At the next pause it is of the second one, and stays that.
+    s.engine.resume("web").unwrap();
+    s.tick();
+    s.update(&again, TaskKilled);
+    let other = s.launch("a4", BIG).remove(0);
+    assert_eq!(revision(&s, &other), second);
+    s.update(&other, TaskRunning);
+    s.engine.pause("web").unwrap();
+    apply(&mut s, of("C"));
+    s.crash();
+    s.answer(&other, TaskUnreachable);
+    s.engine.declare_dead("web", 0).unwrap();
+    s.tick();
+    let last = s.launch("a5", BIG).remove(0);
+    assert_eq!(revision(&s, &last), second);
+}
+
+// ENGINE 3.2: what Mesos refuses of one revision says nothing of the next.
+#[test]
+fn refusals_of_a_former_revision() {
+    let of = |n: &str| service("web", 1).env("V", n);
+    let mut s = Script::new([of("A")]);
+    let old = s.running(1).remove(0);
+    apply(&mut s, of("B"));
+    for _ in 0..2 {
+        let task = s.launch("a2", BIG).remove(0);
+        s.master_says(&task, TaskError, Reason::TaskInvalid);
+        s.sleep(secs(20));
+    }
+    let third = s.launch("a2", BIG).remove(0);
+    apply(&mut s, of("C"));
+    s.master_says(&third, TaskError, Reason::TaskInvalid);
+    s.sleep(secs(20));
+    for refused in 1..=3 {
+        assert_eq!(s.spec("web").held, 0, "{refused}");
+        let task = s.launch("a2", BIG).remove(0);
+        s.master_says(&task, TaskError, Reason::TaskInvalid);
+        s.sleep(secs(20));
+    }
+    assert_eq!((s.spec("web").held, s.state(&old)), (1, Some(State::Running)));
+}
+
 // ENGINE 4.3: the role is a part of the revision. What goes on in a former one while the rollout is paused waits for offers
 // of its own role (simulated: seed 151 took those of the next one).
 #[test]

@@ -116,6 +116,55 @@ fn what_returns_while_it_is_being_killed_loses() {
     assert_eq!(s.spec("web").waiting, 0);
 }
 
+// I6: it comes back while somebody ends it, before another one has taken its place: that waits for its end, or for nothing,
+// if it runs on after all (simulated: seed 1400004475).
+#[test]
+fn what_returns_while_it_is_being_killed_is_there() {
+    for prepared in [false, true] {
+        let mut s = Script::new([service("web", 1)]);
+        let old = s.running(1).remove(0);
+        lose(&mut s, &old);
+        if prepared {
+            s.disk = Disk::Hangs;
+            s.offer("a2", BIG);
+        }
+        s.master_says(&old, TaskKilling, Reason::AgentReregistered);
+        s.disk = Disk::Writes;
+        s.settle();
+        assert_eq!(s.state(&old), Some(State::Killing(KillReason::External)));
+        assert_eq!(s.spec("web").waiting, 0);
+        assert!(s.launch("a3", BIG).is_empty());
+        s.update(&old, TaskRunning);
+        assert_eq!(s.state(&old), Some(State::Running));
+        assert!(s.launch("a3", BIG).is_empty());
+        s.update(&old, TaskKilled);
+        s.sleep(secs(2));
+        assert_eq!(s.launch("a3", BIG).len(), 1);
+    }
+}
+
+// ENGINE 3.6: a policy takes effect at once, also for what is out of sight already.
+#[test]
+fn duplicates_are_forbidden_while_a_place_waits() {
+    for prepared in [false, true] {
+        let mut s = Script::new([service("web", 1)]);
+        let old = s.running(1).remove(0);
+        lose(&mut s, &old);
+        if prepared {
+            s.disk = Disk::Hangs;
+            s.offer("a2", BIG);
+        }
+        s.engine.apply(service("web", 1).duplicates(Duplicates::Forbid)).unwrap();
+        s.disk = Disk::Writes;
+        s.settle();
+        assert!(s.accepts().is_empty());
+        assert_eq!(s.spec("web").waiting, 0);
+        s.sleep(secs(700));
+        assert!(s.launch("a3", BIG).is_empty());
+        assert_eq!(s.state(&old), Some(State::Unreachable));
+    }
+}
+
 // ENGINE 1.3, ABANDON, found by the simulated world: the one that has taken its place is out of sight itself when it returns,
 // and nobody waits for its end.
 #[test]
