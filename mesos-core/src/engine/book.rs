@@ -351,6 +351,12 @@ impl Spec {
         self.history.iter().find(|former| former.revision == revision)?.launch.as_ref()
     }
 
+    /// What went into the tasks of a revision; where that isn't known any more, what goes into those to come.
+    pub(super) fn launch_of(&self, revision: Revision) -> &Launch {
+        let former = self.former(revision).filter(|_| revision != self.revision);
+        former.map_or(&self.spec.launch, |former| former)
+    }
+
     /// Whether what takes the place of an instance of this former revision is of that one, too.
     pub(super) fn stays_in(&self, revision: Revision) -> bool {
         self.paused && self.former(revision).is_some()

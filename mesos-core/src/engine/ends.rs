@@ -132,7 +132,7 @@ impl Engine {
     fn was_stable(&self, attempt: &Attempt, ran_for: Option<Duration>) -> bool {
         let Some(spec) = self.book.specs.get(&attempt.id.slot.spec) else { return false };
         let long = ran_for.is_some_and(|ran| ran >= spec.spec.policy.stable_after);
-        long && (attempt.been_ready || spec.spec.launch.task.health_check.is_none())
+        long && (attempt.been_ready || spec.launch_of(attempt.revision).task.health_check.is_none())
     }
 
     /// Counts an end, and says how long the next attempt is held back (ENGINE 3.2).

@@ -60,7 +60,7 @@ impl Engine {
     /// Sets the timer that the attempt's state asks for.
     pub(super) fn set_timer(&mut self, id: AttemptId) {
         let Some(spec) = self.book.specs.get(&id.slot.spec) else { return };
-        let (policy, ready_after) = (&spec.spec.policy, spec.spec.ready_after());
+        let policy = &spec.spec.policy;
         let Some(attempt) = self.book.attempt(id) else { return };
         let some = |limit: Duration, since: Instant| (!limit.is_zero()).then_some(since);
         let due = match attempt.state {
@@ -73,7 +73,7 @@ impl Engine {
             }
             State::Running => {
                 let since = attempt.running.unwrap_or(attempt.prepared);
-                (!attempt.ready).then(|| since.plus(ready_after))
+                (!attempt.ready).then(|| since.plus(spec.spec.ready_after(spec.launch_of(attempt.revision))))
             }
             State::Unreachable if policy.duplicates == Duplicates::Forbid && !planted!(StrictReplaced) => None,
             State::Unreachable => {
@@ -131,8 +131,9 @@ impl Engine {
     /// Whether it has become ready, or no longer is.
     pub(super) fn check_ready(&mut self, id: AttemptId) {
         let now = self.now;
-        let Some(spec) = self.book.specs.get(&id.slot.spec) else { return };
-        let (min, checked) = (spec.spec.ready_after(), spec.spec.launch.task.health_check.is_some());
+        let Some((spec, attempt)) = self.book.specs.get(&id.slot.spec).zip(self.book.attempt(id)) else { return };
+        let launch = spec.launch_of(attempt.revision);
+        let (min, checked) = (spec.spec.ready_after(launch), launch.task.health_check.is_some());
         let Some(attempt) = self.book.attempt_mut(id) else { return };
         let healthy = attempt.last.healthy.unwrap_or(!checked);
         let due = attempt.running.map(|since| since.plus(min));

@@ -485,9 +485,9 @@ impl TaskSpec {
         }
     }
 
-    /// How long a task has to run before it is ready.
-    pub(crate) fn ready_after(&self) -> Duration {
-        let unchecked = if self.launch.task.health_check.is_none() { Duration::from_secs(10) } else { Duration::ZERO };
+    /// How long a task has to run before it is ready, of this revision or a former one.
+    pub(crate) fn ready_after(&self, launch: &Launch) -> Duration {
+        let unchecked = if launch.task.health_check.is_none() { Duration::from_secs(10) } else { Duration::ZERO };
         self.policy.min_ready.unwrap_or(unchecked)
     }
 

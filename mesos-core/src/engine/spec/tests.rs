@@ -286,11 +286,12 @@ fn defaults() {
 
 #[test]
 fn how_long_until_it_is_ready() {
-    assert_eq!(web().ready_after(), Duration::from_secs(10));
-    assert_eq!(web().http_check("/").ready_after(), Duration::ZERO);
-    assert_eq!(web().min_ready(Duration::from_secs(3)).http_check("/").ready_after(), Duration::from_secs(3));
-    assert_eq!(web().min_ready(Duration::from_nanos(1)).ready_after(), Duration::from_millis(1));
-    assert_eq!(web().min_ready(Duration::MAX).ready_after(), Duration::from_millis(u64::MAX));
+    let ready_after = |spec: TaskSpec| spec.ready_after(&spec.launch);
+    assert_eq!(ready_after(web()), Duration::from_secs(10));
+    assert_eq!(ready_after(web().http_check("/")), Duration::ZERO);
+    assert_eq!(ready_after(web().min_ready(Duration::from_secs(3)).http_check("/")), Duration::from_secs(3));
+    assert_eq!(ready_after(web().min_ready(Duration::from_nanos(1))), Duration::from_millis(1));
+    assert_eq!(ready_after(web().min_ready(Duration::MAX)), Duration::from_millis(u64::MAX));
 }
 
 // Kubernetes's rounding: up for what is in excess, down for what is missing, never no leeway at all.

@@ -485,6 +485,30 @@ fn paused_and_given_up() {
     assert_eq!(revision(&s, &last), second);
 }
 
+// ENGINE 4.2: whether there is a health check is up to the revision. That the next one has one takes nothing from those of
+// before (simulated: seed 1300005627, they were ready no more, and no run of theirs was ever stable).
+#[test]
+fn the_next_revision_has_a_health_check() {
+    let mut s = Script::new([service("web", 2)]);
+    let old = s.running(2);
+    s.engine.pause("web").unwrap();
+    apply(&mut s, service("web", 2).resources(Resources::new().cpus(0.1).mem(16.0).ports(1)).http_check("/"));
+    s.sleep(secs(11));
+    assert_eq!(s.spec("web").ready, 2);
+    s.sleep(secs(300));
+    s.update(&old[0], TaskFailed);
+    s.update(&old[1], TaskFailed);
+    assert!(s.engine.instances("web").all(|place| place.faults == 1));
+    for task in s.launch("a2", BIG) {
+        s.update(&task, TaskRunning);
+    }
+    s.sleep(secs(301));
+    for task in s.tasks("web", 0).into_iter().chain(s.tasks("web", 1)) {
+        s.update(&task.task_id, TaskFailed);
+    }
+    assert!(s.engine.instances("web").all(|place| place.faults == 1), "a stable run forgives");
+}
+
 // ENGINE 3.2: what Mesos refuses of one revision says nothing of the next.
 #[test]
 fn refusals_of_a_former_revision() {
