@@ -240,6 +240,7 @@ impl Ends {
             Class::Ok => stable.iter().any(|stable| new.faults == if *stable { 0 } else { old.faults + 1 }),
             Class::External => stable.iter().any(|stable| new.faults == if *stable { 1 } else { old.faults + 1 }),
             Class::Infra => more(&losses, new.losses) && new.faults == old.faults,
+            Class::Invalid if outdated => invalids.contains(&new.invalids) && new.faults == old.faults,
             Class::Invalid => more(&invalids, new.invalids) && new.faults == old.faults,
             Class::Drain | Class::Wanted => new.faults == old.faults && losses.contains(&new.losses),
         };

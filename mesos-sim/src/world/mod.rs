@@ -61,6 +61,8 @@ const BEGINNING: u64 = 1_700_000_000;
 /// How long everything may take to be as wanted once all is well: the longest back-off, kills and questions repeated
 /// at their longest intervals, and a lost REVIVE.
 const SETTLED: Duration = Duration::from_secs(20 * 60);
+/// Where tasks have minutes to end: five of those, one after another, besides one that hung in its start.
+const SETTLED_VARIED: Duration = Duration::from_secs(80 * 60);
 /// Two intervals of the implicit question, and time to kill what it found.
 const QUIET: Duration = Duration::from_secs(130 * 60);
 /// So long after a batch left without an answer no offer is kept for it any more.
@@ -299,6 +301,8 @@ struct World {
     hangs: bool,
     /// The tasks that there were when all was as wanted.
     settled_tasks: BTreeSet<String>,
+    /// So long that may take once all is well.
+    settles: Duration,
     calm: bool,
     over: bool,
     changed: bool,
@@ -417,6 +421,7 @@ impl World {
             skew: 0,
             hangs: false,
             settled_tasks: BTreeSet::new(),
+            settles: if varied { SETTLED_VARIED } else { SETTLED },
             calm: false,
             over: false,
             changed: false,
@@ -436,7 +441,7 @@ impl World {
             world.again(fault);
         }
         world.at(faulty, Happening::Calm);
-        world.at(faulty + SETTLED, Happening::Settled);
+        world.at(faulty + world.settles, Happening::Settled);
         world.at(faulty + QUIET, Happening::Quiet);
         Ok(world)
     }
@@ -596,7 +601,7 @@ impl World {
             self.past.free();
         }
         self.without_session()?;
-        self.words.check()?;
+        self.words.check(self.engine.is_some())?;
         self.one_at_a_time()?;
         // A store that hangs is no reason to keep offers.
         let hung = self.unsaved && self.saved_at + HUNG < self.now && self.ledger.sure == self.disk.framework;
@@ -742,7 +747,7 @@ impl World {
         }
         let asked: BTreeSet<String> = self.settled_tasks.intersection(&wanted).cloned().collect();
         if self.setup.is_none() {
-            self.ledger.regular(QUIET - SETTLED, &asked)?;
+            self.ledger.regular(QUIET - self.settles, &asked)?;
         }
         let late = self.now.saturating_sub(Duration::from_secs(600));
         let latest = self.ledger.offered_at.max(self.ledger.busy_at);

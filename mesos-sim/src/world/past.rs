@@ -45,7 +45,9 @@ pub(super) struct Past {
     doubtful: BTreeSet<String>,
     /// The scheduler has heard that it is no longer wanted, or its store that somebody else writes.
     over: Option<&'static str>,
-    /// When the present process has heard that its framework was removed.
+    /// When the present process last heard that its framework was removed,
+    removal_at: Option<Duration>,
+    /// and that of when it last told so.
     removed_at: Option<Duration>,
     /// Taken back since the ordered lane was last free.
     rescinded: BTreeSet<String>,
@@ -74,7 +76,7 @@ impl Past {
     pub(super) fn started(&mut self, process: u64, given: bool, disk: &Disk) {
         self.process = process;
         (self.ticket, self.lenient) = (0, if self.own { u64::MAX } else { u64::from(given) });
-        (self.over, self.removed_at) = (None, None);
+        (self.over, self.removal_at, self.removed_at) = (None, None, None);
         self.suppressed.clear();
         if disk.records.is_empty() {
             self.incarnations.clear();
@@ -103,7 +105,7 @@ impl Past {
     }
 
     /// Something has reached the scheduler.
-    pub(super) fn heard(&mut self, event: &Event) {
+    pub(super) fn heard(&mut self, now: Duration, event: &Event) {
         if let Some(rescind) = &event.rescind {
             self.rescinded.insert(rescind.offer_id.value.clone());
         }
@@ -115,6 +117,9 @@ impl Past {
         if event.error.as_ref().is_some_and(|error| error.message.contains("failed over")) {
             self.over = Some("another instance has taken over");
         }
+        if event.error.as_ref().is_some_and(|error| error.message.contains("has been removed")) {
+            self.removal_at = Some(now);
+        }
     }
 
     /// Whether nothing in this batch comes from a command.
@@ -124,6 +129,8 @@ impl Past {
 
     /// The framework was removed, and is made anew; if that was so a short while ago, somebody means it.
     pub(super) fn removed(&mut self, now: Duration) {
+        // It may have waited for the store to say so.
+        let now = self.removal_at.unwrap_or(now);
         if self.removed_at.replace(now).is_some_and(|before| now < before + ONCE_PER) {
             self.over = Some("the framework was removed twice within an hour");
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mesos_core::{Input, Machine as _, Output};
 use mesos_proto::{json, store};
 
-use super::{QUIET, SETTLED, Step, World, violation};
+use super::{QUIET, Step, World, violation};
 
 /// How much longer an engine's description may be than that of a fresh one, besides a fifth of that: what it knows of its
 /// session and of agents.
@@ -16,7 +16,7 @@ const MORE: usize = 4_000;
 impl World {
     /// L6, L7.
     pub(super) fn rests(&mut self) -> Step {
-        let settled = self.now.saturating_sub(QUIET) + SETTLED;
+        let settled = self.now.saturating_sub(QUIET) + self.settles;
         let (subscribed, lost) = (self.ledger.subscribed_at, self.ledger.lost_at + Duration::from_secs(120));
         if subscribed > settled && subscribed > lost {
             return violation("L6", format!("a subscription of {subscribed:?}, long after all was well"));

@@ -524,15 +524,19 @@ impl World {
             self.ledger.jammed_at = Some(self.now);
         }
         let (id, process, server_open, lane) = (exchange.id, exchange.process, exchange.server_open, exchange.lane);
+        let gone = exchange.request.is_none();
         self.by_engine.remove(&(process, id));
         if lane == Lane::Subscription && process == self.process {
             self.ledger.lost_stream(number);
         }
         if server_open {
             self.close_later(number);
-        } else if !self.plan.strikes(&mut self.rng, Fault::Linger) && self.rng.chance(0.5) {
+        } else {
+            let stays = self.plan.strikes(&mut self.rng, Fault::Linger) || !self.rng.chance(0.5);
             // It has not left.
-            self.lose(number);
+            if !stays || gone {
+                self.exchanges.remove(&number);
+            }
         }
     }
 
@@ -736,7 +740,7 @@ impl World {
         if event.subscribed.is_some() {
             self.past.lost();
         }
-        self.past.heard(&event);
+        self.past.heard(self.now, &event);
         Ok(())
     }
 

@@ -190,7 +190,9 @@ impl Succession {
                 self.told.entry(record.task_id).or_default().killed = true;
             } else if record.state() == instance::State::Prepared {
                 let surge = parse(&record.task_id).map_or(0, |(spec, ..)| surge(&spec, at));
-                self.told.entry(record.task_id).or_default().surge = surge;
+                let told = self.told.entry(record.task_id).or_default();
+                // A batch that failed comes again.
+                told.surge = told.surge.max(surge);
             }
         }
         if !at.fresh || self.own {
@@ -216,7 +218,7 @@ impl Succession {
             // One of which bad news has come isn't ready any more, whatever the record still says.
             let fine = self.told.get(&record.task_id).is_some_and(|told| told.fine);
             if update && old.record.state() != instance::State::Killing {
-                self.goes_on(&old.slot.0, &record.task_id, batch, at)?;
+                self.goes_on(&old.slot, &record.task_id, batch, at)?;
             }
             if update && fine && old.record.state() == instance::State::Running && old.record.ready() {
                 self.budget(&old.slot, &record.task_id, batch, at)?;
@@ -256,14 +258,20 @@ impl Succession {
     }
 
     /// I8: a rollout that is halted ends nothing.
-    fn goes_on(&mut self, spec: &str, task: &str, batch: &Persist, at: &Moment<'_>) -> Check {
-        let key = Key::new(["spec", spec]);
+    fn goes_on(&mut self, slot: &(String, u32), task: &str, batch: &Persist, at: &Moment<'_>) -> Check {
+        let key = Key::new(["spec", &slot.0]);
         let told = batch.ops().iter().any(|op| *op.key() == key);
         let record = at.disk.records.get(&key).filter(|_| !told);
         let Some(record) = record.and_then(|value| json::decode::<store::Spec>(value).ok()) else { return Ok(()) };
         // What has finished needs its double no more.
-        let job = record.policy.kind() == store::policy::Kind::Job;
-        match record.paused() && !job {
+        let mine = Key::new(["slot", &slot.0, &slot.1.to_string()]);
+        let finished = batch.ops().iter().any(|op| match op {
+            StoreOp::Put { key, value } if *key == mine => {
+                json::decode::<store::Slot>(value).is_ok_and(|slot| slot.mark() == slot::Mark::Finished)
+            }
+            _ => false,
+        });
+        match record.paused() && !finished {
             true => fail("I8", format!("{task} is ended for the next one, and the rollout is halted")),
             false => Ok(()),
         }
@@ -362,7 +370,10 @@ impl Succession {
             .collect();
         let kept = at.disk.instances.values().filter(mine).filter(|kept| after(kept).is_some()).map(|kept| kept.slot.1);
         let recorded = at.disk.slots.keys().filter(|(spec, _)| *spec == slot.0).map(|(_, index)| *index);
-        let indices: BTreeSet<u32> = kept.chain(recorded).chain(at.disk.fresh(&slot.0, instances)).collect();
+        // Which places come back, or come anew, with this batch, isn't known.
+        let resized = at.disk.wanted(&slot.0) != instances;
+        let fresh = if resized { Vec::new() } else { at.disk.fresh(&slot.0, instances).into_iter().collect() };
+        let indices: BTreeSet<u32> = kept.chain(recorded).chain(fresh).collect();
         let slots = indices.into_iter().filter_map(|index| {
             let key = Key::new(["slot", &slot.0, &index.to_string()]);
             let removed = batch.ops().iter().any(|op| matches!(op, StoreOp::Delete { key: gone } if *gone == key));

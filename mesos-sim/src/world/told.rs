@@ -7,6 +7,7 @@ use mesos_core::scheduler::FatalReason;
 use mesos_proto::v1::scheduler::{Call, call};
 
 use super::fault::Fault;
+use super::words::Said;
 use super::{Happening, Step, World, violation};
 
 /// So long an uninstallation waits for tasks to end.
@@ -46,7 +47,9 @@ impl World {
                 self.ledger.tasks.values_mut().for_each(|task| task.released = true);
                 self.ledger.spent();
             }
-            Event::AgentAvoided { spec, agent_id, during } => self.places.avoids(spec, agent_id, self.now, *during),
+            Event::AgentAvoided { spec, agent_id, during } => {
+                self.places.avoids(spec, agent_id, self.decided_at, *during)
+            }
             Event::SpecRemoved { spec } => self.places.forgets(spec),
             Event::FrameworkRemoved { .. } => {
                 self.ledger.spent();
@@ -80,15 +83,15 @@ impl World {
     }
 
     /// What a user has said takes effect at once.
-    pub(super) fn obeys(&mut self, fault: Fault, concerned: &(String, Option<u32>)) -> Step {
+    pub(super) fn obeys(&mut self, fault: Fault, said: &Said) -> Step {
         if fault == Fault::Uninstall {
             let since = self.users.uninstalled_at.unwrap_or(self.now);
             self.users.uninstalled_at = self.users.gently.then_some(since);
         }
-        let (spec, Some(index)) = concerned else { return Ok(()) };
+        let (spec, Some(index)) = &said.concerned else { return Ok(()) };
         let instances = self.engine.iter().flat_map(|engine| engine.instances(spec));
         let waits = instances.filter(|instance| instance.index == *index).find_map(|instance| instance.waits);
-        match waits.filter(|waits| fault == Fault::Restart && !waits.is_zero()) {
+        match waits.filter(|waits| fault == Fault::Restart && said.agreed && !waits.is_zero()) {
             Some(waits) => violation("I11", format!("{spec}-{index} is restarted, and held back for {waits:?}")),
             None => Ok(()),
         }

@@ -208,6 +208,9 @@ impl Users {
         self.constrained |= wish.unique;
         if let Some(rng) = &mut self.variety {
             wish.vary(rng);
+            // Tasks of its past may be in zones that nobody has counted.
+            let past = self.said.contains_key(&name);
+            wish.variety.place = wish.variety.place.filter(|place| !(past && matches!(place, Place::PerZone(_))));
         }
         self.wishes.insert(name.clone(), wish);
         self.says(&name);

@@ -133,8 +133,10 @@ impl Words {
         }
     }
 
-    pub(super) fn check(&mut self) -> Result<(), Violation> {
-        let fault = self.fault.take().or_else(|| self.gone.pop_first().map(|(_, what)| what));
+    pub(super) fn check(&mut self, runs: bool) -> Result<(), Violation> {
+        let gone = std::mem::take(&mut self.gone).pop_first().map(|(_, what)| what);
+        // A process that dies in the midst of it tells nothing more.
+        let fault = self.fault.take().or_else(|| gone.filter(|_| runs));
         fault.map_or(Ok(()), |what| violation("I26", what))
     }
 }
@@ -164,7 +166,7 @@ impl World {
         if said.agreed && !self.users.leaving {
             self.words.said.insert((said.concerned.0.clone(), fault));
         }
-        self.obeys(fault, &said.concerned)?;
+        self.obeys(fault, &said)?;
         self.drain()?;
         if said.agreed && self.process == process && !self.users.leaving {
             return self.done(fault, &said, &before);
@@ -215,21 +217,26 @@ impl World {
 
     /// What users have said is what the store holds, once nothing is being written.
     pub(super) fn kept(&mut self) -> Step {
-        for (name, what) in std::mem::take(&mut self.words.said) {
+        let said = std::mem::take(&mut self.words.said);
+        for (name, what) in &said {
             if self.users.leaving || !matches!(what, Fault::Apply | Fault::Scale | Fault::Pause | Fault::Remove) {
                 continue;
             }
-            let record = self.disk.records.get(&Key::new(["spec", &name]));
+            // Whether one that was removed in between is halted still, depends on whether it was gone.
+            if *what == Fault::Pause && said.contains(&(name.clone(), Fault::Remove)) {
+                continue;
+            }
+            let record = self.disk.records.get(&Key::new(["spec", name]));
             let record = record.and_then(|value| json::decode::<store::Spec>(value).ok());
             let there = record.filter(|record| !record.removed());
-            let Some((instances, priority, version, role)) = self.users.wish(&name) else {
+            let Some((instances, priority, version, role)) = self.users.wish(name) else {
                 match there {
                     Some(record) => return violation("I26", format!("{name} is removed, and {record:?} is kept")),
                     None => continue,
                 }
             };
             let Some(record) = there else { return violation("I26", format!("{name} is wanted, and not kept")) };
-            let key = Key::new(["rev", &name, &record.revision]);
+            let key = Key::new(["rev", name, &record.revision]);
             let revision = self.disk.records.get(&key).and_then(|value| json::decode::<store::Revision>(value).ok());
             let Some(revision) = revision else {
                 return violation("I26", format!("no revision is kept of {record:?}"));
@@ -238,7 +245,7 @@ impl World {
             let mut variables = variables.flat_map(|environment| &environment.variables);
             let current = variables.any(|v| v.name == "VERSION" && v.value == Some(version.to_string()));
             let same = match what {
-                Fault::Pause => record.paused() == self.users.is_paused(&name),
+                Fault::Pause => record.paused() == self.users.is_paused(name),
                 Fault::Scale => record.policy.instances == instances,
                 // Later words are another one's business.
                 Fault::Remove => true,
@@ -248,7 +255,7 @@ impl World {
                 }
             };
             if !same {
-                let wish = (instances, priority, version, role, self.users.is_paused(&name));
+                let wish = (instances, priority, version, role, self.users.is_paused(name));
                 return violation(
                     "I26",
                     format!("{name} is wanted as {wish:?}, and kept are {record:?}, {revision:?}"),
