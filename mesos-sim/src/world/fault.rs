@@ -45,7 +45,10 @@ impl Fault {
 
     /// Whether it has chance of its own: without it, all is as if there were none such.
     const fn is_apart(self) -> bool {
-        matches!(self, Self::Stranger | Self::Uninstall | Self::StartHangs | Self::Answer | Self::Terse)
+        matches!(
+            self,
+            Self::Stranger | Self::Uninstall | Self::StartHangs | Self::Answer | Self::Terse | Self::KillGhost
+        )
     }
 
     fn rate(self, strength: i32) -> f64 {
@@ -110,6 +113,7 @@ faults! {
     Restart "restart" Timed "a user restarts a spec or an instance",
     Remove "remove" Timed "a user removes a spec",
     Kill "kill" Timed "a user kills a task",
+    KillGhost "kill-ghost" Timed "a user kills a task that was given up",
     Pause "pause" Timed "a user halts a rollout, or lets it go on",
     Retry "retry" Timed "a user retries what was given up, or lifts a back-off",
     Leave "leave" Timed "a user lets the scheduler end in good order",
@@ -156,6 +160,7 @@ impl Plan {
             (Fault::StartHangs, 600.0),
             (Fault::Answer, 0.03),
             (Fault::Terse, 1.0),
+            (Fault::KillGhost, 600.0),
         ];
         for (fault, rate) in rare {
             if only.contains(&fault) || apart.chance(0.1) && only.is_empty() && !calm {

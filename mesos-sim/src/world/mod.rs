@@ -63,8 +63,8 @@ const BEGINNING: u64 = 1_700_000_000;
 const SETTLED: Duration = Duration::from_secs(20 * 60);
 /// Where tasks have minutes to end: five of those, one after another, besides one that hung in its start.
 const SETTLED_VARIED: Duration = Duration::from_secs(80 * 60);
-/// Two intervals of the implicit question, and time to kill what it found.
-const QUIET: Duration = Duration::from_secs(130 * 60);
+/// And so long nothing happens then: two intervals of the implicit question but for the time to settle.
+const QUIET: Duration = Duration::from_secs(110 * 60);
 /// So long after a batch left without an answer no offer is kept for it any more.
 const HUNG: Duration = Duration::from_secs(15);
 /// More steps are an endless loop.
@@ -442,7 +442,7 @@ impl World {
         }
         world.at(faulty, Happening::Calm);
         world.at(faulty + world.settles, Happening::Settled);
-        world.at(faulty + QUIET, Happening::Quiet);
+        world.at(faulty + world.settles + QUIET, Happening::Quiet);
         Ok(world)
     }
 
@@ -747,7 +747,7 @@ impl World {
         }
         let asked: BTreeSet<String> = self.settled_tasks.intersection(&wanted).cloned().collect();
         if self.setup.is_none() {
-            self.ledger.regular(QUIET - self.settles, &asked)?;
+            self.ledger.regular(QUIET, &asked)?;
         }
         let late = self.now.saturating_sub(Duration::from_secs(600));
         let latest = self.ledger.offered_at.max(self.ledger.busy_at);

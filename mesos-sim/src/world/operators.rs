@@ -115,6 +115,7 @@ impl World {
                     self.changed = true;
                 }
             }
+            Fault::KillGhost => return self.kill_ghost(),
             Fault::Apply
             | Fault::Scale
             | Fault::Restart

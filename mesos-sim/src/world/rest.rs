@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use mesos_core::engine::Engine;
 use mesos_core::{Input, Machine as _, Output};
 use mesos_proto::{json, store};
 
@@ -16,7 +17,7 @@ const MORE: usize = 4_000;
 impl World {
     /// L6, L7.
     pub(super) fn rests(&mut self) -> Step {
-        let settled = self.now.saturating_sub(QUIET) + self.settles;
+        let settled = self.now.saturating_sub(QUIET);
         let (subscribed, lost) = (self.ledger.subscribed_at, self.ledger.lost_at + Duration::from_secs(120));
         if subscribed > settled && subscribed > lost {
             return violation("L6", format!("a subscription of {subscribed:?}, long after all was well"));
@@ -60,6 +61,32 @@ impl World {
         fresh.handle_input(self.instant(), Input::Wall(self.wall()));
         fresh.handle_input(self.instant(), Input::Timeout);
         while !matches!(fresh.poll_output(), Output::Timeout(_)) {}
+        // I18: what would be known after a crash is what is known now. What is told of a task at the next question only isn't
+        // looked at, nor what becomes of those that wait.
+        let known = |engine: &Engine| {
+            let specs = engine.specs().map(|spec| {
+                let places = engine.instances(&spec.name).map(|place| {
+                    let end = place.last_end.map(|end| {
+                        (
+                            end.class,
+                            end.state,
+                            end.reason,
+                            end.at.since_epoch().as_millis(),
+                            end.ran_for.map(|ran| ran.as_millis()),
+                        )
+                    });
+                    (place.index, place.wanted, place.finished, place.held, place.faults, end)
+                });
+                (spec.name.clone(), spec.revision, spec.wanted, spec.paused, spec.priority, places.collect::<Vec<_>>())
+            });
+            let mut specs: Vec<_> = specs.collect();
+            specs.sort_by(|a, b| a.0.cmp(&b.0));
+            specs
+        };
+        let (now, then) = (known(engine), known(&fresh));
+        if !self.unsaved && now != then {
+            return violation("I18", format!("known is {now:?}, and after a crash {then:?}"));
+        }
         let (held, fresh) = (format!("{engine:?}").len(), format!("{fresh:?}").len());
         if held > fresh + fresh / 5 + MORE {
             return violation("L6", format!("an engine of {held} bytes, and a fresh one has {fresh}"));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use mesos_core::engine::{Amount, Duplicates, Engine, Field, OnReturn, State, TaskSpec};
 use mesos_core::v1::{self, CommandInfo};
+use mesos_proto::store;
 
 use super::contents;
 use super::fault::{Fault, Plan};
@@ -391,6 +392,16 @@ impl Users {
     pub(super) fn wish(&self, name: &str) -> Option<(u32, i32, u32, &str)> {
         let wish = self.wishes.get(name)?;
         Some((wish.instances, wish.priority, wish.version, &wish.role))
+    }
+
+    /// Whether a policy is that of a spec, where it isn't among what else is compared.
+    pub(super) fn has_policy(&self, name: &str, policy: &store::Policy) -> bool {
+        let Some(wish) = self.wishes.get(name) else { return false };
+        let ms = |time: Option<Duration>| time.map(|time| time.as_millis() as u64);
+        policy.max_surge.count == Some(wish.surge)
+            && (wish.job || policy.max_failures == wish.variety.max_failures)
+            && policy.force_kill_after == ms(wish.variety.force)
+            && policy.min_ready == ms(wish.variety.min_ready)
     }
 
     /// Whether a rollout of this spec was halted.

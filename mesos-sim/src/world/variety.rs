@@ -42,7 +42,7 @@ pub(super) struct Variety {
     pub(super) place: Option<Place>,
     restart: RestartPolicy,
     pub(super) max_failures: Option<u32>,
-    min_ready: Option<Duration>,
+    pub(super) min_ready: Option<Duration>,
 }
 
 impl Variety {

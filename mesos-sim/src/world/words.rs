@@ -174,6 +174,19 @@ impl World {
         Ok(())
     }
 
+    /// A user kills a task that was given up.
+    pub(super) fn kill_ghost(&mut self) -> Step {
+        self.feed(Input::Timeout)?;
+        let ghosts: Vec<String> = self.disk.ghosts.iter().cloned().collect();
+        let Some(engine) = self.engine.as_mut().filter(|_| !self.ledger.terminal) else { return Ok(()) };
+        let Some(ghost) = ghosts.get(self.apart.below(ghosts.len() as u64) as usize) else { return Ok(()) };
+        self.past.commanded();
+        self.ledger.killed_by_user(ghost);
+        let result = engine.kill(ghost);
+        self.note(|| format!("!! kill {ghost}: {result:?}"));
+        self.drain()
+    }
+
     /// What a user has said is done, as far as the engine can do it at once.
     fn done(&mut self, fault: Fault, said: &Said, before: &Before) -> Step {
         let Some(engine) = self.engine.as_ref().filter(|_| !self.ledger.terminal) else { return Ok(()) };
@@ -192,7 +205,8 @@ impl World {
             Fault::Kill => before.tasks.iter().filter(|task| Some(&task.task_id) == said.task.as_ref()).all(ends),
             Fault::Pause => spec.as_ref().is_some_and(|spec| spec.paused == self.users.is_paused(name)),
             Fault::Retry if said.lifted => {
-                engine.instances(name).all(|place| !place.wanted || place.waits.is_none_or(|wait| wait.is_zero()))
+                let free = |place: InstanceStatus| place.faults == 0 && place.waits.is_none_or(|wait| wait.is_zero());
+                engine.instances(name).all(|place| !place.wanted || free(place))
             }
             Fault::Retry => engine.instances(name).all(|place| place.held.is_none()),
             _ => true,
@@ -236,6 +250,10 @@ impl World {
                 }
             };
             let Some(record) = there else { return violation("I26", format!("{name} is wanted, and not kept")) };
+            let known = self.engine.as_ref().and_then(|engine| engine.spec(name)).map(|spec| spec.revision.to_string());
+            if known.is_some_and(|known| known != record.revision) {
+                return violation("I26", format!("{record:?} is kept, and not what is known"));
+            }
             let key = Key::new(["rev", name, &record.revision]);
             let revision = self.disk.records.get(&key).and_then(|value| json::decode::<store::Revision>(value).ok());
             let Some(revision) = revision else {
@@ -251,7 +269,8 @@ impl World {
                 Fault::Remove => true,
                 _ => {
                     let policy = (record.policy.instances, record.policy.priority);
-                    policy == (instances, priority) && current && revision.role == role
+                    let policy = policy == (instances, priority) && self.users.has_policy(name, &record.policy);
+                    policy && current && revision.role == role
                 }
             };
             if !same {
