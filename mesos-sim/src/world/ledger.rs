@@ -306,7 +306,6 @@ impl Ledger {
         let first = !task.ended;
         task.ended |= is_terminal(status.state());
         let unknown = status.state() == TaskState::TaskUnknown;
-        task.released |= status.state() == TaskState::TaskGoneByOperator || unknown;
         task.ended |= unknown;
         let alone = disk.instances.values().filter(|kept| kept.slot == task.slot).count() == 1;
         let ours = state == "Running" || state == "Staged";
@@ -534,7 +533,9 @@ impl Ledger {
                 let over_at = task.and_then(|task| task.over_at);
                 let over_at = over_at.map(|at| if waited(&at) { at.max(disk.hangs_until) } else { at });
                 let limit = if self.jammed(now) { 12 * ASK } else { 6 * ASK };
-                if over_at.is_some_and(|at| at + limit < now) && !just_woke {
+                // Of one that is gone a user may think otherwise.
+                let wished = disk.ghosts.contains(id) && self.user_kills.contains(id);
+                if !wished && over_at.is_some_and(|at| at + limit < now) && !just_woke {
                     return fail("I9", format!("KILL for {id}, which has ended"));
                 }
             }

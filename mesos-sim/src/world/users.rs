@@ -299,7 +299,6 @@ impl Users {
                     row = Some("A11");
                 }
                 let spec = wish.spec();
-                self.shrunk(&name, ledger);
                 self.says(&name);
                 engine.apply(spec).map(drop)
             }
@@ -309,7 +308,6 @@ impl Users {
                     row = (wish.instances < instances).then_some("A11");
                     wish.instances = instances;
                 }
-                self.shrunk(&name, ledger);
                 engine.scale(&name, instances)
             }
             Fault::Restart if rng.chance(0.5) => engine.restart(&name).map(drop),
@@ -325,7 +323,7 @@ impl Users {
             Fault::Remove => {
                 self.wishes.remove(&name);
                 row = Some("A10");
-                self.shrunk(&name, ledger);
+                self.removed(&name, ledger);
                 engine.remove(&name)
             }
             Fault::Kill => {
@@ -421,14 +419,10 @@ impl Users {
         (!first.is_empty()).then_some(first)
     }
 
-    /// Slots that are no longer wanted: what runs there may live beside what comes later in the same place.
-    fn shrunk(&self, name: &str, ledger: &mut Ledger) {
-        let instances = self.wishes.get(name).map_or(0, |wish| wish.instances);
-        let there = ledger.tasks.values().filter(|task| task.slot.0 == name && !task.ended).count();
-        if there > instances as usize || instances == 0 {
-            for task in ledger.tasks.values_mut().filter(|task| task.slot.0 == name) {
-                task.released = true;
-            }
+    /// A spec is no longer wanted: what runs there may live beside what comes later in the same place.
+    fn removed(&self, name: &str, ledger: &mut Ledger) {
+        for task in ledger.tasks.values_mut().filter(|task| task.slot.0 == name) {
+            task.released = true;
         }
     }
 
@@ -483,10 +477,9 @@ impl Users {
         let known: Vec<String> = engine.specs().filter(|spec| !spec.removed).map(|spec| spec.name).collect();
         for name in known.iter().filter(|name| !self.wishes.contains_key(*name)) {
             let _ = engine.remove(name);
-            self.shrunk(name, ledger);
+            self.removed(name, ledger);
         }
         for (name, wish) in &self.wishes {
-            self.shrunk(name, ledger);
             let _ = engine.apply(wish.spec());
             let _ = engine.retry(name);
         }
