@@ -184,8 +184,13 @@ impl Engine {
             return;
         }
         attempt.first_kill.get_or_insert(now);
-        let due = attempt.due;
-        if let Some(at) = self.force_at(id).filter(|at| due.is_some_and(|due| *at < due && now < *at)) {
+        self.force_in_time(id);
+    }
+
+    /// One without grace period isn't to wait for a timer that was set before its time was known; it may be over already.
+    fn force_in_time(&mut self, id: AttemptId) {
+        let due = self.book.attempt(id).filter(|attempt| !attempt.forced).and_then(|attempt| attempt.due);
+        if let Some(at) = self.force_at(id).filter(|at| due.is_some_and(|due| *at < due)) {
             self.set_timer_at(id, Some(at));
         }
     }

@@ -264,15 +264,15 @@ fn a_ghost_has_its_time_to_end_too() {
     s.update(&tasks[1], TaskKilled);
 }
 
+/// The grace periods of these KILLs, in nanoseconds.
+fn graces(calls: Vec<Call>) -> Vec<i64> {
+    let policies = calls.into_iter().map(|call| call.kill.unwrap().kill_policy);
+    policies.map(|policy| policy.and_then(|policy| policy.grace_period).map_or(-1, |grace| grace.nanoseconds)).collect()
+}
+
 // ENGINE 4.6: off unless asked for; then the next KILL gives no time at all, and is repeated like a first one.
 #[test]
 fn a_kill_is_forced() {
-    let graces = |calls: Vec<Call>| -> Vec<i64> {
-        let policies = calls.into_iter().map(|call| call.kill.unwrap().kill_policy);
-        policies
-            .map(|policy| policy.and_then(|policy| policy.grace_period).map_or(-1, |grace| grace.nanoseconds))
-            .collect()
-    };
     const GRACE: i64 = 20_000_000_000;
     let spec = || service("web", 1).kill_grace(secs(20));
     for (spec, expected) in [(spec(), &[GRACE; 3][..]), (spec().force_kill_after(secs(40)), &[GRACE, GRACE, 0, 0, 0])] {
@@ -354,4 +354,29 @@ fn a_kill_that_nobody_heard_is_not_forced() {
     s.sleep(secs(41));
     let policy = s.take(Type::Kill).pop().unwrap().kill.unwrap().kill_policy.unwrap();
     assert_eq!(policy.grace_period.map(|grace| grace.nanoseconds), Some(0));
+}
+
+// ENGINE 4.6: no time at all is over as soon as the first KILL is taken; and so may any time be when that answer comes late.
+#[test]
+fn a_time_that_is_over_at_once() {
+    const GRACE: i64 = 20_000_000_000;
+    for (after, late) in [(secs(0), false), (secs(2), true)] {
+        let mut s = Script::new([service("web", 1).kill_grace(secs(20)).force_kill_after(after)]);
+        let task = s.running(1).remove(0);
+        s.answering = !late;
+        s.engine.restart_instance("web", 0).unwrap();
+        s.tick();
+        if late {
+            s.update(&task, TaskKilling);
+            s.sleep(secs(3));
+            s.answering = true;
+            s.settle();
+        }
+        s.sleep(secs(1));
+        assert_eq!(graces(s.take(Type::Kill)), [GRACE, 0]);
+        s.sleep(secs(7));
+        assert!(s.kills().is_empty(), "as any KILL is repeated");
+        s.sleep(secs(4));
+        assert_eq!(graces(s.take(Type::Kill)), [0]);
+    }
 }
