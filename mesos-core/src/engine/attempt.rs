@@ -139,7 +139,8 @@ pub(super) struct Attempt {
     /// When it began to be killed.
     pub(super) killing: Option<Since>,
     pub(super) kills_sent: u32,
-    /// When this process first sent one that can have been heard.
+    /// When the master first took one that can be heard from this process, or the task said that it is ending: from here on
+    /// it has its time.
     pub(super) first_kill: Option<Instant>,
     /// One without grace period was sent.
     pub(super) forced: bool,
