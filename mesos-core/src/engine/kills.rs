@@ -195,11 +195,13 @@ impl Engine {
         }
     }
 
-    /// It is ending, it says: the KILL has arrived, and is repeated only if that takes too long (ENGINE 4.6).
+    /// It is ending, it says: the KILL has arrived, and is repeated only if that takes too long (ENGINE 4.6). If nobody knew
+    /// whether it had, its time begins here.
     pub(super) fn kill_seen(&mut self, id: AttemptId) {
         if let Some(attempt) = self.book.attempt_mut(id) {
             attempt.first_kill.get_or_insert(self.now);
         }
+        self.force_in_time(id);
         let after = self.now + wait(grace(self.kill_policy(id).as_ref()), 1);
         let after = self.force_at(id).map_or(after, |at| after.min(at));
         let due = self.book.attempt(id).and_then(|attempt| attempt.due);

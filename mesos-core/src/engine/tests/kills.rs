@@ -380,3 +380,22 @@ fn a_time_that_is_over_at_once() {
         assert_eq!(graces(s.take(Type::Kill)), [0]);
     }
 }
+
+// ENGINE 4.6: whether it heard of it by a KILL of ours or another one, its time begins when it says that it is ending.
+#[test]
+fn one_that_comes_back_ending_is_forced_in_time() {
+    let spec = service("web", 1).duplicates(Duplicates::Forbid).kill_grace(secs(20)).force_kill_after(secs(40));
+    let mut s = Script::new([spec]);
+    let task = s.running(1).remove(0);
+    s.master_says(&task, TaskUnreachable, Reason::AgentRemoved);
+    s.engine.restart_instance("web", 0).unwrap();
+    s.tick();
+    // The next one is minutes away by now.
+    s.sleep(secs(1000));
+    s.clear();
+    s.update(&task, TaskKilling);
+    s.sleep(secs(39));
+    assert!(s.kills().is_empty());
+    s.sleep(secs(2));
+    assert_eq!(graces(s.take(Type::Kill)), [0]);
+}
