@@ -9,6 +9,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::launch::Revision;
+use super::table::Row;
 use crate::{Instant, v1};
 
 /// Names a spec within an engine.
@@ -238,6 +239,12 @@ impl Attempt {
             asked: self.asked,
             ..Self::new(id, self.task_id.clone(), self.revision, self.agent.clone(), now)
         }
+    }
+
+    /// Whether the last that was heard of it is that it can't be reached, or that the master doesn't know it.
+    pub(super) fn is_out_of_sight(&self) -> bool {
+        let row = |state| Row::of_state(state, self.last.reason, self.last.healthy, false);
+        self.last.state.map(row).is_some_and(|row| matches!(row, Row::Unreachable | Row::Unknown))
     }
 
     /// Whether it counts as one of the instances that are there: in constraints, and in the share of its spec.

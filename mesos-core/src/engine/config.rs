@@ -170,7 +170,8 @@ impl Config {
         self
     }
 
-    /// How many tasks may be in the course of being killed; 100 by default, at least 1. The others wait.
+    /// How many tasks may be in the course of being killed; 100 by default, at least 1. The others wait. Those that can't be
+    /// reached don't count.
     #[must_use]
     pub fn max_kills(mut self, tasks: u32) -> Self {
         self.max_kills = tasks.max(1);

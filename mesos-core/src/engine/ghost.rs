@@ -313,9 +313,7 @@ impl Engine {
         self.lay(&task_id);
         self.book.place(attempt);
         self.begin_kill(id, KillReason::Scale);
-        if let Some(attempt) = self.book.attempt_mut(id) {
-            attempt.unreachable_since_kill = true;
-        }
+        self.kill_lost(id);
         true
     }
 

@@ -22,11 +22,15 @@ pub(super) struct Kills {
     /// Where each one stands in the queue.
     places: BTreeMap<AttemptId, (KillReason, u64)>,
     under_way: BTreeSet<AttemptId>,
+    /// Those that couldn't be reached when KILL was last sent, or can't be since. They may stay so for ever, and others don't
+    /// wait for that.
+    out_of_sight: BTreeSet<AttemptId>,
     next: u64,
 }
 
 impl Kills {
     pub(super) fn queue(&mut self, why: KillReason, id: AttemptId) {
+        self.out_of_sight.remove(&id);
         self.next += 1;
         if let Some((why, number)) = self.places.insert(id, (why, self.next)) {
             self.queued.remove(&(why, number, id));
@@ -45,24 +49,33 @@ impl Kills {
         Some(id)
     }
 
-    pub(super) fn is_under_way(&self, id: AttemptId) -> bool {
-        self.under_way.contains(&id)
+    /// Whether it has been its turn, in sight or not.
+    fn is_under_way(&self, id: AttemptId) -> bool {
+        self.under_way.contains(&id) || self.out_of_sight.contains(&id)
     }
 
-    /// All that are under way.
+    /// All whose turn it has been.
     pub(super) fn under_way(&self) -> alloc::vec::Vec<AttemptId> {
-        self.under_way.iter().copied().collect()
+        self.under_way.iter().chain(&self.out_of_sight).copied().collect()
     }
 
-    /// How many are under way, and how many wait.
+    /// How many are under way, in sight or not, and how many wait.
     pub(super) fn counts(&self) -> (usize, usize) {
-        (self.under_way.len(), self.queued.len())
+        (self.under_way.len() + self.out_of_sight.len(), self.queued.len())
+    }
+
+    /// It can't be reached.
+    fn lose(&mut self, id: AttemptId) {
+        if self.under_way.remove(&id) {
+            self.out_of_sight.insert(id);
+        }
     }
 
     /// It has ended, or is given up.
     pub(super) fn forget(&mut self, id: AttemptId) {
         if !planted!(KillsLeak) {
             self.under_way.remove(&id);
+            self.out_of_sight.remove(&id);
         }
         if let Some((why, number)) = self.places.remove(&id) {
             self.queued.remove(&(why, number, id));
@@ -116,6 +129,14 @@ impl Engine {
         self.tell_task(id, Event::TaskUpdated);
     }
 
+    /// It is to end, and can't be reached.
+    pub(super) fn kill_lost(&mut self, id: AttemptId) {
+        if let Some(attempt) = self.book.attempt_mut(id) {
+            attempt.unreachable_since_kill = true;
+        }
+        self.kills.lose(id);
+    }
+
     /// It runs although it should end.
     pub(super) fn kill_again(&mut self, id: AttemptId) {
         if self.book.attempt(id).is_some_and(|attempt| attempt.unreachable_since_kill) {
@@ -140,12 +161,19 @@ impl Engine {
         let mut policy = self.kill_policy(id);
         let may = self.may_call();
         let Some(attempt) = self.book.attempt_mut(id) else { return };
-        if !matches!(attempt.state, State::Killing(_)) {
+        let State::Killing(why) = attempt.state else { return };
+        // One that goes to an agent out of sight is lost as well.
+        let lost = attempt.is_out_of_sight();
+        attempt.unreachable_since_kill = lost;
+        if lost {
+            self.kills.lose(id);
+        } else if self.kills.out_of_sight.contains(&id) {
+            // In sight again, it waits for its turn like the others, and the repetition starts anew.
+            attempt.kills_sent = 0;
+            self.kills.queue(why, id);
+            self.touch_dirty(id.slot);
             return;
         }
-        // One that goes to an agent out of sight is lost as well.
-        let lost = attempt.last.state == Some(v1::TaskState::TaskUnreachable);
-        attempt.unreachable_since_kill = lost;
         let (task_id, agent_id) = (attempt.task_id.clone(), attempt.agent.clone());
         let forced = self.force_at(id).is_some_and(|at| at <= now);
         if forced {
@@ -200,6 +228,7 @@ impl Engine {
     pub(super) fn kill_seen(&mut self, id: AttemptId) {
         if let Some(attempt) = self.book.attempt_mut(id) {
             attempt.first_kill.get_or_insert(self.now);
+            attempt.unreachable_since_kill = false;
         }
         self.force_in_time(id);
         let after = self.now + wait(grace(self.kill_policy(id).as_ref()), 1);

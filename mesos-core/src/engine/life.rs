@@ -198,12 +198,9 @@ impl Engine {
         let wanted = self.book.slot(id.slot).is_some_and(|slot| slot.wanted);
         let killing = self.book.attempt(id).is_some_and(|attempt| matches!(attempt.state, State::Killing(_)));
         if wanted && strict {
-            if killing {
-                if let Some(attempt) = self.book.attempt_mut(id) {
-                    attempt.unreachable_since_kill = true;
-                }
-            } else {
-                self.begin_kill(id, why);
+            match killing {
+                true => self.kill_lost(id),
+                false => self.begin_kill(id, why),
             }
             return;
         }

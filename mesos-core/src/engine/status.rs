@@ -200,9 +200,7 @@ impl Engine {
 
     /// A task that is to end may have, and nobody knows.
     fn keep_asking(&mut self, id: AttemptId) {
-        if let Some(attempt) = self.book.attempt_mut(id) {
-            attempt.unreachable_since_kill = true;
-        }
+        self.kill_lost(id);
         self.ask(id, Duration::from_secs(30));
         self.tell_task(id, Event::TaskUpdated);
     }

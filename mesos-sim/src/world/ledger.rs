@@ -295,6 +295,10 @@ impl Ledger {
             delivery.heard += 1;
         }
         let Some(task) = self.tasks.get_mut(id) else { return };
+        if task.is_out_of_sight() {
+            // What it was told meanwhile has not arrived.
+            self.killed.remove(id);
+        }
         task.heard = Some((status.state(), now));
         task.over_at = is_terminal(status.state()).then(|| task.over_at.unwrap_or(now));
         if matches!(status.state(), TaskState::TaskStaging | TaskState::TaskStarting | TaskState::TaskRunning) {
@@ -583,12 +587,12 @@ impl Ledger {
         other.map_or(Ok(()), |other| Err(format!("{id}, a task of {other}, and this is {}", self.framework)))
     }
 
-    /// How many tasks that are to end have been told so.
+    /// How many tasks that are to end have been told so, and may have heard it.
     pub(super) fn ending(&self, disk: &Disk) -> usize {
         let ends = |id: &&String| {
             let killing = disk.instances.get(*id).is_some_and(|kept| kept.record.state() == instance::State::Killing);
             // What follows an end is old news, and the record may stay for a moment (simulated: seed 1400003462).
-            killing && self.tasks.get(*id).is_none_or(|task| !task.ended)
+            killing && self.tasks.get(*id).is_none_or(|task| !task.ended && !task.is_out_of_sight())
         };
         self.killed.keys().filter(ends).count()
     }

@@ -4,14 +4,23 @@ use std::time::Duration;
 
 use mesos_core::engine::Event;
 use mesos_core::scheduler::FatalReason;
+use mesos_proto::v1::TaskState;
 use mesos_proto::v1::scheduler::{Call, call};
 
 use super::fault::Fault;
+use super::ledger::Launched;
 use super::words::Said;
 use super::{Happening, Step, World, violation};
 
 /// So long an uninstallation waits for tasks to end.
 const PATIENCE: Duration = Duration::from_secs(599);
+
+impl Launched {
+    /// Whether the last that was told of it is that it can't be reached.
+    pub(super) const fn is_out_of_sight(&self) -> bool {
+        matches!(self.heard, Some((TaskState::TaskUnreachable, _)))
+    }
+}
 
 impl World {
     pub(super) fn tell(&mut self, event: &Event) -> Step {

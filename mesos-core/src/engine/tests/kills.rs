@@ -399,3 +399,49 @@ fn one_that_comes_back_ending_is_forced_in_time() {
     s.sleep(secs(2));
     assert_eq!(graces(s.take(Type::Kill)), [0]);
 }
+
+// I15, L4: those that can't be reached may stay so for ever, and stand in nobody's way. In sight again, they are among
+// those that are ended at a time.
+#[test]
+fn kills_out_of_sight_hold_up_no_others() {
+    let specs = [service("db", 3).duplicates(Duplicates::Forbid), service("web", 1)];
+    for before in [true, false] {
+        let mut s = Script::with(config().max_kills(1), specs.clone());
+        let tasks = s.running(4);
+        let (web, db): (Vec<String>, Vec<String>) = tasks.into_iter().partition(|task| task.contains("web"));
+        let lose =
+            |s: &mut Script| db.iter().for_each(|task| s.master_says(task, TaskUnreachable, Reason::AgentRemoved));
+        if before {
+            lose(&mut s);
+        }
+        (0..3).for_each(|index| s.engine.restart_instance("db", index).unwrap());
+        s.tick();
+        assert_eq!(s.kills().len(), if before { 3 } else { 1 });
+        if !before {
+            lose(&mut s);
+            assert_eq!(s.kills().len(), 2);
+        }
+        assert_eq!((s.engine.gauges().kills_under_way, s.engine.gauges().kills_queued), (3, 0));
+        s.engine.restart_instance("web", 0).unwrap();
+        s.tick();
+        assert_eq!(s.kills(), [&*web[0]]);
+        // They are asked to end all the same, now and then.
+        s.sleep(secs(20));
+        let mut kills = s.kills();
+        kills.retain(|task| !web.contains(task));
+        assert_eq!(kills.len(), 3);
+        db[..2].iter().for_each(|task| s.master_says(task, TaskRunning, Reason::AgentReregistered));
+        assert!(s.kills().is_empty(), "another one is being ended");
+        s.update(&web[0], TaskKilled);
+        assert_eq!(s.kills(), [&*db[0]]);
+        s.sleep(secs(15));
+        assert_eq!(s.kills(), [&*db[0]], "the repetition has started anew");
+        // This one has heard of it already.
+        s.update(&db[2], TaskKilling);
+        s.update(&db[0], TaskKilled);
+        assert_eq!(s.kills(), [&*db[1]]);
+        s.update(&db[1], TaskKilled);
+        s.update(&db[2], TaskKilled);
+        assert_eq!((s.engine.gauges().kills_under_way, s.engine.gauges().kills_queued), (0, 0));
+    }
+}
