@@ -323,10 +323,15 @@ impl Engine {
         let now = self.now;
         let Some(spec) = self.book.specs.get(&id) else { return false };
         let Some(index) = self.next_slot(spec, candidate) else {
-            let due = spec.sums.waiting.iter().take_while(|(at, _)| *at <= now);
-            let mut due = due.filter(|(_, index)| self.role_of(spec, *index) == candidate.role).peekable();
-            let gated = due.peek().is_some();
-            let unknown = due.any(|(_, index)| !self.is_known(spec, *index));
+            // The others were looked at, and fit nowhere.
+            let due = spec.sums.waiting.iter().take_while(|(at, _)| *at <= now).map(|(_, index)| *index);
+            let due = due.filter(|index| self.role_of(spec, *index) == candidate.role);
+            let (mut gated, mut unknown) = (false, false);
+            for index in due {
+                let known = self.is_known(spec, index);
+                unknown |= !known;
+                gated |= !known || spec.is_crowded(index);
+            }
             for &place in &candidate.hands {
                 if let Some(hand) = hands.get_mut(place) {
                     hand.gated |= gated;

@@ -169,3 +169,19 @@ fn decline_400() {
     s.sleep(secs(20));
     assert!(s.declines().is_empty());
 }
+
+// ENGINE 2.5: what was looked at and fits nowhere is no gate, though others of its spec are of another revision.
+#[test]
+fn nothing_of_a_former_revision_fits() {
+    let of = |version: &str| service("web", 2).env("V", version).max_surge(Amount::Count(0));
+    let mut s = Script::new([of("1")]);
+    let tasks = s.running(2);
+    s.engine.pause("web").unwrap();
+    s.engine.apply(of("2")).unwrap();
+    s.tick();
+    s.update(&tasks[0], TaskFailed);
+    s.sleep(secs(20));
+    s.clear();
+    s.offer("a2", "cpus:0.5;mem:32");
+    assert_eq!(s.declines()[0].1, 120.0);
+}
