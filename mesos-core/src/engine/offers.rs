@@ -359,6 +359,8 @@ impl Engine {
             let avoided = agent.and_then(|agent| agent.strikes.get(&id)).and_then(|strikes| strikes.avoided_until);
             let launching = agent.map_or(0, |agent| agent.launching);
             if hand.placed.len() >= LAUNCHES {
+                obstacles.push(Obstacle::Gated);
+                hand.gated = true;
                 hopeless.push(place);
             } else if hand.closing.is_some() && !planted!(ClosingUsed) {
                 obstacles.push(Obstacle::Closing);

@@ -185,3 +185,14 @@ fn nothing_of_a_former_revision_fits() {
     s.offer("a2", "cpus:0.5;mem:32");
     assert_eq!(s.declines()[0].1, 120.0);
 }
+
+// ENGINE 2.5: what doesn't go into one ACCEPT goes into the next one, soon.
+#[test]
+fn the_rest_of_a_big_agent_comes_back_soon() {
+    let mut s = Script::with(config().max_launching_per_agent(1000), [service("web", 300)]);
+    s.offer("a1", "cpus:1000;mem:1000000");
+    let accept = s.accept();
+    assert_eq!((accept.tasks.len(), accept.refuse), (200, 5.0));
+    s.offer("a1", "cpus:800;mem:900000");
+    assert_eq!(s.accept().tasks.len(), 100);
+}
