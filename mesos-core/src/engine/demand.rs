@@ -222,7 +222,6 @@ impl Engine {
                 }
             }
             self.tell(None, Event::Suppressed { roles: names(&suppress) });
-            self.decline_again();
         }
         if revive.is_empty() {
             return;
@@ -236,7 +235,6 @@ impl Engine {
             }
             self.tell(None, Event::Revived { roles: names(&revive) });
             self.sent.insert(call, Sent::Revive(revive));
-            self.decline_again();
         }
     }
 }

@@ -11,6 +11,7 @@ use super::attempt::{AttemptId, SlotId, SpecId};
 use super::book::{Book, Spec, Standing};
 use super::closing::Closings;
 use super::config::{Config, OnRemoved};
+use super::declines::Declines;
 use super::demand::Role;
 use super::effects::Record;
 use super::event::{Event, Receipt};
@@ -76,10 +77,7 @@ pub struct Engine {
     pub(super) void: BTreeSet<String>,
     /// Agents that have failed since those in hand came.
     pub(super) failed: BTreeSet<String>,
-    /// With their filters, in seconds.
-    pub(super) declines: VecDeque<(Vec<String>, u64)>,
-    /// Offers whose DECLINE was refused.
-    pub(super) kept_offers: Vec<String>,
+    pub(super) declines: Declines,
     pub(super) kills: Kills,
     pub(super) reconciler: Reconciler,
     pub(super) writer: Writer,
@@ -123,6 +121,8 @@ pub(super) enum Timer {
     Unplaced(SpecId),
     /// Tasks had long enough to end.
     Uninstall,
+    /// DECLINEs that were refused are made again.
+    Declines,
 }
 
 /// What has to be durable before an effect.
@@ -184,8 +184,7 @@ impl Engine {
             in_hand: Vec::new(),
             void: BTreeSet::new(),
             failed: BTreeSet::new(),
-            declines: VecDeque::new(),
-            kept_offers: Vec::new(),
+            declines: Declines::default(),
             kills: Kills::default(),
             reconciler: Reconciler::new(config.reconcile_every, config.implicit_every),
             writer: Writer::new(),
@@ -593,8 +592,7 @@ impl Engine {
         let taken = matches!(outcome, Outcome::Accepted { .. } | Outcome::Carried);
         match self.sent.remove(&call) {
             Some(Sent::Accept(attempts, offers)) => self.accepted(attempts, &offers, outcome),
-            Some(Sent::Decline(ids, refuse)) if *outcome == Outcome::NotSent => self.not_declined(ids, refuse),
-            Some(Sent::Decline(ids, _)) if matches!(outcome, Outcome::Rejected { .. }) => self.decline_refused(ids),
+            Some(Sent::Decline(ids, refuse)) => self.declined(ids, refuse, outcome),
             Some(Sent::Revive(roles)) => {
                 for role in roles {
                     if let Some(role) = self.roles.get_mut(&role) {
@@ -605,7 +603,7 @@ impl Engine {
             Some(Sent::Implicit) if !taken => self.reconciler.implicit_lost(self.now),
             Some(Sent::Kill(id)) if taken => self.kill_taken(id),
             Some(Sent::Acknowledge) => self.acks_under_way = self.acks_under_way.saturating_sub(1),
-            Some(Sent::Decline(..) | Sent::Implicit | Sent::Kill(_)) => {}
+            Some(Sent::Implicit | Sent::Kill(_)) => {}
             None => self.know_roles(),
         }
     }
@@ -624,6 +622,7 @@ impl Engine {
                 Some((_, Timer::Second(id))) => self.touch_dirty(SlotId { spec: id, index: 0 }),
                 Some((_, Timer::Unplaced(id))) => self.on_unplaced_timer(id),
                 Some((_, Timer::Uninstall)) => self.begin_teardown(),
+                Some((_, Timer::Declines)) => self.on_declines_timer(),
                 None => {}
             }
         }

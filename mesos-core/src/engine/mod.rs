@@ -25,6 +25,7 @@ mod book;
 mod closing;
 mod commands;
 mod config;
+mod declines;
 mod demand;
 mod effects;
 mod ends;

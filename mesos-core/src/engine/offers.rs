@@ -11,6 +11,7 @@ use core::time::Duration;
 use super::attempt::{Agent, Attempt, AttemptId, SlotId, SpecId, State};
 use super::book::Spec;
 use super::config::{Order, PortOrder};
+use super::declines::Declines;
 use super::engine::{Engine, Sent};
 use super::event::Event;
 use super::launch::{self, Launch, Target};
@@ -20,19 +21,17 @@ use super::writer::Effect;
 use super::{id, placement};
 use crate::planted::planted;
 use crate::resources::{Pool, Taken};
-use crate::scheduler::{CallError, Outcome};
+use crate::scheduler::Outcome;
 use crate::{Instant, Offers, v1};
 
 /// Filters by situation, in seconds.
 pub(super) const NOTHING_WAITS: u64 = 3600;
 const NOTHING_FITS: u64 = 120;
-const SHORT: u64 = 5;
+pub(super) const SHORT: u64 = 5;
 /// An instance that waits this long takes an agent that it would avoid.
 const DESPERATE: Duration = Duration::from_secs(120);
 /// So many agents are remembered for the order of their ports.
 const AGENTS: usize = 100_000;
-/// So many offers whose DECLINE was refused are remembered.
-const KEPT: usize = 10_000;
 /// So many tasks in an ACCEPT: their records must fit one batch.
 const LAUNCHES: usize = 200;
 
@@ -533,49 +532,6 @@ impl Engine {
         if role.has_stragglers(now) { refuse.min(SHORT) } else { refuse }
     }
 
-    fn decline<I: AsRef<str>>(&mut self, ids: impl IntoIterator<Item = I>, refuse: u64) {
-        self.declines.push_back((ids.into_iter().map(|id| id.as_ref().to_owned()).collect(), refuse));
-        self.send_declines();
-    }
-
-    /// Hands declines to the client; what it has no room for stays for later, and without a subscription they are void.
-    pub(super) fn send_declines(&mut self) {
-        while let Some((ids, refuse)) = self.declines.pop_front() {
-            let filters = v1::Filters { refuse_seconds: Some(refuse as f64) };
-            match self.client.calls().decline(&ids, Some(filters)) {
-                Ok(call) => drop(self.sent.insert(call, Sent::Decline(ids, refuse))),
-                Err(CallError::QueueFull { .. }) => {
-                    self.declines.push_front((ids, refuse));
-                    return;
-                }
-                Err(_) => {}
-            }
-        }
-    }
-
-    /// A DECLINE that surely had no effect is made again, in a session that stands.
-    pub(super) fn not_declined(&mut self, ids: Vec<String>, refuse: u64) {
-        if self.subscribed && !planted!(DeclineLost) {
-            self.declines.push_back((ids, refuse));
-        }
-    }
-
-    /// A DECLINE that was refused is made again, but not at once: it may be refused for ever.
-    pub(super) fn decline_refused(&mut self, ids: Vec<String>) {
-        let room = KEPT.saturating_sub(self.kept_offers.len());
-        self.kept_offers.extend(ids.into_iter().take(room));
-        // What is wanted has to ask for offers: then it is tried.
-        self.roles.values_mut().for_each(|role| role.conceal(self.now));
-    }
-
-    /// What was refused is tried again whenever something is said about demand, which is seldom.
-    pub(super) fn decline_again(&mut self) {
-        let ids = core::mem::take(&mut self.kept_offers);
-        if !ids.is_empty() {
-            self.decline(ids, SHORT);
-        }
-    }
-
     /// The intents of an ACCEPT are durable.
     pub(super) fn accept(&mut self, id: AcceptId) {
         let Some(accept) = self.accepts.take(id) else { return };
@@ -721,8 +677,7 @@ impl Engine {
         self.in_hand.clear();
         self.void.clear();
         self.failed.clear();
-        self.declines.clear();
-        self.kept_offers.clear();
+        self.declines = Declines::default();
         for accept in self.accepts.ids(|_| true) {
             self.cancel(accept, None);
         }

@@ -152,8 +152,8 @@ fn peers_come_and_go() {
     assert_eq!((on(&mut s, "a1"), on(&mut s, "a2"), on(&mut s, "a2"), on(&mut s, "a3")), (0, 1, 0, 1));
 }
 
-// L5: a DECLINE that was refused is made again, once something is said about demand: its offers are still ours, and an
-// agent's only ones (simulated: seed 900000013).
+// L5: a DECLINE that was refused is made again after a while: its offers are still ours, and an agent's only ones
+// (simulated: seed 900000013).
 #[test]
 fn decline_400() {
     let mut s = Script::new([service("web", 1)]);
@@ -163,9 +163,9 @@ fn decline_400() {
     s.reply(400, "no");
     assert!(s.declines().is_empty(), "not at once");
     s.answering = true;
-    s.sleep(secs(10));
-    assert_eq!(s.take(Type::Revive).len(), 1);
+    s.sleep(secs(6));
     assert_eq!(s.declines(), [(vec!["o1".to_string()], 5.0)]);
+    assert!(s.take(Type::Revive).is_empty(), "the filters of other offers stand");
     s.sleep(secs(20));
     assert!(s.declines().is_empty());
 }
@@ -195,4 +195,34 @@ fn the_rest_of_a_big_agent_comes_back_soon() {
     assert_eq!((accept.tasks.len(), accept.refuse), (200, 5.0));
     s.offer("a1", "cpus:800;mem:900000");
     assert_eq!(s.accept().tasks.len(), 100);
+}
+
+// L5, ENGINE 2.5: and if they are all refused, ever more rarely, until one is taken.
+#[test]
+fn declines_refused_for_good() {
+    let mut s = Script::new([service("web", 1)]);
+    s.answering = false;
+    s.offer("a1", "cpus:0.5;mem:32");
+    let play = |s: &mut Script, time: u64, status: u16| {
+        for _ in 0..time {
+            while let Some((_, call)) = s.open.front() {
+                let status = if call.r#type() == Type::Decline { status } else { 202 };
+                s.reply(status, "");
+            }
+            s.sleep(secs(1));
+        }
+        (s.declines().len(), s.take(Type::Revive).len())
+    };
+    let (declines, revives) = play(&mut s, 3600, 400);
+    assert!((8..40).contains(&declines) && revives < 20, "{declines} DECLINEs, {revives} REVIVEs");
+    play(&mut s, 600, 202);
+    s.offer("a1", "cpus:0.5;mem:32");
+    assert_eq!(play(&mut s, 2, 400).0, 1);
+    assert_eq!(play(&mut s, 8, 202).0, 1, "soon again");
+    // What is refused in a session that has ended is over.
+    s.offer("a1", "cpus:0.5;mem:32");
+    play(&mut s, 2, 400);
+    s.cut();
+    s.resubscribe();
+    assert_eq!(play(&mut s, 600, 202).0, 0);
 }
