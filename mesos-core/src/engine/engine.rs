@@ -274,15 +274,13 @@ impl Engine {
         if let Some(slot) = self.book.specs.get_mut(&id.spec).and_then(|spec| spec.remove_slot(id.index)) {
             self.book.burnt = self.book.burnt.max(slot.generation);
         }
-        self.update_role(id.spec);
     }
 
-    /// Brings a slot's part in the sums up to date.
+    /// Brings a slot's part in the sums up to date. Its role is told later, once for all slots of a spec.
     pub(super) fn refresh_slot(&mut self, id: SlotId) {
         if let Some(spec) = self.book.specs.get_mut(&id.spec) {
             spec.refresh(id.index);
         }
-        self.update_role(id.spec);
     }
 
     /// The role of what goes on in a slot: a former revision may have another one than the spec has now.
@@ -346,6 +344,7 @@ impl Engine {
             specs.insert(id.spec);
             if self.dirty_slots.is_empty() {
                 for spec in core::mem::take(&mut specs) {
+                    self.update_role(spec);
                     self.roll(spec);
                     self.tell_rollout(spec);
                     self.tell_standing(spec);

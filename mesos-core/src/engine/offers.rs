@@ -168,6 +168,10 @@ impl Engine {
         }
         if !self.is_ending() {
             self.place(&mut hands);
+            let placed = hands.iter().flat_map(|hand| &hand.placed).map(|(attempt, _)| attempt.slot.spec);
+            for spec in placed.collect::<BTreeSet<SpecId>>() {
+                self.update_role(spec);
+            }
         }
         let (mut accepted, mut declined, mut launched) = (0, 0, 0);
         let mut declines: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
