@@ -540,6 +540,7 @@ impl Engine {
             }
             self.later(After::Everything, Effect::Kill(id));
         }
+        self.kill_ghosts_again();
     }
 
     /// The framework's id is spent.

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::ToString;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::attempt::{Attempt, KillReason, Since, SlotId, State};
@@ -208,6 +209,21 @@ impl Engine {
         if let Some(ghost) = self.ghosts.get_mut(task_id) {
             ghost.kills_sent = ghost.kills_sent.saturating_add(1);
             self.later(After::Everything, Effect::KillGhost(task_id.clone()));
+        }
+    }
+
+    /// A new session: what was being killed is asked to end again, as nobody knows what has arrived.
+    pub(super) fn kill_ghosts_again(&mut self) {
+        let killed = self.ghosts.by_id.iter_mut().filter(|(_, ghost)| ghost.kills_sent > 0);
+        let ids: Vec<Arc<str>> = killed
+            .map(|(task_id, ghost)| {
+                ghost.kills_sent = 0;
+                task_id.clone()
+            })
+            .collect();
+        for task_id in ids {
+            self.kill_ghost(&task_id);
+            self.set_ghost_timer(&task_id);
         }
     }
 

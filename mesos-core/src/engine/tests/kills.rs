@@ -445,3 +445,29 @@ fn kills_out_of_sight_hold_up_no_others() {
         assert_eq!((s.engine.gauges().kills_under_way, s.engine.gauges().kills_queued), (0, 0));
     }
 }
+
+// ENGINE 4.6, W44: the repetition starts anew in a new session, for a task that isn't counted as well; and what nobody
+// could send isn't counted.
+#[test]
+fn kills_of_ghosts_are_repeated_in_a_new_session() {
+    let mut s = Script::new([service("web", 2).scalable(true)]);
+    let tasks = s.running(2);
+    s.engine.scale("web", 1).unwrap();
+    s.tick();
+    s.master_says(&tasks[1], TaskUnreachable, Reason::AgentRemoved);
+    s.clear();
+    s.master_says(&tasks[1], TaskRunning, Reason::AgentReregistered);
+    s.answer("zombie", TaskRunning);
+    assert_eq!(s.kills(), [&*tasks[1], "zombie"]);
+    s.master = false;
+    s.cut();
+    s.sleep(secs(3600));
+    s.resubscribe();
+    let mut kills = s.kills();
+    kills.sort();
+    assert_eq!(kills, [&*tasks[1], "zombie"]);
+    s.sleep(secs(20));
+    assert_eq!(s.kills().len(), 2, "soon again");
+    s.update(&tasks[1], TaskKilled);
+    s.update("zombie", TaskKilled);
+}
