@@ -447,8 +447,13 @@ impl Engine {
         // Limits may have changed.
         let attempts =
             self.book.specs.get(&id).into_iter().flat_map(|spec| spec.slots.values()).flat_map(Slot::attempts);
-        let attempts: Vec<_> = attempts.filter(|a| !matches!(a.state, State::Killing(_))).map(|a| a.id).collect();
-        attempts.into_iter().for_each(|attempt| self.set_timer(attempt));
+        let attempts: Vec<_> = attempts.map(|a| (a.id, matches!(a.state, State::Killing(_)))).collect();
+        for (attempt, killing) in attempts {
+            match killing {
+                true => self.force_in_time(attempt),
+                false => self.set_timer(attempt),
+            }
+        }
         self.tell_after_all(Event::SpecApplied { spec: name, revision });
     }
 

@@ -21,6 +21,8 @@ const INVALIDS: u32 = 3;
 const LOSS_DELAY_AT_MOST: Duration = Duration::from_secs(30);
 /// A fault so soon after the start is held against the agent.
 const EARLY_FAULT: Duration = Duration::from_secs(60);
+/// Among fewer agents than this none is forgotten; a power of two.
+const MANY_AGENTS: usize = 1024;
 
 impl Engine {
     /// An attempt has ended and may come back all the same.
@@ -161,6 +163,18 @@ impl Engine {
         Some(delay)
     }
 
+    /// Agents that are no more never have a stable run that would clear them: now and then, those whose strikes are long
+    /// over are forgotten.
+    fn forget_strikes(&mut self) {
+        if self.agents.len() >= MANY_AGENTS && self.agents.len().is_power_of_two() {
+            let now = self.now;
+            self.agents.retain(|_, agent| {
+                agent.strikes.retain(|_, strikes| !strikes.are_over(now));
+                agent.launching > 0 || !agent.strikes.is_empty()
+            });
+        }
+    }
+
     /// Holds an end against the agent (ENGINE 3.5).
     fn strike(&mut self, slot_id: SlotId, attempt: &Attempt, class: EndClass, ran_for: Option<Duration>, stable: bool) {
         let spec = slot_id.spec;
@@ -180,6 +194,7 @@ impl Engine {
             return;
         }
         self.counters.strikes += 1;
+        self.forget_strikes();
         let agent = self.agents.entry(agent_id.clone()).or_default();
         if let Some(during) = agent.strikes.entry(spec).or_default().strike(self.now) {
             if let Some(spec) = self.book.specs.get(&spec) {

@@ -216,7 +216,7 @@ impl Engine {
     }
 
     /// One without grace period isn't to wait for a timer that was set before its time was known; it may be over already.
-    fn force_in_time(&mut self, id: AttemptId) {
+    pub(super) fn force_in_time(&mut self, id: AttemptId) {
         let due = self.book.attempt(id).filter(|attempt| !attempt.forced).and_then(|attempt| attempt.due);
         if let Some(at) = self.force_at(id).filter(|at| due.is_some_and(|due| *at < due)) {
             self.set_timer_at(id, Some(at));

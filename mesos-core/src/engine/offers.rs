@@ -124,6 +124,12 @@ impl Strikes {
         self.avoided_until = Some(now + during);
         Some(during)
     }
+
+    /// Whether they have no effect any more, and not had any for long.
+    pub(super) fn are_over(&self, now: Instant) -> bool {
+        let recent = self.at.back().is_some_and(|at| *at + STRIKE_WINDOW > now);
+        !recent && self.avoided_until.is_none_or(|until| until + AVOID_AT_MOST <= now)
+    }
 }
 
 /// All that is in hand of one agent for one role.
@@ -719,5 +725,7 @@ mod tests {
             [strikes.strike(at(700)), strikes.strike(at(700)), strikes.strike(at(700))],
             [None, None, Some(AVOID * 2)]
         );
+        let over = [1300, 1301 + 3599, 1300 + 3600].map(|secs| strikes.are_over(at(secs)));
+        assert_eq!(over, [false, true, true]);
     }
 }

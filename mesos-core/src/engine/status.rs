@@ -104,6 +104,8 @@ impl Engine {
             Cell::Staged => {
                 if state == State::Launching {
                     self.staged(id);
+                } else if changed {
+                    self.touch_attempt(id);
                 }
                 if state == State::Launching || changed {
                     self.tell_task(id, Event::TaskUpdated);

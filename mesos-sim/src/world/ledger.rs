@@ -50,7 +50,8 @@ pub(super) struct Launched {
     pub(super) alive_at: Option<Duration>,
     /// An end was heard of, true or not.
     pub(super) ended: bool,
-    /// A user or an operator has said something that lets it live beside another one of its slot.
+    /// It may live beside another one of its slot: a user or an operator has said so, its ACCEPT came to nothing, or its
+    /// framework is no more.
     pub(super) released: bool,
 }
 

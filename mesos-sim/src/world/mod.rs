@@ -290,7 +290,7 @@ struct World {
     ledger: Ledger,
     past: Past,
     words: words::Words,
-    /// Draws the seeds of engines.
+    /// How engines are made.
     config: scheduler::Make,
     instances: instances::Instances,
     /// Chance for what came later than most: without it, all is as it was.

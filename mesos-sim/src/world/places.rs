@@ -38,7 +38,7 @@ pub(super) struct Places {
     pub(super) avoiding: BTreeSet<String>,
     /// Which agents they avoid now, by spec and agent: since when, and until when.
     avoided: BTreeMap<(String, String), (Duration, Duration)>,
-    /// When a place last lost a task, and what was intended in it.
+    /// When a place last lost a task.
     vacated: BTreeMap<(String, u32), Duration>,
     pub(super) succession: Succession,
     pub(super) ends: Ends,

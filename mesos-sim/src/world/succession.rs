@@ -33,12 +33,12 @@ struct Told {
     /// It was out of sight at some time.
     lost: bool,
     unknown_since: Option<Duration>,
+    /// It was unknown twice in a row, and not at once.
+    unknown_twice: bool,
     /// The scheduler ends it.
     killed: bool,
-    /// It was last seen alive after that.
+    /// When it was seen alive after it was out of sight, if that was its last news.
     returned_at: Option<Duration>,
-    /// Twice in a row, and not at once.
-    unknown_twice: bool,
     /// How many places might have two when it was decided on: its ACCEPT may leave long after.
     surge: usize,
 }

@@ -9,6 +9,7 @@ use mesos_proto::store::instance;
 use mesos_proto::v1::scheduler::Event as Heard;
 use mesos_proto::{json, store};
 
+use super::contents;
 use super::disk::Disk;
 use super::fault::Fault;
 use super::{Step, Violation, World, violation};
@@ -259,9 +260,7 @@ impl World {
             let Some(revision) = revision else {
                 return violation("I26", format!("no revision is kept of {record:?}"));
             };
-            let variables = revision.task.command.iter().filter_map(|command| command.environment.as_ref());
-            let mut variables = variables.flat_map(|environment| &environment.variables);
-            let current = variables.any(|v| v.name == "VERSION" && v.value == Some(version.to_string()));
+            let current = contents::variable(&revision.task, "VERSION") == Some(&version.to_string());
             let same = match what {
                 Fault::Pause => record.paused() == self.users.is_paused(name),
                 Fault::Scale => record.policy.instances == instances,

@@ -195,6 +195,25 @@ fn a_stable_run_clears_strikes() {
     assert_eq!(s.told(|e| matches!(e, Event::AgentAvoided { .. })), 0);
 }
 
+// Agents come and go: what those that are no more have done isn't remembered for ever.
+#[test]
+fn strikes_of_agents_that_are_no_more() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    let spec = s.engine.book.id("web").unwrap();
+    for number in 0..1024 {
+        let agent = s.engine.agents.entry(format!("gone-{number}").into()).or_default();
+        agent.strikes.entry(spec).or_default().strike(s.now);
+    }
+    s.update(&task, TaskFailed);
+    assert_eq!(s.engine.agents.len(), 1025);
+    s.engine.agents.pop_last();
+    s.sleep(secs(900));
+    let task = s.running(1).remove(0);
+    s.update(&task, TaskFailed);
+    assert_eq!(s.engine.agents.len(), 1);
+}
+
 // ENGINE 3.2: where there is a health check, only a run that passed it is a stable one; also after a crash.
 #[test]
 fn a_run_that_was_never_healthy_proves_nothing() {

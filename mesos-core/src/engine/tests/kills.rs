@@ -294,6 +294,21 @@ fn a_kill_is_forced() {
     }
 }
 
+// ENGINE 4.6: a task hangs, and that is why it is given so much time and no more: a policy takes effect at once.
+#[test]
+fn a_kill_under_way_is_forced() {
+    let spec = || service("web", 1).kill_grace(secs(300));
+    let mut s = Script::new([spec()]);
+    s.running(1);
+    s.engine.restart_instance("web", 0).unwrap();
+    s.tick();
+    s.sleep(secs(60));
+    s.clear();
+    s.engine.apply(spec().force_kill_after(secs(10))).unwrap();
+    s.sleep(secs(1));
+    assert_eq!(graces(s.take(Type::Kill)), [0]);
+}
+
 // ENGINE 1.4 A8: a user may ask for the end of one that was given up, and of one that nobody knows.
 #[test]
 fn a_ghost_is_killed_by_a_user() {
