@@ -181,7 +181,7 @@ impl Engine {
                 let receipt = Receipt { agent_id, task_id: task_id.to_string(), uuid };
                 self.outputs.push_back(Output::Event(Event::Unacknowledged(receipt)));
             }
-            Effect::Acknowledge { .. } => self.acks.push_back(effect),
+            Effect::Acknowledge { .. } | Effect::Teardown => self.acks.push_back(effect),
             Effect::Accept(id) => self.accept(id),
             Effect::Kill(id) => self.send_kill(id),
             Effect::KillGhost(task_id) => self.send_ghost_kill(&task_id),
@@ -189,14 +189,20 @@ impl Engine {
                 self.ended |= matches!(*event, Event::Stopped { .. });
                 self.outputs.push_back(Output::Event(*event));
             }
-            Effect::Teardown => self.client.teardown(),
         }
     }
 
-    /// Hands acknowledgements to the client, some at a time.
+    /// Hands acknowledgements to the client, some at a time. TEARDOWN takes another way than they do, and afterwards no
+    /// agent learns of them: it goes once all before it have their answers.
     pub(super) fn send_acks(&mut self) {
-        while self.may_call() && self.acks_under_way < ACKS_AT_ONCE {
-            let Some(Effect::Acknowledge { agent_id, task_id, uuid }) = self.acks.pop_front() else { return };
+        while self.acks.front().is_some_and(|effect| match effect {
+            Effect::Teardown => self.acks_under_way == 0,
+            _ => self.may_call() && self.acks_under_way < ACKS_AT_ONCE,
+        }) {
+            let Some(Effect::Acknowledge { agent_id, task_id, uuid }) = self.acks.pop_front() else {
+                self.client.teardown();
+                continue;
+            };
             // One that can't be sent comes again by itself: the agent repeats the update.
             let call = scheduler::acknowledge(&task_id, Some(&agent_id), Some(&uuid));
             if let Ok(call) = call.and_then(|call| self.client.submit(call)) {

@@ -559,7 +559,7 @@ impl Engine {
             self.cancel_all();
         }
         self.reconciler.end();
-        self.acks.clear();
+        self.acks.retain(|effect| matches!(effect, Effect::Teardown));
         self.acks_under_way = 0;
     }
 

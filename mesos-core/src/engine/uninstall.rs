@@ -7,7 +7,7 @@ use mesos_proto::store::engine::Marker;
 
 use super::attempt::AttemptId;
 use super::book::Book;
-use super::engine::{Engine, Timer};
+use super::engine::{After, Engine, Timer};
 use super::event::{EndClass, Event};
 use super::executors::Executors;
 use super::writer::Effect;
@@ -39,8 +39,8 @@ impl Engine {
     /// The mark first, so that a crash after TEARDOWN finishes the clean-up.
     pub(super) fn begin_teardown(&mut self) {
         self.marker = Marker::TearingDown;
-        let batch = self.write_engine();
-        self.when_durable(batch, Effect::Teardown);
+        self.write_engine();
+        self.later(After::Everything, Effect::Teardown);
     }
 
     /// The client has ended.

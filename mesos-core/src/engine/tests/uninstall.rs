@@ -109,12 +109,54 @@ fn uninstall() {
     assert!(s.take(Type::Teardown).is_empty());
     s.clear();
     tasks[1..].iter().for_each(|task| s.update(task, TaskKilled));
-    assert_eq!(s.take(Type::Teardown).len(), 1);
+    let calls: Vec<Type> = s.calls.iter().map(|(_, call)| call.r#type()).collect();
+    assert_eq!(calls, [[Type::Acknowledge; 4].as_slice(), &[Type::Teardown]].concat());
     assert!(s.store.records().is_empty(), "{:?}", s.store.records().keys());
     assert_eq!(ended(&mut s), Some(Event::Stopped { removed: true }));
     // The next start registers anew.
     s.recover();
     assert_eq!(s.subscribes.last().unwrap().framework_info.id, None);
+}
+
+// ENGINE 62, L3: an agent that drains waits for acknowledgements, also when the framework has gone that owes it one. They go
+// another way than TEARDOWN, so that it has to wait for their answers; but not for those that nobody will get any more.
+#[test]
+fn the_last_acknowledgements_come_first() {
+    for cut in [false, true] {
+        let mut s = Script::with(config().max_launching_per_agent(100), [service("web", 100)]);
+        let tasks = s.running(100);
+        s.engine.uninstall();
+        s.tick();
+        s.clear();
+        s.disk = Disk::Hangs;
+        for task in &tasks {
+            s.status(task, TaskKilled, |status| status.reason = Some(Reason::AgentDraining.into()));
+        }
+        s.answering = false;
+        s.disk = Disk::Writes;
+        s.settle();
+        let mut acknowledged = s.acks();
+        while !cut && acknowledged.len() < 100 {
+            assert!(s.take(Type::Teardown).is_empty(), "{}", acknowledged.len());
+            s.reply(202, "");
+            acknowledged.extend(s.acks());
+        }
+        for _ in 1..s.open.len() {
+            s.reply(202, "");
+        }
+        assert!(s.take(Type::Teardown).is_empty(), "the last one has no answer");
+        s.answering = true;
+        if cut {
+            s.cut();
+            s.sleep(secs(60));
+        } else {
+            assert_eq!(acknowledged, tasks);
+            s.settle();
+        }
+        assert_eq!(s.take(Type::Teardown).len(), 1);
+        assert!(s.store.records().is_empty(), "{:?}", s.store.records().keys());
+        assert_eq!(ended(&mut s), Some(Event::Stopped { removed: true }));
+    }
 }
 
 // ENGINE 62, found by the simulated world: what an engine has to say before its first input is nothing, though it knows of
@@ -162,8 +204,11 @@ fn a_crash_after_teardown() {
         let task = s.running(1).remove(0);
         s.engine.uninstall();
         s.tick();
+        s.clear();
         s.answering = false;
         s.update(&task, TaskKilled);
+        s.reply(202, "");
+        assert_eq!(s.take(Type::Teardown).len(), 1);
         s.stop();
         s.clear();
         s.answering = true;
