@@ -189,14 +189,28 @@ impl Role {
 }
 
 impl Engine {
-    /// A call of the user's may have given the framework more roles.
+    /// A call of the user's may have given the framework more roles, and taken others from it: one SUPPRESS or REVIVE
+    /// with such a one would be refused for all.
     pub(super) fn know_roles(&mut self) {
-        for name in &self.client.framework().roles {
+        let roles = &self.client.framework().roles;
+        let before = self.roles.len();
+        self.roles.retain(|name, _| roles.iter().any(|role| **role == **name));
+        let mut changed = self.roles.len() < before;
+        for name in roles {
             if !self.roles.contains_key(name.as_str()) {
                 let mut role = Role::default();
                 // Whether it is suppressed, that call has said.
                 role.subscribed(self.now, false);
                 self.roles.insert(name.as_str().into(), role);
+                changed = true;
+            }
+        }
+        if changed {
+            // What waits may wait for others than it did.
+            let ids: Vec<SpecId> = self.book.specs.keys().copied().collect();
+            for id in ids {
+                self.leave_roles(id);
+                self.update_role(id);
             }
         }
     }

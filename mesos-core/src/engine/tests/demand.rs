@@ -213,6 +213,38 @@ fn a_role_that_was_added() {
     assert_eq!(s.subscribes.last().unwrap().framework_info.id, None);
 }
 
+// ENGINE 2.5: a role that the framework gives up keeps the others from nothing, nor the engine from its sleep; what waits
+// for it goes on doing so, until the framework has it again.
+#[test]
+fn a_role_that_was_given_up() {
+    let update = |s: &mut Script, roles: &[&str]| {
+        let info = Framework::new("test").roles(roles.iter().copied()).info().clone();
+        s.engine.calls().update_framework(info, [""; 0], None).unwrap();
+        s.tick();
+    };
+    let roles = |s: &mut Script, kind: Type| -> Vec<Vec<String>> {
+        let of = |call: Call| call.suppress.map_or_else(|| call.revive.unwrap().roles, |suppress| suppress.roles);
+        s.take(kind).into_iter().map(of).collect()
+    };
+    for others in [0, 1] {
+        let specs = [service("web", 0).scalable(true), service("other", others).role("old")];
+        let mut s = Script::with(client(Framework::new("test").roles(["*", "old"])), specs);
+        update(&mut s, &["*"]);
+        s.sleep(secs(100));
+        assert_eq!(roles(&mut s, Type::Suppress), [["*"]]);
+        let idle = s.deadline.unwrap().at.saturating_duration_since(s.now);
+        assert!(idle > secs(1), "{idle:?}");
+        s.engine.scale("web", 1).unwrap();
+        s.tick();
+        s.sleep(secs(6));
+        assert_eq!(roles(&mut s, Type::Revive), [["*"]]);
+        update(&mut s, &["*", "old"]);
+        s.sleep(secs(6));
+        assert_eq!(roles(&mut s, Type::Revive), vec![["old"]; others as usize]);
+        assert_eq!(roles(&mut s, Type::Suppress), vec![["old"]; 1 - others as usize]);
+    }
+}
+
 // A master refuses a framework with a suppressed role that it hasn't got.
 #[test]
 fn a_role_that_was_given_up_is_not_suppressed_later() {
