@@ -93,7 +93,7 @@ impl Engine {
                 Record::Attempt(id, _) => slots.contains(&id.slot),
                 Record::Ghost(_) => false,
             });
-        for group in groups(others) {
+        for group in self.groups(others) {
             self.write(group);
         }
         self.write(mine)
@@ -144,10 +144,34 @@ impl Engine {
     /// all of a step goes into one batch if it fits, else slot by slot.
     pub(super) fn write_dirty(&mut self) {
         if !self.dirty_records.is_empty() {
-            for group in groups(core::mem::take(&mut self.dirty_records).into_iter().collect()) {
+            let records = core::mem::take(&mut self.dirty_records).into_iter().collect();
+            for group in self.groups(records) {
                 self.write(group);
             }
         }
+    }
+
+    /// Records that belong together stay together: those of a slot, and with them all ghosts of the step.
+    fn groups(&self, records: Vec<Record>) -> Vec<Vec<Record>> {
+        /// As many as surely fit one batch.
+        const TOGETHER: usize = 200;
+        if records.len() <= TOGETHER {
+            return alloc::vec![records];
+        }
+        let (mut written, mut removed) = (Vec::new(), Vec::new());
+        let mut by_slot: BTreeMap<SlotId, Vec<Record>> = BTreeMap::new();
+        for record in records {
+            match &record {
+                Record::Slot(id, _) => by_slot.entry(*id).or_default().push(record),
+                Record::Attempt(id, _) => by_slot.entry(id.slot).or_default().push(record),
+                Record::Ghost(task_id) if self.ghosts.get(task_id).is_some() => written.push(record),
+                Record::Ghost(_) => removed.push(record),
+            }
+        }
+        // A ghost comes before the attempt that it was, and goes after the one that it has become: a crash between leaves a
+        // task twice in the books, never not at all.
+        let chunks = |ghosts: &[Record]| ghosts.chunks(TOGETHER).map(<[Record]>::to_vec).collect::<Vec<_>>();
+        chunks(&written).into_iter().chain(by_slot.into_values()).chain(chunks(&removed)).collect()
     }
 
     /// Writes what has changed, and lets go of what need not wait for it.
@@ -212,31 +236,4 @@ impl Engine {
             }
         }
     }
-}
-
-/// Records that belong together stay together: those of a slot, and with them all ghosts of the step.
-fn groups(records: Vec<Record>) -> Vec<Vec<Record>> {
-    /// As many as surely fit one batch.
-    const TOGETHER: usize = 200;
-    if records.len() <= TOGETHER {
-        return alloc::vec![records];
-    }
-    let mut by_slot: BTreeMap<Option<SlotId>, Vec<Record>> = BTreeMap::new();
-    for record in records {
-        let slot = match &record {
-            Record::Slot(id, _) => Some(*id),
-            Record::Attempt(id, _) => Some(id.slot),
-            Record::Ghost(_) => None,
-        };
-        by_slot.entry(slot).or_default().push(record);
-    }
-    // Ghosts first: a crash between leaves a task twice in the books, never not at all.
-    let mut groups = Vec::new();
-    for (slot, records) in by_slot {
-        match slot {
-            None => groups.extend(records.chunks(TOGETHER).map(<[Record]>::to_vec)),
-            Some(_) => groups.push(records),
-        }
-    }
-    groups
 }

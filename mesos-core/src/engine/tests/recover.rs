@@ -237,6 +237,39 @@ fn crash_every_step() {
     }
 }
 
+// ENGINE 3.4, 6.1, I6: tasks that are given up and taken back are in the books all the time, though all that changes
+// doesn't fit one batch, so that a strict slot is never filled anew beside the one that it had.
+#[test]
+fn many_are_taken_back() {
+    const MANY: u32 = 400;
+    let spec = service("web", MANY).scalable(true).duplicates(Duplicates::Forbid);
+    let mut s = Script::with(config().max_launching_per_agent(MANY), [spec]);
+    let mut tasks = s.launch("a1", "cpus:200;mem:100000");
+    tasks.extend(s.launch("a2", "cpus:200;mem:100000"));
+    assert_eq!(tasks.len(), MANY as usize);
+    tasks.iter().for_each(|task| s.update(task, TaskRunning));
+    tasks.iter().for_each(|task| s.master_says(task, TaskUnreachable, Reason::AgentRemoved));
+    s.disk = Disk::Hangs;
+    for instances in [0, MANY] {
+        s.engine.scale("web", instances).unwrap();
+        s.tick();
+        let mut batches = 0;
+        while s.flying.is_some() && (instances == 0 || batches == 0) {
+            s.confirm();
+            batches += 1;
+            let lost = tasks.iter().enumerate().find(|(index, task)| {
+                s.stored(["ghost", task]).or_else(|| instance_of(&s, &index.to_string(), "1")).is_none()
+            });
+            assert_eq!(lost, None, "after {batches} batches, with {instances} instances");
+            s.drain();
+        }
+        assert!(batches > 1 || s.flying.is_some());
+    }
+    s.disk = Disk::Writes;
+    s.crash();
+    assert!(s.launch("a3", BIG).is_empty());
+}
+
 // S161: a task without agent is asked for without one, and its record goes with the answer that nobody knows it.
 #[test]
 fn a_restored_task_without_agent() {
