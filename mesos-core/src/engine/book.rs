@@ -493,7 +493,7 @@ pub(super) struct Book {
     tasks: BTreeMap<Arc<str>, AttemptId>,
     /// No slot that is made anew uses a generation up to this one: an instance of its number may have.
     pub(super) burnt: u64,
-    /// The records that slots have in the store, also those of specs that nobody knows.
+    /// The records that slots have in the store, and all those of specs that nobody knows, or that can't be read.
     pub(super) recorded: BTreeSet<Key>,
     /// By agent.
     there: BTreeSet<(Arc<str>, AttemptId)>,

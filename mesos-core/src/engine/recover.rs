@@ -95,6 +95,8 @@ pub(super) struct Recovered {
     blocked: BTreeMap<(String, u32), Vec<Key>>,
     /// Revisions that no spec names.
     unused: Vec<Key>,
+    /// Records that can't be read, or are of specs that nobody knows: they go with the framework only.
+    strays: Vec<Key>,
     given: Vec<TaskSpec>,
 }
 
@@ -169,6 +171,7 @@ impl Engine {
         let wall = self.wall_now();
         self.write_engine();
         self.book.recorded = recovered.slots.keys().map(|(name, index)| record::slot_key(name, *index)).collect();
+        self.book.recorded.extend(recovered.strays);
         for (name, stored) in recovered.specs {
             let mut spec = Spec::new(stored.spec);
             spec.history = stored.history;
@@ -438,6 +441,7 @@ fn read(records: impl IntoIterator<Item = (Key, Bytes)>, given: Vec<TaskSpec>) -
         quarantined: Vec::new(),
         blocked: BTreeMap::new(),
         unused: Vec::new(),
+        strays: Vec::new(),
         given,
     };
     let mut specs: BTreeMap<String, store::Spec> = BTreeMap::new();
@@ -479,6 +483,10 @@ fn read(records: impl IntoIterator<Item = (Key, Bytes)>, given: Vec<TaskSpec>) -
                     recovered.blocked.entry(slot).or_default().push(key.clone());
                 }
             }
+            // What has no name of ours may be somebody else's.
+            if let ["spec" | "rev" | "slot" | "inst" | "ghost", ..] = segments.as_slice() {
+                recovered.strays.push(key.clone());
+            }
             recovered.quarantined.push(Quarantined { key, why });
         }
     }
@@ -509,8 +517,19 @@ fn read(records: impl IntoIterator<Item = (Key, Bytes)>, given: Vec<TaskSpec>) -
                 };
                 recovered.specs.insert(name, stored);
             }
-            Err(why) => recovered.quarantined.push(Quarantined { key: record::spec_key(&name), why }),
+            Err(why) => {
+                let key = record::spec_key(&name);
+                recovered.strays.push(key.clone());
+                recovered.quarantined.push(Quarantined { key, why });
+            }
         }
+    }
+    let unknown = |name: &String| !recovered.specs.contains_key(name);
+    let revisions = revisions.keys().filter(|(name, _)| unknown(name));
+    recovered.strays.extend(revisions.map(|(name, revision)| Key::new(["rev", name, revision])));
+    for (name, index, generation, _) in recovered.attempts.iter().filter(|(name, ..)| unknown(name)) {
+        let slot = SlotId { spec: SpecId(0), index: *index };
+        recovered.strays.push(record::attempt_key(name, AttemptId { slot, generation: *generation }));
     }
     // Tasks of a spec whose own record can't be read, but which the program gives, go on with that.
     let orphans: BTreeSet<String> = recovered

@@ -258,6 +258,33 @@ fn records_go_after_the_answer() {
     assert_eq!(ended(&mut s), Some(Event::Stopped { removed: true }));
 }
 
+// ENGINE 6.4, found in review: what can't be read goes, too, and so does what it leaves without a spec: the next start
+// would find tasks without a framework, and refuse to be one.
+#[test]
+fn what_belongs_to_nobody_goes_with_the_framework() {
+    for key in [&["spec", "web"][..], &["inst", "web", "0", "1"], &["ghost", "web"]] {
+        let mut s = Script::new([service("web", 2)]);
+        s.running(2);
+        s.engine.apply(service("web", 2).env("V", "2")).unwrap();
+        s.tick();
+        s.stop();
+        let garbled = StoreOp::Put { key: Key::new(key), value: "{".into() };
+        let foreign = StoreOp::Put { key: Key::new(["mine"]), value: "{".into() };
+        s.store.apply_now(&Persist::new(Ticket::new(0), vec![garbled, foreign]));
+        s.specs.clear();
+        s.recover();
+        s.engine.uninstall();
+        s.tick();
+        s.sleep(secs(601));
+        assert_eq!(s.take(Type::Teardown).len(), 1);
+        let left: Vec<&str> = s.store.records().keys().map(Key::as_str).collect();
+        assert_eq!(left, ["mine"], "{key:?}");
+        assert_eq!(ended(&mut s), Some(Event::Stopped { removed: true }));
+        s.recover();
+        assert_eq!(s.subscribes.last().unwrap().framework_info.id, None);
+    }
+}
+
 // ENGINE 6.4: tasks that don't end go with the framework, after ten minutes.
 #[test]
 fn uninstall_does_not_wait_for_ever() {
