@@ -10,6 +10,7 @@ use super::book::Book;
 use super::engine::{After, Engine, Timer};
 use super::event::{EndClass, Event};
 use super::executors::Executors;
+use super::ghost::Ghosts;
 use super::writer::Effect;
 use crate::planted::planted;
 use crate::scheduler::{Client, FatalReason};
@@ -54,8 +55,9 @@ impl Engine {
             let batch = self.erase();
             // That no spec is left is no reason to begin with it.
             self.marker = Marker::TearingDown;
-            // Nothing is written any more.
+            // Nothing is written any more, whatever a user still says.
             self.book = Book::default();
+            self.ghosts = Ghosts::default();
             self.timers.clear();
             self.dirty_slots.clear();
             self.dirty_records.clear();

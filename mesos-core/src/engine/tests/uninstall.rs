@@ -285,6 +285,28 @@ fn what_belongs_to_nobody_goes_with_the_framework() {
     }
 }
 
+// ENGINE 62, A8, found in review: what a user says of a task that was given up is written no more once all records go.
+#[test]
+fn a_command_while_the_records_go() {
+    let mut s = Script::new([service("web", 2).unreachable(secs(10), secs(20))]);
+    let tasks = s.running(2);
+    s.master_says(&tasks[0], TaskUnreachable, Reason::AgentRemoved);
+    s.sleep(secs(30));
+    assert!(s.stored(["ghost", &tasks[0]]).is_some());
+    s.answering = false;
+    s.engine.teardown();
+    s.tick();
+    s.disk = Disk::Hangs;
+    s.update(&tasks[1], TaskFailed);
+    assert!(s.flying.is_some());
+    s.reply(202, "");
+    assert!(s.engine.kill(&tasks[0]).is_err(), "it has gone");
+    s.disk = Disk::Writes;
+    s.settle();
+    assert!(s.store.records().is_empty(), "{:?}", s.store.records().keys());
+    assert_eq!(ended(&mut s), Some(Event::Stopped { removed: true }));
+}
+
 // ENGINE 6.4: tasks that don't end go with the framework, after ten minutes.
 #[test]
 fn uninstall_does_not_wait_for_ever() {
