@@ -69,13 +69,13 @@ impl Engine {
 
     /// The framework was removed by somebody else: its tasks are dead.
     pub(super) fn on_removed(&mut self) {
-        let spent = self.client.framework().id.clone().map(|id| id.value).unwrap_or_default();
         if self.is_ending() {
             return self.on_stopped(true);
         }
         if self.removed_at.is_some_and(|at| self.now < at + ONCE_PER) {
             return self.finish(Event::Fatal(FatalReason::Removed));
         }
+        let spent = self.client.framework().id.clone().map(|id| id.value).unwrap_or_default();
         self.removed_at = Some(self.now);
         self.on_disconnected();
         self.marker = Marker::Removed;
