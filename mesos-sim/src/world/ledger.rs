@@ -66,11 +66,13 @@ pub(super) struct Manners {
 
 /// What was said about one status.
 #[derive(Debug, Default)]
-struct Delivery {
+pub(super) struct Delivery {
     state: TaskState,
     agent: String,
     heard: u32,
-    acknowledged: u32,
+    pub(super) acknowledged: u32,
+    /// The subscription in which it told the end of a task in the books.
+    pub(super) ended_in: Option<u64>,
 }
 
 /// The judge.
@@ -96,7 +98,7 @@ pub(super) struct Ledger {
     /// Taken back in this session.
     rescinded: BTreeSet<String>,
     open: BTreeSet<(Duration, String)>,
-    deliveries: BTreeMap<(String, Vec<u8>), Delivery>,
+    pub(super) deliveries: BTreeMap<(String, Vec<u8>), Delivery>,
     asked: BTreeMap<String, Duration>,
     /// When a KILL was last sent, how many were since the task was last heard of alive or the first one by force, and
     /// whether it was one by force.
@@ -294,6 +296,7 @@ impl Ledger {
             delivery.state = status.state();
             delivery.agent = status.agent_id.as_ref().map(|id| id.value.clone()).unwrap_or_default();
             delivery.heard += 1;
+            delivery.ended_in = (is_terminal(status.state()) && state != "unknown").then_some(exchange);
         }
         let Some(task) = self.tasks.get_mut(id) else { return };
         if task.is_out_of_sight() {

@@ -83,11 +83,18 @@ impl World {
         }
         let since = self.users.uninstalled_at.max(self.ledger.started_at);
         let gently = self.users.uninstalled_at.is_some() && since.is_some_and(|at| self.now < at + PATIENCE);
-        match self.disk.instances.keys().next() {
-            Some(task) if gently && call.r#type() == call::Type::Teardown => {
-                violation("L4", format!("TEARDOWN of what is uninstalled, and {task} has not ended"))
-            }
-            _ => Ok(()),
+        if !gently || call.r#type() != call::Type::Teardown {
+            return Ok(());
+        }
+        if let Some(task) = self.disk.instances.keys().next() {
+            return violation("L4", format!("TEARDOWN of what is uninstalled, and {task} has not ended"));
+        }
+        // Its agent may be draining, and hears nothing of it any more.
+        let session = self.ledger.session.as_ref().map(|(exchange, _)| *exchange).unwrap_or_default();
+        let mut deliveries = self.ledger.deliveries.iter();
+        match deliveries.find(|(_, delivery)| delivery.ended_in == Some(session) && delivery.acknowledged == 0) {
+            Some(((task, _), _)) => violation("L3", format!("TEARDOWN, and the end of {task} is not acknowledged")),
+            None => Ok(()),
         }
     }
 
