@@ -282,6 +282,8 @@ struct World {
     unsaved: bool,
     /// When the first batch left that isn't known to be durable.
     saved_at: Duration,
+    /// When the framework's id was last known to be durable that wasn't before: what is offered waits for that.
+    sure_at: Duration,
     /// When what is being put out was decided: before a standstill, perhaps.
     decided_at: Duration,
     /// When the store last answered: what is written in that moment has waited for it.
@@ -297,6 +299,8 @@ struct World {
     apart: Rng,
     /// How far the wall clock of the scheduler is off, in seconds.
     skew: i64,
+    /// That which the scheduler was last told.
+    told_skew: i64,
     /// The next task that is launched hangs in its start.
     hangs: bool,
     /// The tasks that there were when all was as wanted.
@@ -409,6 +413,7 @@ impl World {
             writing: false,
             unsaved: false,
             saved_at: Duration::ZERO,
+            sure_at: Duration::ZERO,
             decided_at: Duration::ZERO,
             answered_at: None,
             users,
@@ -419,6 +424,7 @@ impl World {
             instances,
             apart: Rng::new(seed.wrapping_mul(0x8bb8_4b93_962e_acc9) ^ 0x3),
             skew: 0,
+            told_skew: 0,
             hangs: false,
             settled_tasks: BTreeSet::new(),
             settles: if varied { SETTLED_VARIED } else { SETTLED },
@@ -604,7 +610,8 @@ impl World {
         self.words.check(self.engine.is_some())?;
         self.one_at_a_time()?;
         // A store that hangs is no reason to keep offers.
-        let hung = self.unsaved && self.saved_at + HUNG < self.now && self.ledger.sure == self.disk.framework;
+        let since = self.saved_at.max(self.sure_at);
+        let hung = self.unsaved && since + HUNG < self.now && self.ledger.sure == self.disk.framework;
         let able = !hindered && self.engine.is_some() && self.ledger.session.is_some();
         let idle = able && (!self.unsaved || hung);
         self.ledger.check(self.now, idle, &self.disk)?;

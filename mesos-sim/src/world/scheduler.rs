@@ -63,7 +63,11 @@ impl Make {
 
 impl World {
     pub(super) fn wall(&self) -> UnixTime {
-        let beginning = Duration::from_secs(BEGINNING.saturating_add_signed(self.skew));
+        self.wall_of(self.skew)
+    }
+
+    fn wall_of(&self, skew: i64) -> UnixTime {
+        let beginning = Duration::from_secs(BEGINNING.saturating_add_signed(skew));
         UnixTime::from_epoch(beginning + self.now)
     }
 
@@ -178,6 +182,9 @@ impl World {
     pub(super) fn feed(&mut self, input: Input<'_>) -> Step {
         let now = self.instant();
         if let Some(engine) = &mut self.engine {
+            if matches!(input, Input::Wall(_)) && !self.instances.acting {
+                self.told_skew = self.skew;
+            }
             engine.handle_input(now, input);
         }
         self.drain()
@@ -318,6 +325,9 @@ impl World {
             self.writing = false;
             self.unsaved = failure.is_some();
             if failure.is_none() {
+                if self.ledger.sure != self.disk.framework {
+                    self.sure_at = self.now;
+                }
                 self.ledger.sure.clone_from(&self.disk.framework);
             }
             self.answered_at = Some(self.now);
@@ -436,7 +446,7 @@ impl World {
                 self.is_wanted(task)?;
             }
         }
-        self.places.used(call.accept.iter().flat_map(|accept| &accept.offer_ids), self.wall())?;
+        self.places.used(call.accept.iter().flat_map(|accept| &accept.offer_ids), self.wall_of(self.told_skew))?;
         let killed = call.kill.as_ref().and_then(|kill| parse(&kill.task_id.value));
         self.ledger.manners = killed.map(|(spec, ..)| self.users.manners(&spec)).unwrap_or_default();
         self.ledger.leaves(self.now, call, stream, &self.disk)?;
@@ -734,7 +744,7 @@ impl World {
             return Ok(());
         }
         self.meets(&event);
-        self.places.heard(self.now, self.wall(), &event);
+        self.places.heard(self.now, self.wall_of(self.told_skew), &event);
         self.words.heard(&event);
         self.ledger.heard(self.now, number, &event, state, &self.disk);
         if event.subscribed.is_some() {
