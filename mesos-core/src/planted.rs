@@ -108,7 +108,7 @@ mod table {
         AllAtOnce "all-at-once" 50 "a rollout ends all instances at once",
         KillFlood "kill-flood" 100 "KILL is repeated every second",
         ReviveStorm "revive-storm" 100 "REVIVE is sent as often as there is a reason",
-        ReviveOnce "revive-once" 100 "a REVIVE that was lost is not repeated",
+        ReviveOnce "revive-once" 600 "a REVIVE that was lost is not repeated",
         NeverSuppressed "never-suppressed" 20 "offers that nobody needs go on coming",
         SuppressedDropped "suppressed-dropped" 20 "a new subscription forgets which roles are suppressed",
         SessionKept "session-kept" 100 "a session goes on after the loss of a call that may still arrive",

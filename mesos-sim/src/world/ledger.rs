@@ -50,8 +50,7 @@ pub(super) struct Launched {
     pub(super) alive_at: Option<Duration>,
     /// An end was heard of, true or not.
     pub(super) ended: bool,
-    /// It may live beside another one of its slot: a user or an operator has said so, its ACCEPT came to nothing, or its
-    /// framework is no more.
+    /// It may live beside another one of its slot: somebody says so, its ACCEPT came to nothing, its framework is no more.
     pub(super) released: bool,
 }
 
@@ -558,8 +557,10 @@ impl Ledger {
         self.of_this(id).or_else(|what| fail("I9", format!("KILL for {what}")))?;
         self.judge("I15");
         let before = self.killed.get(id).copied();
-        let alive = self.tasks.get(id).and_then(|task| task.alive_at);
-        let returned = alive.is_some_and(|at| before.is_some_and(|(before, ..)| at + Duration::from_secs(1) >= before));
+        // Of one that was given up all news lets it begin anew.
+        let at = |task: &Launched| if state.is_none() { Some(task.heard?.1) } else { task.alive_at };
+        let news = self.tasks.get(id).and_then(at);
+        let returned = news.is_some_and(|at| before.is_some_and(|(before, ..)| at + Duration::from_secs(1) >= before));
         let sent = before.filter(|_| !returned);
         // The first one by force counts as the first.
         let sent = sent.filter(|(_, _, by_force)| *by_force || !forced).map_or(1, |(_, sent, _)| sent + 1);

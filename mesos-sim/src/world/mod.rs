@@ -61,8 +61,9 @@ const BEGINNING: u64 = 1_700_000_000;
 /// How long everything may take to be as wanted once all is well: the longest back-off, kills and questions repeated
 /// at their longest intervals, and a lost REVIVE.
 const SETTLED: Duration = Duration::from_secs(20 * 60);
-/// Where tasks have minutes to end: five of those, one after another, besides one that hung in its start.
-const SETTLED_VARIED: Duration = Duration::from_secs(80 * 60);
+/// And so long if meanwhile something is being done: where tasks have minutes to end, five of those, one after another,
+/// besides one that hung in its start.
+const SETTLED_AT_MOST: Duration = Duration::from_secs(80 * 60);
 /// And so long nothing happens then: two intervals of the implicit question but for the time to settle.
 const QUIET: Duration = Duration::from_secs(110 * 60);
 /// So long after a batch left without an answer no offer is kept for it any more.
@@ -305,8 +306,8 @@ struct World {
     hangs: bool,
     /// The tasks that there were when all was as wanted.
     settled_tasks: BTreeSet<String>,
-    /// So long that may take once all is well.
-    settles: Duration,
+    /// All has to be as wanted by then.
+    settles_by: Duration,
     calm: bool,
     over: bool,
     changed: bool,
@@ -427,7 +428,7 @@ impl World {
             told_skew: 0,
             hangs: false,
             settled_tasks: BTreeSet::new(),
-            settles: if varied { SETTLED_VARIED } else { SETTLED },
+            settles_by: Duration::ZERO,
             calm: false,
             over: false,
             changed: false,
@@ -447,8 +448,8 @@ impl World {
             world.again(fault);
         }
         world.at(faulty, Happening::Calm);
-        world.at(faulty + world.settles, Happening::Settled);
-        world.at(faulty + world.settles + QUIET, Happening::Quiet);
+        world.at(faulty + SETTLED, Happening::Settled);
+        world.settles_by = faulty + if varied { SETTLED_AT_MOST } else { SETTLED };
         Ok(world)
     }
 
@@ -583,7 +584,12 @@ impl World {
             }
             Happening::Bury => self.bury(),
             Happening::Calm => self.mend(),
+            Happening::Settled if self.is_under_way() && self.now < self.settles_by => {
+                self.after(Duration::from_secs(600), Happening::Settled);
+                Ok(())
+            }
             Happening::Settled => {
+                self.after(QUIET, Happening::Quiet);
                 self.ledger.count_questions();
                 self.settled_tasks =
                     self.engine.iter().flat_map(|engine| engine.tasks()).map(|task| task.task_id).collect();
@@ -650,6 +656,13 @@ impl World {
         open(Subscription, 1)?;
         open(Ordered, 1)?;
         open(Acks, 4)
+    }
+
+    /// Whether a task is being launched or ended.
+    fn is_under_way(&self) -> bool {
+        use mesos_core::engine::State::{Killing, Launching, Staged};
+        let mut tasks = self.engine.iter().flat_map(|engine| engine.tasks());
+        tasks.any(|task| matches!(task.state, Launching | Staged | Killing(_)))
     }
 
     /// L1: what is wanted is there.
