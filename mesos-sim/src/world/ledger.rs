@@ -562,8 +562,9 @@ impl Ledger {
         let news = self.tasks.get(id).and_then(at);
         let returned = news.is_some_and(|at| before.is_some_and(|(before, ..)| at + Duration::from_secs(1) >= before));
         let sent = before.filter(|_| !returned);
-        // The first one by force counts as the first.
-        let sent = sent.filter(|(_, _, by_force)| *by_force || !forced).map_or(1, |(_, sent, _)| sent + 1);
+        // The first one by force counts as the first, and several that waited for the same are one.
+        let sent = sent.filter(|(_, _, by_force)| *by_force || !forced);
+        let sent = sent.map_or(1, |(at, sent, _)| sent + u32::from(at + Duration::from_secs(1) < now));
         self.killed.insert(id.clone(), (now, sent, forced));
         let least = manners.graces.iter().map(|grace| grace.unwrap_or(GRACE)).min().unwrap_or(GRACE).min(GRACE);
         let wait = |sent: u32, grace: Duration| ((KILL - GRACE + grace) * (1 << (sent - 1).min(10))).min(KILL_AT_MOST);
@@ -592,14 +593,14 @@ impl Ledger {
         other.map_or(Ok(()), |other| Err(format!("{id}, a task of {other}, and this is {}", self.framework)))
     }
 
-    /// How many tasks that are to end have been told so, and may have heard it.
-    pub(super) fn ending(&self, disk: &Disk) -> usize {
+    /// Tasks that are to end, have been told so, and may have heard it.
+    pub(super) fn ending(&self, disk: &Disk) -> Vec<&String> {
         let ends = |id: &&String| {
             let killing = disk.instances.get(*id).is_some_and(|kept| kept.record.state() == instance::State::Killing);
             // What follows an end is old news, and the record may stay for a moment (simulated: seed 1400003462).
-            killing && self.tasks.get(*id).is_none_or(|task| !task.ended && !task.is_out_of_sight())
+            killing && self.tasks.get(*id).is_some_and(|task| !task.ended && !task.is_out_of_sight())
         };
-        self.killed.keys().filter(ends).count()
+        self.killed.keys().filter(ends).collect()
     }
 
     /// Whether calls leave when they are decided.

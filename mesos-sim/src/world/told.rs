@@ -78,8 +78,8 @@ impl World {
     /// A call that ends tasks leaves the scheduler: not too many at a time, and a framework goes after its tasks.
     pub(super) fn ends_all(&self, call: &Call) -> Step {
         let (ending, most) = (self.ledger.ending(&self.disk), self.config.kills as usize);
-        if call.kill.is_some() && ending > most && !self.unsaved && self.setup.is_none() {
-            return violation("I15", format!("{ending} tasks are being ended at a time, and {most} may be"));
+        if call.kill.is_some() && ending.len() > most && !self.unsaved && self.setup.is_none() {
+            return violation("I15", format!("{ending:?} are being ended at a time, and {most} may be"));
         }
         let since = self.users.uninstalled_at.max(self.ledger.started_at);
         let gently = self.users.uninstalled_at.is_some() && since.is_some_and(|at| self.now < at + PATIENCE);
