@@ -561,9 +561,8 @@ impl Ledger {
         let at = |task: &Launched| if state.is_none() { Some(task.heard?.1) } else { task.alive_at };
         let news = self.tasks.get(id).and_then(at);
         let returned = news.is_some_and(|at| before.is_some_and(|(before, ..)| at + Duration::from_secs(1) >= before));
-        let sent = before.filter(|_| !returned);
         // The first one by force counts as the first, and several that waited for the same are one.
-        let sent = sent.filter(|(_, _, by_force)| *by_force || !forced);
+        let sent = before.filter(|(_, _, by_force)| !returned && (*by_force || !forced));
         let sent = sent.map_or(1, |(at, sent, _)| sent + u32::from(at + Duration::from_secs(1) < now));
         self.killed.insert(id.clone(), (now, sent, forced));
         let least = manners.graces.iter().map(|grace| grace.unwrap_or(GRACE)).min().unwrap_or(GRACE).min(GRACE);
