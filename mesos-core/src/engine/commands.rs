@@ -238,7 +238,10 @@ impl Engine {
                 self.touch_slot(slot_id);
             }
         }
+        self.demand(id);
         self.touch_dirty(SlotId { spec: id, index: 0 });
+        // What it means for the slots is to be durable first.
+        self.write_dirty();
         if !planted!(PauseLost) {
             self.write_spec(id, false);
         }
@@ -255,7 +258,7 @@ impl Engine {
         for index in self.indices(id, held) {
             let slot_id = SlotId { spec: id, index };
             self.unblock(slot_id);
-            self.forgive(slot_id);
+            self.set_going(slot_id);
             self.touch_slot(slot_id);
             self.reconsider(slot_id);
         }
@@ -315,7 +318,8 @@ impl Engine {
     }
 
     /// Ends all tasks, then removes the framework and all records. It can't be taken back: a crash in between goes on
-    /// with it at the next start. Tasks that don't end within ten minutes go with the framework.
+    /// with it at the next start. Tasks that don't end within ten minutes go with the framework; so do acknowledgements that
+    /// are left to the user and come only after the last task has ended.
     pub fn uninstall(&mut self) {
         self.start();
         if !self.is_ending() {
@@ -457,18 +461,16 @@ impl Engine {
         self.tell_after_all(Event::SpecApplied { spec: name, revision });
     }
 
-    /// Where duplicates are forbidden now, nothing more is launched beside what is out of sight.
-    fn forbid_duplicates(&mut self, id: SpecId) {
+    /// Where duplicates are forbidden now, nothing more is launched beside another one, nor beside what is out of sight or
+    /// was given up.
+    pub(super) fn forbid_duplicates(&mut self, id: SpecId) {
         let strict = |spec: &&Spec| spec.spec.policy.duplicates == Duplicates::Forbid;
-        let attempts = self
-            .book
-            .specs
-            .get(&id)
-            .filter(strict)
-            .into_iter()
-            .flat_map(|spec| spec.slots.values())
-            .flat_map(Slot::attempts);
-        let lost: Vec<_> = attempts.filter(|attempt| attempt.inactive).map(|attempt| attempt.id).collect();
+        let Some(spec) = self.book.specs.get(&id).filter(strict) else { return };
+        let second = spec.slots.values().filter_map(|slot| slot.successor.as_ref());
+        let prepared: Vec<_> = second.filter(|a| a.state == State::Prepared).map(|a| a.id).collect();
+        let lost: Vec<_> =
+            spec.slots.values().flat_map(Slot::attempts).filter(|attempt| attempt.inactive).map(|a| a.id).collect();
+        prepared.into_iter().for_each(|attempt| self.cancel_of(attempt));
         for attempt in lost {
             self.close_absence(attempt);
             if let Some(attempt) = self.book.attempt_mut(attempt) {
@@ -476,6 +478,14 @@ impl Engine {
             }
             self.touch_attempt(attempt);
             self.touch_dirty(attempt.slot);
+        }
+        if self.has_given_up(id) {
+            for index in self.indices(id, |slot| slot.wanted && slot.current.is_none() && slot.waiting.is_some()) {
+                let slot_id = SlotId { spec: id, index };
+                if self.take_back(slot_id) {
+                    self.cancel_wait(slot_id);
+                }
+            }
         }
     }
 
@@ -503,7 +513,8 @@ impl Engine {
                 Mark::None => false,
             };
             let waits = slot.waiting.is_some();
-            let failed = core::mem::take(&mut slot.failures) + core::mem::take(&mut slot.invalids) > 0;
+            let failed = (slot.failures, slot.invalids) != (0, 0);
+            (slot.failures, slot.invalids) = (0, 0);
             if again || waits {
                 slot.forgive();
                 slot.losses = 0;

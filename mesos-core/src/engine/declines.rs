@@ -24,7 +24,9 @@ pub(super) struct Declines {
     waiting: VecDeque<(Vec<String>, u64)>,
     /// Offers whose DECLINE was refused.
     refused: Vec<String>,
-    /// How often that has come to nothing since one was taken.
+    /// The first offer of those that were last declined again.
+    again: Option<String>,
+    /// How often that has come to nothing in a row.
     times: u32,
     /// When they are declined again.
     again_at: Option<Instant>,
@@ -59,7 +61,9 @@ impl Engine {
                 self.declines.waiting.push_back((ids, refuse));
             }
             Outcome::Rejected { .. } if self.subscribed => self.decline_refused(ids),
-            Outcome::Accepted { .. } | Outcome::Carried => self.declines.times = 0,
+            Outcome::Accepted { .. } | Outcome::Carried if self.declines.again.as_ref() == ids.first() => {
+                self.declines.times = 0;
+            }
             _ => {}
         }
     }
@@ -79,6 +83,7 @@ impl Engine {
     pub(super) fn on_declines_timer(&mut self) {
         if self.declines.again_at.take_if(|at| *at <= self.now).is_some() {
             let ids = core::mem::take(&mut self.declines.refused);
+            self.declines.again = ids.first().cloned();
             self.decline(ids, SHORT);
         }
     }

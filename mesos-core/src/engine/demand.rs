@@ -211,6 +211,7 @@ impl Engine {
             for id in ids {
                 self.leave_roles(id);
                 self.update_role(id);
+                self.demand(id);
             }
         }
     }

@@ -27,7 +27,9 @@ use super::writer::{Effect, Stall, Writer};
 use crate::log::{debug, info};
 use crate::planted::planted;
 use crate::rng::Rng;
-use crate::scheduler::{self, CallError, CallId, CallSink, Calls, Client, FatalReason, Outcome, Outgoing, Session};
+use crate::scheduler::{
+    self, CallError, CallId, CallKind, CallSink, Calls, Client, FatalReason, Outcome, Outgoing, Session,
+};
 use crate::{Deadline, Input, Instant, Key, Machine, Offers, Output, StoreFailure, UnixTime};
 use mesos_proto::store::engine::Marker;
 
@@ -477,7 +479,7 @@ impl Engine {
             E::RescindInverse(offer) => self.inverse_rescinded(&offer.value),
             E::Update(update) => self.on_update(&update),
             E::Failure(failure) => self.on_failure(&failure),
-            E::CallDone { id, outcome, .. } => self.on_call_done(id, &outcome),
+            E::CallDone { id, kind, outcome } => self.on_call_done(id, kind, &outcome),
             E::Disconnected { reason, retry_at } => {
                 self.on_disconnected();
                 self.tell(None, Event::Disconnected { reason, retry_at });
@@ -588,7 +590,7 @@ impl Engine {
         }
     }
 
-    fn on_call_done(&mut self, call: CallId, outcome: &Outcome) {
+    fn on_call_done(&mut self, call: CallId, kind: CallKind, outcome: &Outcome) {
         let taken = matches!(outcome, Outcome::Accepted { .. } | Outcome::Carried);
         match self.sent.remove(&call) {
             Some(Sent::Accept(attempts, offers)) => self.accepted(attempts, &offers, outcome),
@@ -603,8 +605,8 @@ impl Engine {
             Some(Sent::Implicit) if !taken => self.reconciler.implicit_lost(self.now),
             Some(Sent::Kill(id)) if taken => self.kill_taken(id),
             Some(Sent::Acknowledge) => self.acks_under_way = self.acks_under_way.saturating_sub(1),
-            Some(Sent::Implicit | Sent::Kill(_)) => {}
-            None => self.know_roles(),
+            None if kind == CallKind::UpdateFramework => self.know_roles(),
+            Some(Sent::Implicit | Sent::Kill(_)) | None => {}
         }
     }
 

@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::attempt::{Attempt, KillReason, Since, SlotId, State};
+use super::attempt::{Attempt, KillReason, Since, SlotId, SpecId, State};
 use super::book::Mark;
 use super::config::UnknownTasks;
 use super::engine::{After, Engine, Timer};
@@ -214,7 +214,8 @@ impl Engine {
 
     /// A new session: what was being killed is asked to end again, as nobody knows what has arrived.
     pub(super) fn kill_ghosts_again(&mut self) {
-        let killed = self.ghosts.by_id.iter_mut().filter(|(_, ghost)| ghost.kills_sent > 0);
+        let most = self.config.max_kills as usize;
+        let killed = self.ghosts.by_id.iter_mut().filter(|(_, ghost)| ghost.kills_sent > 0).take(most);
         let ids: Vec<Arc<str>> = killed
             .map(|(task_id, ghost)| {
                 ghost.kills_sent = 0;
@@ -306,6 +307,12 @@ impl Engine {
         self.adopt(slot_id, &was, update);
         self.lay(task_id);
         true
+    }
+
+    /// Whether a task of this spec was given up that may still run.
+    pub(super) fn has_given_up(&self, id: SpecId) -> bool {
+        let Some(spec) = self.book.specs.get(&id) else { return false };
+        self.ghosts.iter().filter_map(|(_, ghost)| ghost.was.as_ref()).any(|was| *was.spec == *spec.spec.name())
     }
 
     /// An empty strict slot gets back the task that was given up while nobody wanted its place: that may still run, so it

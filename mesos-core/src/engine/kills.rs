@@ -13,6 +13,8 @@ use crate::{Instant, v1};
 /// A KILL may be lost: it is repeated after the grace period and this, then ever more slowly.
 const AFTER_GRACE: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(300);
+/// So many that can't be reached are asked to end all the same.
+const ALL_THE_SAME: usize = 100;
 /// The grace period that Mesos gives where nobody says another.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -120,7 +122,7 @@ impl Engine {
         }
         attempt.killing.get_or_insert_with(|| Since::now(now));
         attempt.kills_sent = 0;
-        attempt.unreachable_since_kill = false;
+        attempt.unreachable_since_kill = attempt.is_out_of_sight();
         self.set_state(id, State::Killing(why));
         self.touch_attempt(id);
         if !(planted!(KillLost) && why == KillReason::Scale) {
@@ -159,7 +161,7 @@ impl Engine {
             return;
         }
         let mut policy = self.kill_policy(id);
-        let may = self.may_call();
+        let mut may = self.may_call();
         let Some(attempt) = self.book.attempt_mut(id) else { return };
         let State::Killing(why) = attempt.state else { return };
         // One that goes to an agent out of sight is lost as well.
@@ -167,6 +169,8 @@ impl Engine {
         attempt.unreachable_since_kill = lost;
         if lost {
             self.kills.lose(id);
+            // To many of them it is no use, and others wait behind it: when they are back, they are told.
+            may &= self.kills.out_of_sight.len() <= ALL_THE_SAME;
         } else if self.kills.out_of_sight.contains(&id) {
             // In sight again, it waits for its turn like the others, and the repetition starts anew.
             attempt.kills_sent = 0;

@@ -318,7 +318,7 @@ impl Engine {
     }
 
     /// A user sets a slot going again that was held or had finished: in its own revision, if its rollout is paused.
-    pub(super) fn forgive(&mut self, slot_id: SlotId) {
+    pub(super) fn set_going(&mut self, slot_id: SlotId) {
         let Some(slot) = self.book.slot_mut(slot_id) else { return };
         let own = slot.revision;
         slot.forgive();
@@ -337,7 +337,7 @@ impl Engine {
             waiting.eligible_at = now;
         }
         if held {
-            self.forgive(slot_id);
+            self.set_going(slot_id);
         }
         self.touch_slot(slot_id);
         let attempts: alloc::vec::Vec<_> =

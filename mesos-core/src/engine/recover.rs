@@ -208,7 +208,11 @@ impl Engine {
             }
         }
         let ids: Vec<SpecId> = self.book.specs.keys().copied().collect();
-        ids.into_iter().for_each(|id| self.restore_fresh(id));
+        for id in ids {
+            self.restore_fresh(id);
+            // The policy may have become durable before what it means.
+            self.forbid_duplicates(id);
+        }
         for keys in recovered.unused.chunks(200) {
             self.writer.write(now, keys.iter().map(|key| (key.clone(), None)).collect());
         }

@@ -461,6 +461,55 @@ fn kills_out_of_sight_hold_up_no_others() {
     }
 }
 
+// A lost rack: its KILLs are of no use, and launches and questions wait behind them.
+#[test]
+fn many_out_of_sight_are_not_told() {
+    let config = config().max_kills(1000).max_launching_per_agent(1000);
+    let mut s = Script::with(config, [service("db", 150).duplicates(Duplicates::Forbid)]);
+    let tasks = s.launch("a1", "cpus:200;mem:100000");
+    assert_eq!(tasks.len(), 150);
+    tasks.iter().for_each(|task| s.update(task, TaskRunning));
+    tasks.iter().for_each(|task| s.master_says(task, TaskUnreachable, Reason::AgentRemoved));
+    s.clear();
+    (0..150).for_each(|index| s.engine.restart_instance("db", index).unwrap());
+    s.tick();
+    assert_eq!(s.kills().len(), 100);
+    tasks.iter().for_each(|task| s.master_says(task, TaskRunning, Reason::AgentReregistered));
+    let told: std::collections::BTreeSet<String> = s.kills().into_iter().collect();
+    assert_eq!(told.len(), 150);
+}
+
+// A store that became strict before what that means was durable: nothing more begins beside what is out of sight, nor where
+// something was given up.
+#[test]
+fn duplicates_are_forbidden_before_a_crash() {
+    for given_up in [false, true] {
+        let mut s = Script::new([service("web", 1)]);
+        let task = s.running(1).remove(0);
+        s.master_says(&task, TaskUnreachable, Reason::AgentRemoved);
+        s.tick();
+        if given_up {
+            s.engine.restart_instance("web", 0).unwrap();
+            s.tick();
+        }
+        assert_eq!(s.spec("web").waiting, 1);
+        let before = s.store.records().clone();
+        s.engine.apply(service("web", 1).duplicates(Duplicates::Forbid)).unwrap();
+        s.tick();
+        // All but the spec is as it was.
+        let mut ops: Vec<StoreOp> = s.store.records().keys().map(|key| StoreOp::Delete { key: key.clone() }).collect();
+        ops.extend(before.into_iter().map(|(key, value)| StoreOp::Put { key, value }));
+        let spec = Key::new(["spec", "web"]);
+        ops.retain(|op| *op.key() != spec);
+        s.store.apply_now(&Persist::new(Ticket::new(0), ops));
+        s.specs = vec![service("web", 1).duplicates(Duplicates::Forbid)];
+        s.crash();
+        assert!(s.launch("a2", BIG).is_empty(), "{given_up}");
+        s.answer(&task, TaskUnreachable);
+        assert!(s.launch("a2", BIG).is_empty(), "{given_up}");
+    }
+}
+
 // ENGINE 4.6, W44: the repetition starts anew in a new session, for a task that isn't counted as well; and what nobody
 // could send isn't counted.
 #[test]
