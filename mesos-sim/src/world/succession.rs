@@ -57,8 +57,8 @@ impl Told {
                 let ghost = at.disk.records.get(&Key::new(["ghost", task]));
                 match ghost.and_then(|value| json::decode::<store::Ghost>(value).ok()).map(|ghost| ghost.why()) {
                     Some(ghost::Why::Abandoned | ghost::Why::Expired) => self.lost,
-                    // Once is enough for what is to end anyway.
-                    _ => self.unknown_twice || self.killed && self.unknown_since.is_some(),
+                    // Once is enough for what is to end anyway, also if it is seen again (simulated: seed 1900006428).
+                    _ => self.unknown_twice || self.killed && self.lost,
                 }
             }
         }
