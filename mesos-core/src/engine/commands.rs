@@ -238,6 +238,17 @@ impl Engine {
                 self.touch_slot(slot_id);
             }
         }
+        if !paused && was {
+            // In the wanted one nobody has tried them.
+            let wanted = self.book.specs.get(&id).map(|spec| spec.revision);
+            let held = |slot: &Slot| matches!(slot.mark, Mark::Exhausted | Mark::Invalid) && slot.revision != wanted;
+            for index in self.indices(id, held) {
+                let slot_id = SlotId { spec: id, index };
+                self.set_going(slot_id);
+                self.touch_slot(slot_id);
+                self.reconsider(slot_id);
+            }
+        }
         self.demand(id);
         self.touch_dirty(SlotId { spec: id, index: 0 });
         // What it means for the slots is to be durable first.
@@ -453,9 +464,10 @@ impl Engine {
             self.book.specs.get(&id).into_iter().flat_map(|spec| spec.slots.values()).flat_map(Slot::attempts);
         let attempts: Vec<_> = attempts.map(|a| (a.id, matches!(a.state, State::Killing(_)))).collect();
         for (attempt, killing) in attempts {
-            match killing {
-                true => self.force_in_time(attempt),
-                false => self.set_timer(attempt),
+            if killing {
+                self.force_in_time(attempt);
+            } else {
+                self.set_timer(attempt);
             }
         }
         self.tell_after_all(Event::SpecApplied { spec: name, revision });

@@ -536,7 +536,7 @@ impl Engine {
         }
         self.tell(None, Event::Subscribed(subscribed));
         // What was to be killed is asked to end again: nobody knows what arrived.
-        for id in self.kills.under_way() {
+        for id in self.kills.begun() {
             if let Some(attempt) = self.book.attempt_mut(id) {
                 attempt.kills_sent = 0;
             }

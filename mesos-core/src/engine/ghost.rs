@@ -25,8 +25,6 @@ const FORGET: Duration = Duration::from_secs(14 * 86_400);
 const MOST: usize = 10_000;
 /// So long after an end its task may still be told to live.
 const ECHO: Duration = Duration::from_secs(600);
-/// The grace period of a task whose spec isn't known.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// A task that isn't counted.
 #[derive(Clone, Debug)]
@@ -164,7 +162,7 @@ impl Engine {
 
     pub(super) fn set_ghost_timer(&mut self, task_id: &Arc<str>) {
         let now = self.now;
-        let grace = self.ghost_kill_policy(task_id).map_or(GRACE, |policy| kills::grace(Some(&policy)));
+        let grace = kills::grace(self.ghost_kill_policy(task_id).as_ref());
         let wait = |ghost: &Ghost| match ghost.kills_sent {
             0 => ghost.since.plus(FORGET).max(now),
             sent => now + kills::wait(grace, sent),

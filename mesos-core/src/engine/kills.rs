@@ -57,7 +57,7 @@ impl Kills {
     }
 
     /// All whose turn it has been.
-    pub(super) fn under_way(&self) -> alloc::vec::Vec<AttemptId> {
+    pub(super) fn begun(&self) -> alloc::vec::Vec<AttemptId> {
         self.under_way.iter().chain(&self.out_of_sight).copied().collect()
     }
 

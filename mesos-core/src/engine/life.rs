@@ -198,9 +198,10 @@ impl Engine {
         let wanted = self.book.slot(id.slot).is_some_and(|slot| slot.wanted);
         let killing = self.book.attempt(id).is_some_and(|attempt| matches!(attempt.state, State::Killing(_)));
         if wanted && strict {
-            match killing {
-                true => self.kill_lost(id),
-                false => self.begin_kill(id, why),
+            if killing {
+                self.kill_lost(id);
+            } else {
+                self.begin_kill(id, why);
             }
             return;
         }
@@ -300,9 +301,10 @@ impl Engine {
         let attempts: alloc::vec::Vec<_> =
             self.book.slot(slot_id).into_iter().flat_map(|slot| slot.attempts()).map(|a| (a.id, lost(a))).collect();
         for (id, lost) in attempts {
-            match lost {
-                true => self.give_up(id, GhostReason::Abandoned),
-                false => self.begin_kill(id, why),
+            if lost {
+                self.give_up(id, GhostReason::Abandoned);
+            } else {
+                self.begin_kill(id, why);
             }
         }
     }

@@ -485,6 +485,31 @@ fn paused_and_given_up() {
     assert_eq!(revision(&s, &last), second);
 }
 
+// ENGINE 1.4 A9: what was held in its own revision while the rollout was paused is tried in the wanted one when it goes on.
+#[test]
+fn held_in_a_former_revision_when_the_rollout_goes_on() {
+    let of = |n: &str| service("web", 2).env("V", n).max_failures(Some(1)).max_surge(Amount::Count(0));
+    let mut s = Script::new([of("A")]);
+    let tasks = s.running(2);
+    s.engine.pause("web").unwrap();
+    let wanted = apply(&mut s, of("B"));
+    tasks.iter().for_each(|task| s.update(task, TaskFailed));
+    assert_eq!(s.spec("web").held, 2);
+    s.engine.resume("web").unwrap();
+    s.tick();
+    assert_eq!((s.spec("web").held, s.spec("web").waiting), (0, 2));
+    for task in s.launch("a2", BIG) {
+        assert_eq!(s.engine.find_task(&task).unwrap().revision, wanted);
+        s.update(&task, TaskRunning);
+        s.update(&task, TaskFailed);
+    }
+    // Here it was tried.
+    s.engine.pause("web").unwrap();
+    s.engine.resume("web").unwrap();
+    s.tick();
+    assert_eq!(s.spec("web").held, 2);
+}
+
 // ENGINE 4.2: whether there is a health check is up to the revision. That the next one has one takes nothing from those of
 // before (simulated: seed 1300005627, they were ready no more, and no run of theirs was ever stable).
 #[test]
