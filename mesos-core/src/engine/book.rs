@@ -216,6 +216,11 @@ impl Slot {
         self.attempts_mut().find(|attempt| attempt.id.generation == generation)
     }
 
+    /// Whether it is given up.
+    pub(super) const fn is_held(&self) -> bool {
+        matches!(self.mark, Mark::Exhausted | Mark::Invalid)
+    }
+
     /// Starts its counts anew; if it was finished or held, it is so no longer.
     pub(super) const fn forgive(&mut self) {
         if !matches!(self.mark, Mark::None) {

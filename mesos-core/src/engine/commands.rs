@@ -227,8 +227,11 @@ impl Engine {
 
     fn set_paused(&mut self, spec: &str, paused: bool) -> Result<(), CommandError> {
         let id = self.spec_id(spec)?;
-        let was = self.book.specs.get_mut(&id).is_some_and(|entry| core::mem::replace(&mut entry.paused, paused));
-        if paused && !was {
+        let entry = self.book.specs.get_mut(&id);
+        if entry.is_none_or(|entry| core::mem::replace(&mut entry.paused, paused) == paused) {
+            return Ok(());
+        }
+        if paused {
             // What they went on in at the last pause is of no interest any more.
             for index in self.indices(id, |slot| slot.mark == Mark::None && slot.revision.is_some()) {
                 let slot_id = SlotId { spec: id, index };
@@ -237,19 +240,12 @@ impl Engine {
                 }
                 self.touch_slot(slot_id);
             }
-        }
-        if !paused && was {
-            // In the wanted one nobody has tried them.
+        } else {
+            // In the wanted one nobody has tried them; and what waits may do so for another role now.
             let wanted = self.book.specs.get(&id).map(|spec| spec.revision);
-            let held = |slot: &Slot| matches!(slot.mark, Mark::Exhausted | Mark::Invalid) && slot.revision != wanted;
-            for index in self.indices(id, held) {
-                let slot_id = SlotId { spec: id, index };
-                self.set_going(slot_id);
-                self.touch_slot(slot_id);
-                self.reconsider(slot_id);
-            }
+            self.set_all_going(id, |slot| slot.is_held() && slot.revision != wanted);
+            self.demand(id);
         }
-        self.demand(id);
         self.touch_dirty(SlotId { spec: id, index: 0 });
         // What it means for the slots is to be durable first.
         self.write_dirty();
@@ -265,15 +261,18 @@ impl Engine {
     /// There is none of this name.
     pub fn retry(&mut self, spec: &str) -> Result<(), CommandError> {
         let id = self.spec_id(spec)?;
-        let held = |slot: &Slot| matches!(slot.mark, Mark::Exhausted | Mark::Invalid) || slot.blocked;
-        for index in self.indices(id, held) {
+        self.set_all_going(id, |slot| slot.is_held() || slot.blocked);
+        Ok(())
+    }
+
+    /// Sets slots going again that are given up.
+    fn set_all_going(&mut self, id: SpecId, which: impl Fn(&Slot) -> bool) {
+        for index in self.indices(id, which) {
             let slot_id = SlotId { spec: id, index };
             self.unblock(slot_id);
             self.set_going(slot_id);
-            self.touch_slot(slot_id);
             self.reconsider(slot_id);
         }
-        Ok(())
     }
 
     /// Lets all instances of a spec go on at once that are held back after faults.

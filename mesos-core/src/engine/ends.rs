@@ -22,7 +22,7 @@ const LOSS_DELAY_AT_MOST: Duration = Duration::from_secs(30);
 /// A fault so soon after the start is held against the agent.
 const EARLY_FAULT: Duration = Duration::from_secs(60);
 /// After so many strikes those that are over are forgotten.
-const STRIKES: u64 = 1024;
+const SWEEP: u64 = 1024;
 
 impl Engine {
     /// An attempt has ended and may come back all the same.
@@ -166,7 +166,7 @@ impl Engine {
     /// Agents that are no more never have a stable run that would clear them: now and then, those whose strikes are long
     /// over are forgotten.
     fn forget_strikes(&mut self) {
-        if self.counters.strikes % STRIKES == 0 {
+        if self.counters.strikes % SWEEP == 0 {
             let now = self.now;
             self.agents.retain(|_, agent| {
                 agent.strikes.retain(|_, strikes| !strikes.are_over(now));

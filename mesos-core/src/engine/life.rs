@@ -327,6 +327,7 @@ impl Engine {
         if let Some(revision) = own {
             self.go_on_in(slot_id, revision);
         }
+        self.touch_slot(slot_id);
     }
 
     /// A8: a user wants another attempt.

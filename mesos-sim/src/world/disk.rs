@@ -169,6 +169,11 @@ impl Disk {
         (0..).filter(|index| !there.contains_key(index)).take(missing as usize).collect()
     }
 
+    /// The record of a spec.
+    pub(super) fn spec(&self, name: &str) -> Option<store::Spec> {
+        self.records.get(&Key::new(["spec", name])).and_then(|value| json::decode(value).ok())
+    }
+
     /// How many places of a spec are wanted.
     pub(super) fn wanted(&self, spec: &str) -> u32 {
         let policy = self.policies.get(spec).filter(|_| !self.leaving.contains(spec));

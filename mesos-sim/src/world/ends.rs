@@ -45,14 +45,11 @@ fn put<M: mesos_proto::Described>(batch: &Persist, key: &Key) -> Option<M> {
     value.and_then(|value| json::decode(value).ok())
 }
 
-fn spec_record(spec: &str, at: &Moment<'_>) -> Option<store::Spec> {
-    at.disk.records.get(&Key::new(["spec", spec])).and_then(|value| json::decode(value).ok())
-}
-
 /// Whether what takes a task's place is of another revision.
 fn is_outdated(spec: &str, ended: &Kept, at: &Moment<'_>) -> bool {
     let revision = &ended.record.revision;
-    spec_record(spec, at)
+    at.disk
+        .spec(spec)
         .is_some_and(|record| record.revision != *revision && !(record.paused() && record.history.contains(revision)))
 }
 
@@ -252,7 +249,7 @@ impl Ends {
 
     /// While a rollout is halted, what takes the place of a task is of its revision.
     fn revision(&mut self, spec: &str, ended: &Kept, new: &Slot, at: &Moment<'_>) -> Check {
-        let Some(record) = spec_record(spec, at) else { return Ok(()) };
+        let Some(record) = at.disk.spec(spec) else { return Ok(()) };
         let before = &ended.record.revision;
         let former = record.paused() && record.history.contains(before);
         let wanted = former.then_some(before);
@@ -322,9 +319,8 @@ impl Disk {
     /// I18: records that belong to nothing.
     pub(super) fn left_over(&self) -> Option<&Key> {
         let named = |name: &str, revision: &str| {
-            let spec = self.records.get(&Key::new(["spec", name]));
-            let spec = spec.and_then(|value| json::decode::<store::Spec>(value).ok());
-            spec.is_some_and(|spec| spec.revision == revision || spec.history.iter().any(|former| former == revision))
+            self.spec(name)
+                .is_some_and(|spec| spec.revision == revision || spec.history.iter().any(|former| former == revision))
         };
         self.records.keys().find(|key| {
             let segments: Vec<String> = key.segments().collect();

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use mesos_core::engine::Engine;
 use mesos_core::{Input, Machine as _, Output};
-use mesos_proto::{json, store};
 
 use super::{QUIET, Step, World, violation};
 
@@ -32,9 +31,13 @@ impl World {
         let mut known = BTreeSet::new();
         for spec in engine.specs() {
             known.insert((spec.name.clone(), spec.revision.to_string()));
-            let record = self.disk.records.get(&mesos_core::Key::new(["spec", &spec.name]));
-            let record = record.and_then(|value| json::decode::<store::Spec>(value).ok());
-            known.extend(record.into_iter().flat_map(|record| record.history).map(|old| (spec.name.clone(), old)));
+            known.extend(
+                self.disk
+                    .spec(&spec.name)
+                    .into_iter()
+                    .flat_map(|record| record.history)
+                    .map(|old| (spec.name.clone(), old)),
+            );
         }
         for key in self.disk.records.keys() {
             let segments: Vec<String> = key.segments().collect();

@@ -84,8 +84,7 @@ fn fail(invariant: &'static str, what: String) -> Check {
 fn surge(spec: &str, at: &Moment<'_>) -> usize {
     let Some(policy) = at.disk.policies.get(spec) else { return usize::MAX };
     let strict = policy.duplicates() == store::policy::Duplicates::Forbid;
-    let record = at.disk.records.get(&Key::new(["spec", spec]));
-    if record.is_some_and(|value| json::decode::<store::Spec>(value).is_ok_and(|spec| spec.paused())) {
+    if at.disk.spec(spec).is_some_and(|spec| spec.paused()) {
         return 0;
     }
     policy.max_surge.count.map_or(usize::MAX, |surge| if strict { 0 } else { surge as usize })
@@ -261,8 +260,7 @@ impl Succession {
     fn goes_on(&mut self, slot: &(String, u32), task: &str, batch: &Persist, at: &Moment<'_>) -> Check {
         let key = Key::new(["spec", &slot.0]);
         let told = batch.ops().iter().any(|op| *op.key() == key);
-        let record = at.disk.records.get(&key).filter(|_| !told);
-        let Some(record) = record.and_then(|value| json::decode::<store::Spec>(value).ok()) else { return Ok(()) };
+        let Some(record) = at.disk.spec(&slot.0).filter(|_| !told) else { return Ok(()) };
         // What has finished needs its double no more.
         let mine = Key::new(["slot", &slot.0, &slot.1.to_string()]);
         let finished = batch.ops().iter().any(|op| match op {
@@ -298,8 +296,8 @@ impl Succession {
             && batch.ops().iter().filter_map(written).any(|(_, record)| record.task_id == first.record.task_id);
         let key = Key::new(["spec", &slot.0]);
         let told = batch.ops().iter().any(|op| *op.key() == key);
-        let spec = at.disk.records.get(&key).filter(|_| duplicate && returns && !told);
-        let Some(spec) = spec.and_then(|value| json::decode::<store::Spec>(value).ok()) else { return Ok(()) };
+        let spec = (duplicate && returns && !told).then(|| at.disk.spec(&slot.0));
+        let Some(spec) = spec.flatten() else { return Ok(()) };
         // Whoever has run for longer began before.
         let since = |kept: &Kept| kept.record.running_since.unwrap_or(u64::MAX);
         let (a, b) = (since(first), since(second));

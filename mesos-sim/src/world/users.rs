@@ -323,7 +323,7 @@ impl Users {
             Fault::Remove => {
                 self.wishes.remove(&name);
                 row = Some("A10");
-                self.removed(&name, ledger);
+                Self::removed(&name, ledger);
                 engine.remove(&name)
             }
             Fault::Kill => {
@@ -420,7 +420,7 @@ impl Users {
     }
 
     /// A spec is no longer wanted: what runs there may live beside what comes later in the same place.
-    fn removed(&self, name: &str, ledger: &mut Ledger) {
+    fn removed(name: &str, ledger: &mut Ledger) {
         for task in ledger.tasks.values_mut().filter(|task| task.slot.0 == name) {
             task.released = true;
         }
@@ -477,7 +477,7 @@ impl Users {
         let known: Vec<String> = engine.specs().filter(|spec| !spec.removed).map(|spec| spec.name).collect();
         for name in known.iter().filter(|name| !self.wishes.contains_key(*name)) {
             let _ = engine.remove(name);
-            self.removed(name, ledger);
+            Self::removed(name, ledger);
         }
         for (name, wish) in &self.wishes {
             let _ = engine.apply(wish.spec());

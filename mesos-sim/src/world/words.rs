@@ -241,9 +241,7 @@ impl World {
             if *what == Fault::Pause && said.contains(&(name.clone(), Fault::Remove)) {
                 continue;
             }
-            let record = self.disk.records.get(&Key::new(["spec", name]));
-            let record = record.and_then(|value| json::decode::<store::Spec>(value).ok());
-            let there = record.filter(|record| !record.removed());
+            let there = self.disk.spec(name).filter(|record| !record.removed());
             let Some((instances, priority, version, role)) = self.users.wish(name) else {
                 match there {
                     Some(record) => return violation("I26", format!("{name} is removed, and {record:?} is kept")),

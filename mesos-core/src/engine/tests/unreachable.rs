@@ -18,6 +18,18 @@ fn replaced(spec: TaskSpec) -> (Script, String, String) {
     (s, old, new)
 }
 
+/// A task is unreachable, and its place waits for another one, or has one whose intent waits for the store.
+fn lost(prepared: bool) -> (Script, String) {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    lose(&mut s, &task);
+    if prepared {
+        s.disk = Disk::Hangs;
+        s.offer("a2", BIG);
+    }
+    (s, task)
+}
+
 // ENGINE 21
 #[test]
 fn unreachable_replaced() {
@@ -121,13 +133,7 @@ fn what_returns_while_it_is_being_killed_loses() {
 #[test]
 fn what_returns_while_it_is_being_killed_is_there() {
     for prepared in [false, true] {
-        let mut s = Script::new([service("web", 1)]);
-        let old = s.running(1).remove(0);
-        lose(&mut s, &old);
-        if prepared {
-            s.disk = Disk::Hangs;
-            s.offer("a2", BIG);
-        }
+        let (mut s, old) = lost(prepared);
         s.master_says(&old, TaskKilling, Reason::AgentReregistered);
         s.disk = Disk::Writes;
         s.settle();
@@ -147,13 +153,7 @@ fn what_returns_while_it_is_being_killed_is_there() {
 #[test]
 fn duplicates_are_forbidden_while_a_place_waits() {
     for prepared in [false, true] {
-        let mut s = Script::new([service("web", 1)]);
-        let old = s.running(1).remove(0);
-        lose(&mut s, &old);
-        if prepared {
-            s.disk = Disk::Hangs;
-            s.offer("a2", BIG);
-        }
+        let (mut s, old) = lost(prepared);
         s.engine.apply(service("web", 1).duplicates(Duplicates::Forbid)).unwrap();
         s.disk = Disk::Writes;
         s.settle();
