@@ -19,8 +19,8 @@ pub(super) struct Disk {
     pub(super) ghosts: BTreeSet<String>,
     pub(super) slots: BTreeMap<(String, u32), store::Slot>,
     pub(super) framework: Option<String>,
-    /// That framework is spent.
-    pub(super) removed: bool,
+    /// What becomes of the framework.
+    marker: store::engine::Marker,
     /// Specs of which two tasks of a slot must never run together.
     pub(super) strict: BTreeSet<String>,
     pub(super) policies: BTreeMap<String, store::Policy>,
@@ -51,6 +51,15 @@ pub(super) fn is_inactive(record: &store::Instance) -> bool {
 }
 
 impl Disk {
+    /// Whether the next process would go on as a framework that isn't one of the `former` ones. If it only ends what it
+    /// finds, it does no harm as one of those (simulated: seed 2600009251).
+    pub(super) fn goes_on_but(&self, former: &BTreeSet<String>) -> bool {
+        use store::engine::Marker::{Removed, Running};
+        let ends = self.marker != Running;
+        let spent = |id: &String| self.marker == Removed || ends && former.contains(id);
+        self.framework.as_ref().is_some_and(|id| !spent(id))
+    }
+
     /// It takes nothing for so long, whatever was said before.
     pub(super) fn down(&mut self, now: Duration, time: Duration) {
         self.down_until = now + time;
@@ -89,7 +98,7 @@ impl Disk {
             }
             ["engine"] => {
                 let record = value.map(|value| json::decode::<store::Engine>(value).map_err(unreadable)).transpose()?;
-                self.removed = record.is_some_and(|engine| engine.marker() == store::engine::Marker::Removed);
+                self.marker = record.map(|engine| engine.marker()).unwrap_or_default();
             }
             ["slot", spec, index] => {
                 let slot = ((*spec).to_owned(), index.parse().unwrap_or(u32::MAX));

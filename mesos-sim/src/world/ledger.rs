@@ -363,7 +363,7 @@ impl Ledger {
                 Some(id) if disk.framework.as_ref() != Some(&id.value) && self.heard_as.as_ref() != Some(&id.value) => {
                     fail("I4", format!("SUBSCRIBE as {}, durable is {:?}", id.value, disk.framework))
                 }
-                None if disk.framework.is_some() && !disk.removed => {
+                None if disk.goes_on_but(&self.former) => {
                     fail("I4", format!("SUBSCRIBE without an id, durable is {:?}", disk.framework))
                 }
                 _ => Ok(()),
@@ -557,9 +557,9 @@ impl Ledger {
         self.of_this(id).or_else(|what| fail("I9", format!("KILL for {what}")))?;
         self.judge("I15");
         let before = self.killed.get(id).copied();
-        // Of one that was given up all news lets it begin anew.
+        // Of one that was given up all news lets it begin anew; what was never launched has none (simulated: seed 2500009658).
         let at = |task: &Launched| if state.is_none() { Some(task.heard?.1) } else { task.alive_at };
-        let news = self.tasks.get(id).and_then(at);
+        let news = self.tasks.get(id).map_or(state.is_none().then_some(now), at);
         let returned = news.is_some_and(|at| before.is_some_and(|(before, ..)| at + Duration::from_secs(1) >= before));
         // The first one by force counts as the first, and several that waited for the same are one.
         let sent = before.filter(|(_, _, by_force)| !returned && (*by_force || !forced));

@@ -227,6 +227,12 @@ impl World {
             .filter(|task| self.users.strict.contains(&task.spec))
             .filter(|task| matches!(task.state, Unreachable | Doubtful | Killing(_)) && !lives(&task.task_id))
             .collect();
+        // Users retry what was refused before they came to rest, and is heard of only now (simulated: seed 2600003085).
+        for spec in std::mem::take(&mut self.users.refused) {
+            self.past.commanded();
+            self.ledger.commanded_of(&spec);
+            let _ = engine.retry(&spec);
+        }
         for task in lost {
             for other in self.ledger.tasks.values_mut().filter(|other| other.slot == (task.spec.clone(), task.index)) {
                 other.released = true;

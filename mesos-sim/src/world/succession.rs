@@ -358,15 +358,17 @@ impl Succession {
             record.and_then(|value| json::decode::<Instance>(value).ok())
         };
         let mine = |kept: &&Kept| kept.slot.0 == slot.0;
-        let ready: BTreeSet<u32> = at
-            .disk
-            .instances
-            .values()
-            .filter(mine)
-            .filter(|kept| after(kept).is_some_and(|r| r.state() == instance::State::Running && r.ready()))
-            .map(|kept| kept.slot.1)
-            .collect();
-        let kept = at.disk.instances.values().filter(mine).filter(|kept| after(kept).is_some()).map(|kept| kept.slot.1);
+        let kept = at.disk.instances.values().filter(mine).filter_map(|kept| Some((kept.slot.1, after(kept)?)));
+        // One that was given up may have come back (simulated: seed 2500009252).
+        let put = batch.ops().iter().filter_map(written).filter_map(|(_, record)| {
+            let (spec, index, ..) = parse(&record.task_id)?;
+            (spec == slot.0).then_some((index, record))
+        });
+        let kept: Vec<(u32, Instance)> = kept.chain(put).collect();
+        let is_ready = |record: &Instance| record.state() == instance::State::Running && record.ready();
+        let ready: BTreeSet<u32> =
+            kept.iter().filter(|(_, record)| is_ready(record)).map(|(index, _)| *index).collect();
+        let kept = kept.iter().map(|(index, _)| *index);
         let recorded = at.disk.slots.keys().filter(|(spec, _)| *spec == slot.0).map(|(_, index)| *index);
         // Which places come back, or come anew, with this batch, isn't known.
         let resized = at.disk.wanted(&slot.0) != instances;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mesos_core::engine::Event;
+use mesos_core::engine::{Event, Held};
 use mesos_core::scheduler::FatalReason;
 use mesos_proto::v1::TaskState;
 use mesos_proto::v1::scheduler::{Call, call};
@@ -60,6 +60,9 @@ impl World {
                 self.places.avoids(spec, agent_id, self.decided_at, *during)
             }
             Event::SpecRemoved { spec } => self.places.forgets(spec),
+            Event::InstanceHeld { spec, why: Held::Invalid, .. } if self.calm => {
+                self.users.refused.insert(spec.clone());
+            }
             Event::FrameworkRemoved { .. } => {
                 self.ledger.spent();
                 self.past.removed(self.now);

@@ -179,6 +179,8 @@ pub(super) struct Users {
     paused: BTreeSet<String>,
     /// and are now.
     halted: BTreeSet<String>,
+    /// Specs that the master had refused a task of, which was heard of at rest.
+    pub(super) refused: BTreeSet<String>,
     next: u32,
     /// Chance of its own, where specs differ.
     variety: Option<Rng>,
