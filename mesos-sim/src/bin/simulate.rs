@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool")]
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError, mpsc};
@@ -24,9 +25,19 @@ const USAGE: &str = "usage: simulate [options]
   --instances N    one or two instances of the scheduler; as the seed says unless said otherwise
   --specs KIND     alike, or varied; as the seed says unless said otherwise
   --list-faults    names all faults
+  --list-invariants  says what is judged
   --twice          runs every seed twice, and compares
   --keep-going     goes on after a seed that fails
   --threads N      so many seeds at a time; one for each processor unless said otherwise";
+
+/// As `println!`, but whoever reads may go: `simulate | head`.
+macro_rules! say {
+    ($($text:tt)*) => {
+        if writeln!(std::io::stdout(), $($text)*).is_err() {
+            std::process::exit(1);
+        }
+    };
+}
 
 fn main() -> ExitCode {
     match simulate(std::env::args().skip(1)) {
@@ -102,9 +113,15 @@ fn simulate(mut args: impl Iterator<Item = String>) -> Result<bool, String> {
                 replay += &format!(" --fault {name}");
                 settings = settings.only([*fault]);
             }
+            "--list-invariants" => {
+                for (name, what) in cells::INVARIANTS {
+                    say!("{name:<4} {what}");
+                }
+                return Ok(true);
+            }
             "--list-faults" => {
                 for fault in Fault::ALL {
-                    println!("{:<14} {}", fault.name(), fault.what());
+                    say!("{:<14} {}", fault.name(), fault.what());
                 }
                 return Ok(true);
             }
@@ -118,12 +135,12 @@ fn simulate(mut args: impl Iterator<Item = String>) -> Result<bool, String> {
             #[cfg(planted)]
             "--list-planted" => {
                 for bug in Bug::ALL {
-                    println!("{} {} {}", bug.name(), bug.seeds(), bug.what());
+                    say!("{} {} {}", bug.name(), bug.seeds(), bug.what());
                 }
                 return Ok(true);
             }
             "--help" | "-h" => {
-                println!("{USAGE}");
+                say!("{USAGE}");
                 return Ok(true);
             }
             _ => return Err(format!("{arg} is no option")),
@@ -147,10 +164,10 @@ fn simulate(mut args: impl Iterator<Item = String>) -> Result<bool, String> {
     in_order(chosen, threads, work, |seed, (report, same)| {
         count += 1;
         for line in &report.trace {
-            println!("{line}");
+            say!("{line}");
         }
         if let Some(violation) = &report.violation {
-            println!(
+            say!(
                 "seed {seed}, step {} at {:.3} s: {violation}\n  replay: cargo run --release -p mesos-sim --bin simulate \
                  -- --seed {seed} --trace{replay}",
                 report.steps,
@@ -160,7 +177,11 @@ fn simulate(mut args: impl Iterator<Item = String>) -> Result<bool, String> {
         } else if twice {
             *totals.judged.entry("I20").or_default() += 1;
             if !same {
-                println!("seed {seed}: I20: another run of it has other outputs");
+                say!(
+                    "seed {seed}, step {}: I20: another run of it has other outputs\n  replay: cargo run --release -p \
+                     mesos-sim --bin simulate -- --seed {seed} --twice{replay}",
+                    report.steps
+                );
                 totals.failed.push(seed);
             }
         }
@@ -216,10 +237,10 @@ fn of_executors(seeds: impl Iterator<Item = u64> + Send, threads: usize, trace: 
         (count, updates) = (count + 1, updates + report.updates);
         add(&mut faults, report.faults);
         for line in report.trace.iter().filter(|_| trace) {
-            println!("{line}");
+            say!("{line}");
         }
         if let Some(violation) = &report.violation {
-            println!(
+            say!(
                 "seed {seed}, step {}: {violation}\n  replay: cargo run --release -p mesos-sim --bin simulate -- \
                  --executors --seed {seed} --trace",
                 report.steps
@@ -229,7 +250,7 @@ fn of_executors(seeds: impl Iterator<Item = u64> + Send, threads: usize, trace: 
         keep_going || failed.is_empty()
     });
     let faults: Vec<String> = faults.iter().map(|(name, count)| format!("{name} {count}")).collect();
-    println!(
+    say!(
         "{count} seeds of executors, {updates} updates; {} failed {failed:?}\nfaults: {}",
         failed.len(),
         faults.join(", ")
@@ -244,7 +265,7 @@ fn add<K: Ord>(sums: &mut BTreeMap<K, u64>, more: BTreeMap<K, u64>) {
 }
 
 fn print(totals: &Totals, seeds: u64, took: Duration) {
-    println!(
+    say!(
         "{seeds} seeds, {:.0} simulated hours, {} steps, {:.1} s; {} failed {:?}",
         totals.hours,
         totals.steps,
@@ -255,19 +276,19 @@ fn print(totals: &Totals, seeds: u64, took: Duration) {
     let line = |counts: Vec<(&str, u64)>| {
         counts.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
     };
-    println!("calls: {}", line(totals.calls.iter().map(|(name, count)| (*name, *count)).collect()));
-    println!("faults: {}", line(totals.faults.iter().map(|(fault, count)| (fault.name(), *count)).collect()));
+    say!("calls: {}", line(totals.calls.iter().map(|(name, count)| (*name, *count)).collect()));
+    say!("faults: {}", line(totals.faults.iter().map(|(fault, count)| (fault.name(), *count)).collect()));
     let never: Vec<&str> =
         Fault::ALL.iter().filter(|fault| !totals.faults.contains_key(fault)).map(|fault| fault.name()).collect();
-    println!("faults that never happened: {}", never.join(", "));
-    println!("judged: {}", line(totals.judged.iter().map(|(name, count)| (*name, *count)).collect()));
+    say!("faults that never happened: {}", never.join(", "));
+    say!("judged: {}", line(totals.judged.iter().map(|(name, count)| (*name, *count)).collect()));
     let never: Vec<&str> =
-        cells::INVARIANTS.iter().filter(|name| !totals.judged.contains_key(*name)).copied().collect();
-    println!("invariants that had nothing to judge: {}", never.join(", "));
+        cells::INVARIANTS.iter().map(|(name, _)| *name).filter(|name| !totals.judged.contains_key(name)).collect();
+    say!("invariants that had nothing to judge: {}", never.join(", "));
     for row in cells::ROWS {
         let counts =
             cells::COLUMNS.iter().filter_map(|column| Some((*column, *totals.cells.get(&(row.name, *column))?)));
-        println!("{:<24} {}", row.name, line(counts.collect()));
+        say!("{:<24} {}", row.name, line(counts.collect()));
     }
     let holes = cells::holes(&totals.cells);
     let all = cells::ROWS.len() * cells::COLUMNS.len();
@@ -275,7 +296,7 @@ fn print(totals: &Totals, seeds: u64, took: Duration) {
         cells::ROWS.iter().flat_map(|row| cells::COLUMNS.iter().map(move |column| cells::reason(row, column)));
     let excused = excused.filter(Option::is_some).count();
     let names: Vec<String> = holes.iter().map(|(row, column)| format!("{row} {column}")).collect();
-    println!(
+    say!(
         "cells: {} reached, {excused} of {all} can't be, {} never were: {}",
         totals.cells.len(),
         names.len(),
@@ -285,5 +306,5 @@ fn print(totals: &Totals, seeds: u64, took: Duration) {
         cells::ROWS.iter().any(|row| row.name == *name && cells::reason(row, column).is_some())
     });
     let odd: Vec<String> = odd.map(|(row, column)| format!("{row} {column}")).collect();
-    println!("cells that were reached although they can't be: {}", odd.join(", "));
+    say!("cells that were reached although they can't be: {}", odd.join(", "));
 }

@@ -95,10 +95,54 @@ pub const ROWS: &[Row] = &[
 ];
 
 /// The invariants of ENGINE 11. I20 is judged by the limit of steps, and by running a seed twice.
-pub const INVARIANTS: &[&str] = &[
-    "I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12", "I13", "I14", "I15", "I16", "I17",
-    "I18", "I19", "I20", "I21", "I22", "I23", "I24", "I25", "I26", "L1", "L2", "L3", "L4", "L5", "L6", "L7", "L8",
-    "L9",
+pub const INVARIANTS: &[(&str, &str)] = &[
+    (
+        "I1",
+        "an ACCEPT uses only offers of this session that nobody has answered or taken back; each is answered once, soon",
+    ),
+    ("I2", "all offers of an ACCEPT share agent and role; what is taken is in them, to a thousandth; no port twice"),
+    ("I3", "no task id is used twice, by whatever process; each says what it belongs to"),
+    (
+        "I4",
+        "no call leaves before that is durable which a crash would have to know: ids, intents, why a task is to end",
+    ),
+    ("I5", "a status is acknowledged once what it changes is durable, once for each delivery, with its own ids"),
+    (
+        "I6",
+        "a place has one task at a time, two in a rollout or for one out of sight; where duplicates are forbidden, one",
+    ),
+    ("I7", "nothing takes a place before an end, two UNKNOWNs, or a time out of sight of the one before"),
+    ("I8", "a rollout has no more tasks than surge allows, and leaves no fewer ready than it may"),
+    ("I9", "only what is to end is killed, as its spec says; nothing is killed for saying that it is dead"),
+    ("I10", "nothing goes to an agent that closes, has failed, is avoided, or breaks a constraint"),
+    (
+        "I11",
+        "no launch before its back-off is over; which grows, and is forgiven, as the policy says, over a crash too",
+    ),
+    ("I12", "a REVIVE per role every 5 s at most; SUPPRESS is told again with SUBSCRIBE; few SUBSCRIBEs"),
+    ("I13", "calls leave in their order, in a session only, and none after the end"),
+    ("I14", "RECONCILE: at most 1000 tasks, with their agents, each every 10 s at most"),
+    ("I15", "KILLs of a task are as far apart as its time to end and 10 s, ever farther; so many tasks at a time"),
+    ("I16", "what has a lower priority isn't placed before what has a higher one, where that fits"),
+    ("I17", "the places in use are those wanted and those being removed; a new one has the lowest free number"),
+    ("I18", "what is known, what is recorded, and what a new process would know are the same once the store is idle"),
+    ("I19", "an end is for ever"),
+    ("I20", "a step ends, and the same seed gives the same outputs, byte by byte"),
+    ("I21", "declines are longer than nothing and not over an hour; nothing waits beside offers that fit it"),
+    ("I22", "in an epoch of the store, one instance's batches are taken"),
+    ("I23", "no task is launched whose intent was never durable in an epoch that was the present one"),
+    ("I24", "calls of an instance that was replaced do no harm, and it is silent after its last event"),
+    ("I25", "what is launched is what its revision says, and what a user has wanted; in the end, what users want runs"),
+    ("I26", "commands take effect and are kept; what is told is so, is durable before, and adds up"),
+    ("L1", "once all is mended, every spec is satisfied in time"),
+    ("L2", "and nothing runs that nobody wants, nor is believed to run and doesn't"),
+    ("L3", "and every status is acknowledged, also before TEARDOWN"),
+    ("L4", "and every kill, rollout and uninstallation ends"),
+    ("L5", "and any one call that is lost delays that by as long as it takes to be repeated"),
+    ("L6", "and who is idle asks now and then, and nothing else; what waits has a reason"),
+    ("L7", "and after any crashes all is as without them"),
+    ("L8", "and nothing waits for ever beside offers that it fits"),
+    ("L9", "and one instance leads, and all others have ended"),
 ];
 
 /// How often each cell was reached, by row and column.

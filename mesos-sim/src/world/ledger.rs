@@ -12,6 +12,7 @@ use v1::scheduler::{Call, Event, call, event};
 use v1::task_status::Reason;
 
 use super::disk::{Disk, is_inactive};
+use super::kills::{KILL, Killed};
 use super::past::deletes;
 use super::{Violation, contents};
 use crate::Cluster;
@@ -21,20 +22,14 @@ use crate::resources::Pool;
 /// Every offer is answered within this time, unless calls can't leave.
 const ANSWER: Duration = Duration::from_secs(10);
 /// Per task, between two questions.
-const ASK: Duration = Duration::from_secs(10);
-/// Per task, between two KILLs: the grace that Mesos gives by default, and ten seconds.
-const KILL: Duration = Duration::from_secs(13);
-/// Each time it is repeated it waits twice as long, but no longer than this.
-const KILL_AT_MOST: Duration = Duration::from_secs(300);
-/// What Mesos gives by default.
-const GRACE: Duration = Duration::from_secs(3);
+pub(super) const ASK: Duration = Duration::from_secs(10);
 /// Per role, between two REVIVEs.
 const REVIVE: Duration = Duration::from_secs(5);
 
 /// In a minute, with a back-off from one second to fifteen, and each of them sent on by a redirect.
 const SUBSCRIBES: usize = 30;
 
-type Check = Result<(), Violation>;
+pub(super) type Check = Result<(), Violation>;
 
 /// What the judge knows of a task.
 #[derive(Debug)]
@@ -99,20 +94,18 @@ pub(super) struct Ledger {
     open: BTreeSet<(Duration, String)>,
     pub(super) deliveries: BTreeMap<(String, Vec<u8>), Delivery>,
     asked: BTreeMap<String, Duration>,
-    /// When a KILL was last sent, how many were since the task was last heard of alive or the first one by force, and
-    /// whether it was one by force.
-    killed: BTreeMap<String, (Duration, u32, bool)>,
+    pub(super) killed: BTreeMap<String, Killed>,
     /// Of the task that is being killed: how it is to be done.
     pub(super) manners: Manners,
     /// When the first KILL of each task left, or it said that it is being ended, by whomever.
-    killed_first: BTreeMap<String, Duration>,
+    pub(super) killed_first: BTreeMap<String, Duration>,
     /// How often each task was asked for, and everything, since this was last looked at.
     questions: BTreeMap<String, u32>,
     implicit: u32,
     /// The agents of inverse offers on which something of ours was when they came, and what.
     inverse: BTreeMap<String, (String, String)>,
     /// Tasks that a user has killed, which may get one KILL more.
-    user_kills: BTreeSet<String>,
+    pub(super) user_kills: BTreeSet<String>,
     /// When a user last said something.
     commanded_at: Option<Duration>,
     /// When the present process began.
@@ -127,7 +120,7 @@ pub(super) struct Ledger {
     /// When a call last had to wait for others: such come closer together than they were decided.
     pub(super) jammed_at: Option<Duration>,
     /// When a standstill last ended.
-    woke_at: Option<Duration>,
+    pub(super) woke_at: Option<Duration>,
     /// When SUBSCRIBED last came,
     pub(super) subscribed_at: Duration,
     /// and when a call was lost although all was well.
@@ -143,7 +136,7 @@ pub(super) struct Ledger {
     subscribes: VecDeque<Duration>,
 }
 
-fn fail(invariant: &'static str, what: String) -> Check {
+pub(super) fn fail(invariant: &'static str, what: String) -> Check {
     Err(Violation { invariant, what })
 }
 
@@ -179,7 +172,7 @@ pub(super) fn parse(id: &str) -> Option<(String, u32, u64, u64)> {
 }
 
 impl Ledger {
-    fn judge(&mut self, invariant: &'static str) {
+    pub(super) fn judge(&mut self, invariant: &'static str) {
         *self.judged.entry(invariant).or_default() += 1;
     }
 
@@ -524,70 +517,8 @@ impl Ledger {
         Ok(())
     }
 
-    fn kill(&mut self, now: Duration, kill: &call::Kill, disk: &Disk) -> Check {
-        self.judge("I9");
-        let id = &kill.task_id.value;
-        let state = disk.instances.get(id).map(|kept| kept.record.state());
-        let task = self.tasks.get(id);
-        match state {
-            Some(instance::State::Killing) => {}
-            Some(state) => return fail("I9", format!("KILL for {id}, which is {state:?} in the store")),
-            None => {
-                // It may have ended while the KILL waited for its turn, for the store, or for the end of a standstill; and
-                // in a lane where one call after the other waits long for its answer, for longer.
-                let just_woke = self.woke_at.is_some_and(|woke| now <= woke + 6 * ASK);
-                let waited = |at: &Duration| *at + 6 * ASK >= disk.hangs_since && disk.hangs_until <= now;
-                let over_at = task.and_then(|task| task.over_at);
-                let over_at = over_at.map(|at| if waited(&at) { at.max(disk.hangs_until) } else { at });
-                let limit = if self.jammed(now) { 12 * ASK } else { 6 * ASK };
-                // Of one that is gone a user may think otherwise.
-                let wished = disk.ghosts.contains(id) && self.user_kills.contains(id);
-                if !wished && over_at.is_some_and(|at| at + limit < now) && !just_woke {
-                    return fail("I9", format!("KILL for {id}, which has ended"));
-                }
-            }
-        }
-        let manners = std::mem::take(&mut self.manners);
-        let grace = kill.kill_policy.and_then(|policy| policy.grace_period).map(|grace| grace.nanoseconds);
-        let grace = grace.map(|nanos| Duration::from_nanos(nanos.unsigned_abs()));
-        let forced = grace == Some(Duration::ZERO);
-        if !forced && !manners.graces.contains(&grace) && state.is_some() && !self.own {
-            return fail("I9", format!("KILL for {id} with {grace:?} to end, and not {:?}", manners.graces));
-        }
-        self.of_this(id).or_else(|what| fail("I9", format!("KILL for {what}")))?;
-        self.judge("I15");
-        let before = self.killed.get(id).copied();
-        // Of one that was given up all news lets it begin anew; what was never launched has none (simulated: seed 2500009658).
-        let at = |task: &Launched| if state.is_none() { Some(task.heard?.1) } else { task.alive_at };
-        let news = self.tasks.get(id).map_or(state.is_none().then_some(now), at);
-        let returned = news.is_some_and(|at| before.is_some_and(|(before, ..)| at + Duration::from_secs(1) >= before));
-        // The first one by force counts as the first, and several that waited for the same are one.
-        let sent = before.filter(|(_, _, by_force)| !returned && (*by_force || !forced));
-        let sent = sent.map_or(1, |(at, sent, _)| sent + u32::from(at + Duration::from_secs(1) < now));
-        self.killed.insert(id.clone(), (now, sent, forced));
-        let least = manners.graces.iter().map(|grace| grace.unwrap_or(GRACE)).min().unwrap_or(GRACE).min(GRACE);
-        let wait = |sent: u32, grace: Duration| ((KILL - GRACE + grace) * (1 << (sent - 1).min(10))).min(KILL_AT_MOST);
-        // One that had to wait is nearer to the next one.
-        let late = |at: Duration| self.jammed_at.is_some_and(|jammed| at <= jammed + 2 * KILL);
-        let least = before.map(|(at, sent, by_force)| {
-            let least = if by_force { Duration::ZERO } else { least };
-            at + wait(if late(at) { 1 } else { sent }, least).mul_f64(0.9)
-        });
-        let first = *self.killed_first.entry(id.clone()).or_insert(now);
-        let soon = |force: Duration| now < first + force.mul_f64(0.9) && self.flows(now);
-        if forced && !self.own && manners.force.is_none_or(soon) {
-            return fail("I15", format!("KILL for {id} by force, and it has {:?} from {first:?} on", manners.force));
-        }
-        let early =
-            (!forced || before.is_some_and(|(_, _, by_force)| by_force)) && least.is_some_and(|least| now < least);
-        if early && !self.own && !returned && self.flows(now) && !self.user_kills.remove(id) {
-            return fail("I15", format!("KILL number {sent} for {id} after {:?}", before.map(|(at, ..)| now - at)));
-        }
-        Ok(())
-    }
-
     /// Whether a task is one of the present framework, as far as anybody knows. The error says what it is.
-    fn of_this(&self, id: &str) -> Result<(), String> {
+    pub(super) fn of_this(&self, id: &str) -> Result<(), String> {
         let other = self.tasks.get(id).map(|task| &task.framework).filter(|framework| **framework != self.framework);
         other.map_or(Ok(()), |other| Err(format!("{id}, a task of {other}, and this is {}", self.framework)))
     }
@@ -608,7 +539,7 @@ impl Ledger {
     }
 
     /// Whether a call has waited long for its answer, and others behind it.
-    fn jammed(&self, now: Duration) -> bool {
+    pub(super) fn jammed(&self, now: Duration) -> bool {
         self.jammed_at.is_some_and(|at| now <= at + 2 * KILL)
     }
 

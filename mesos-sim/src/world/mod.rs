@@ -22,6 +22,7 @@ mod ends;
 mod executors;
 mod fault;
 mod instances;
+mod kills;
 mod ledger;
 mod net;
 mod operators;
