@@ -6,16 +6,22 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::engine::Engine;
+use super::engine::{Engine, Sent};
 use super::event::Event;
 use super::offers::NOTHING_WAITS;
 use crate::planted::planted;
+use crate::scheduler::{CallError, Outcome};
 use crate::v1;
 
 /// So long before the start nothing is launched there any more.
 const LEAD: Duration = Duration::from_secs(360);
 /// So many agents are remembered.
 const MOST: usize = 10_000;
+/// So many inverse offers wait for the store.
+const WAITING: usize = 10_000;
+/// For so many seconds an inverse offer doesn't come again.
+const AGREED: f64 = 600.0;
+const REFUSED: f64 = 60.0;
 
 /// Agents whose unavailability was announced.
 pub(super) type Closings = BTreeMap<Arc<str>, Closing>;
@@ -104,18 +110,49 @@ impl Engine {
             offer.agent_id.as_ref().is_some_and(free)
         };
         let (yes, no): (Vec<_>, Vec<_>) = inverse.into_iter().partition(|offer| empty(&offer));
-        let ids =
-            |offers: Vec<v1::InverseOffer>| -> Vec<String> { offers.into_iter().map(|offer| offer.id.value).collect() };
-        let filters = |secs| Some(v1::Filters { refuse_seconds: Some(secs) });
-        let event = Event::InverseOffersAnswered { accepted: yes.len() as u32, declined: no.len() as u32 };
-        // Both come again after the filter, or with the next session.
-        if !yes.is_empty() {
-            let _ = self.client.calls().accept_inverse_offers(ids(yes), filters(600.0));
+        let (accepted, declined) = (self.answer_all(yes, true), self.answer_all(no, false));
+        if accepted + declined > 0 {
+            self.tell(None, Event::InverseOffersAnswered { accepted, declined });
         }
-        if !no.is_empty() {
-            let _ = self.client.calls().decline_inverse_offers(ids(no), filters(60.0));
+    }
+
+    /// Answers these alike; how many answers are on their way. After the filter they come again, or with the next session.
+    fn answer_all(&mut self, offers: Vec<v1::InverseOffer>, fine: bool) -> u32 {
+        if offers.is_empty() {
+            return 0;
         }
-        self.tell(None, event);
+        let ids: Vec<&str> = offers.iter().map(|offer| &*offer.id.value).collect();
+        let filters = Some(v1::Filters { refuse_seconds: Some(if fine { AGREED } else { REFUSED }) });
+        let mut calls = self.client.calls();
+        let call = match fine {
+            true => calls.accept_inverse_offers(ids, filters),
+            false => calls.decline_inverse_offers(ids, filters),
+        };
+        match call {
+            Ok(call) => {
+                let count = offers.len() as u32;
+                self.sent.insert(call, Sent::Inverse(offers));
+                count
+            }
+            Err(CallError::QueueFull { .. }) => {
+                self.keep_inverse(offers);
+                0
+            }
+            Err(_) => 0,
+        }
+    }
+
+    /// Inverse offers that wait for their answer; one without any does no harm.
+    pub(super) fn keep_inverse(&mut self, offers: Vec<v1::InverseOffer>) {
+        let room = WAITING.saturating_sub(self.inverse.len());
+        self.inverse.extend(offers.into_iter().take(room));
+    }
+
+    /// What became of answers. Of those that were never sent the master still waits for others: it doesn't ask again.
+    pub(super) fn inverse_answered(&mut self, offers: Vec<v1::InverseOffer>, outcome: &Outcome) {
+        if matches!(outcome, Outcome::NotSent) && self.subscribed {
+            self.keep_inverse(offers);
+        }
     }
 }
 

@@ -32,6 +32,13 @@ pub(super) struct Declines {
     again_at: Option<Instant>,
 }
 
+impl Declines {
+    /// Roles are revived: a long filter that comes after it would undo that.
+    pub(super) fn shorten(&mut self) {
+        self.waiting.iter_mut().for_each(|(_, refuse)| *refuse = (*refuse).min(SHORT));
+    }
+}
+
 impl Engine {
     pub(super) fn decline<I: AsRef<str>>(&mut self, ids: impl IntoIterator<Item = I>, refuse: u64) {
         self.declines.waiting.push_back((ids.into_iter().map(|id| id.as_ref().to_owned()).collect(), refuse));
@@ -58,7 +65,8 @@ impl Engine {
     pub(super) fn declined(&mut self, ids: Vec<String>, refuse: u64, outcome: &Outcome) {
         match outcome {
             Outcome::NotSent if self.subscribed && !planted!(DeclineLost) => {
-                self.declines.waiting.push_back((ids, refuse));
+                // REVIVE may have been sent since, and a long filter would undo it.
+                self.declines.waiting.push_back((ids, refuse.min(SHORT)));
             }
             Outcome::Rejected { .. } if self.subscribed => self.decline_refused(ids),
             Outcome::Accepted { .. } | Outcome::Carried if self.declines.again.as_ref() == ids.first() => {

@@ -107,9 +107,14 @@ impl Role {
         }
     }
 
-    /// Whether offers may have been made before the last REVIVE: a long filter would undo it.
+    /// Whether offers that come now may have been made before the last REVIVE: a long filter would undo it.
     pub(super) fn has_stragglers(&self, now: Instant) -> bool {
         self.revive.is_some() || self.answered.is_some_and(|at| now < at + STRAGGLERS)
+    }
+
+    /// Whether REVIVE was sent in this moment or later.
+    pub(super) fn was_revived_since(&self, at: Instant) -> bool {
+        self.last_change.is_some_and(|last| at <= last)
     }
 
     pub(super) fn revived(&mut self, now: Instant, call: CallId, rng: &mut Rng) {
@@ -248,6 +253,7 @@ impl Engine {
                     self.counters.revived_again += u64::from(role.silent > 1);
                 }
             }
+            self.declines.shorten();
             self.tell(None, Event::Revived { roles: names(&revive) });
             self.sent.insert(call, Sent::Revive(revive));
         }

@@ -34,8 +34,6 @@ use crate::{Deadline, Input, Instant, Key, Machine, Offers, Output, StoreFailure
 use mesos_proto::store::engine::Marker;
 
 const AGAIN_SOON: Duration = Duration::from_millis(100);
-/// So many inverse offers wait for the store; one without an answer does no harm.
-const INVERSE: usize = 10_000;
 
 /// Keeps declared tasks running: matches offers, launches, restarts, scales, reconciles, and writes down first whatever
 /// must not be lost.
@@ -144,6 +142,7 @@ pub(super) enum Sent {
     Accept(Vec<AttemptId>, Vec<String>),
     /// With its filter, in seconds.
     Decline(Vec<String>, u64),
+    Inverse(Vec<crate::v1::InverseOffer>),
     Revive(Vec<Arc<str>>),
     /// RECONCILE for everything.
     Implicit,
@@ -484,10 +483,7 @@ impl Engine {
                 self.on_disconnected();
                 self.tell(None, Event::Disconnected { reason, retry_at });
             }
-            E::InverseOffers(inverse) => {
-                let room = INVERSE.saturating_sub(self.inverse.len());
-                self.inverse.extend(inverse.into_iter().take(room));
-            }
+            E::InverseOffers(inverse) => self.keep_inverse(inverse),
             // Like all that isn't acknowledged, it comes again.
             E::OperationUpdate(status) if self.may_call() => {
                 let _ = self.client.calls().acknowledge_operation_status(&status);
@@ -595,6 +591,7 @@ impl Engine {
         match self.sent.remove(&call) {
             Some(Sent::Accept(attempts, offers)) => self.accepted(attempts, &offers, outcome),
             Some(Sent::Decline(ids, refuse)) => self.declined(ids, refuse, outcome),
+            Some(Sent::Inverse(offers)) => self.inverse_answered(offers, outcome),
             Some(Sent::Revive(roles)) => {
                 for role in roles {
                     if let Some(role) = self.roles.get_mut(&role) {

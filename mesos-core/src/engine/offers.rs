@@ -54,6 +54,8 @@ struct Accept {
     role: Arc<str>,
     tasks: Vec<(AttemptId, v1::TaskInfo)>,
     refuse: u64,
+    /// When its offers were looked at.
+    since: Instant,
 }
 
 impl Accept {
@@ -207,6 +209,7 @@ impl Engine {
                 role: hand.role.into(),
                 tasks: hand.placed,
                 refuse,
+                since: self.now,
             });
             let batch = self.write_intents(&attempts);
             self.when_durable(if planted!(LaunchEarly) { 0 } else { batch }, Effect::Accept(accept));
@@ -545,11 +548,11 @@ impl Engine {
     /// The intents of an ACCEPT are durable.
     pub(super) fn accept(&mut self, id: AcceptId) {
         let Some(accept) = self.accepts.take(id) else { return };
-        let Accept { offers, tasks, role, mut refuse, .. } = accept;
+        let Accept { offers, tasks, role, mut refuse, since, .. } = accept;
         if let Some(role) = self.roles.get_mut(&role) {
             // Offers are wanted again meanwhile: a long filter would hide them.
-            if role.has_stragglers(self.now) {
-                refuse = SHORT;
+            if role.has_stragglers(self.now) || role.was_revived_since(since) {
+                refuse = refuse.min(SHORT);
             }
             role.declined(self.now, Duration::from_secs(refuse));
         }

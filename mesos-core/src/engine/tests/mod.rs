@@ -426,6 +426,14 @@ impl Script {
         self.settle();
     }
 
+    /// The oldest open call could not be sent.
+    fn not_sent(&mut self) {
+        let (id, call) = self.open.pop_front().expect("a call");
+        self.laws.on_refused(&call);
+        self.feed(Input::Failed { id, failure: failure(Sent::No) });
+        self.settle();
+    }
+
     fn number(&mut self) -> u64 {
         self.numbers += 1;
         self.numbers

@@ -115,14 +115,19 @@ fn inverse_offers() {
         ..Default::default()
     };
     let inverse_offers = Some(event::InverseOffers { inverse_offers: vec![inverse] });
+    s.answering = false;
     s.send(&v1::scheduler::Event { inverse_offers, ..event_of(event::Type::InverseOffers) });
+    assert_eq!(s.take(Type::DeclineInverseOffers).len(), 1);
+    // The master waits for the answer, and doesn't ask again.
+    s.not_sent();
     let declines = s.take(Type::DeclineInverseOffers);
     assert_eq!(declines.len(), 1);
+    s.reply(202, "");
     let decline = declines[0].decline_inverse_offers.as_ref().unwrap();
     assert_eq!(decline.inverse_offer_ids[0].value, "i1");
     assert_eq!(decline.filters.unwrap().refuse_seconds(), 60.0);
     assert!(s.take(Type::AcceptInverseOffers).is_empty() && s.kills().is_empty());
-    assert_eq!(s.told(|e| matches!(e, Event::InverseOffersAnswered { accepted: 0, declined: 1 })), 1);
+    assert_eq!(s.told(|e| matches!(e, Event::InverseOffersAnswered { accepted: 0, declined: 1 })), 2);
 }
 
 // S108, ENGINE 44, 48: what constraints count is counted as it comes and goes, by revision, and anew for other constraints.
@@ -168,6 +173,34 @@ fn decline_400() {
     assert!(s.take(Type::Revive).is_empty(), "the filters of other offers stand");
     s.sleep(secs(20));
     assert!(s.declines().is_empty());
+}
+
+// I21: what could not be sent comes after a REVIVE, maybe, and a long filter would undo that.
+#[test]
+fn an_unsent_decline_does_not_undo_a_revive() {
+    let mut s = Script::new([service("web", 1)]);
+    s.answering = false;
+    s.offer("a1", "cpus:0.5;mem:32");
+    assert_eq!(s.declines(), [(vec!["o1".to_string()], 120.0)]);
+    s.not_sent();
+    assert_eq!(s.declines(), [(vec!["o1".to_string()], 5.0)]);
+}
+
+// I21: an ACCEPT that waited while its process stood still, and offers were asked for before.
+#[test]
+fn the_rest_of_an_accept_does_not_undo_a_revive() {
+    let mut s = Script::new([service("web", 1)]);
+    s.disk = Disk::Hangs;
+    s.offer("a1", BIG);
+    s.engine.apply(service("more", 1)).unwrap();
+    s.tick();
+    s.sleep(millis(1500));
+    assert_eq!(s.take(Type::Revive).len(), 1);
+    s.now = s.now + secs(60);
+    s.disk = Disk::Writes;
+    s.confirm();
+    s.settle();
+    assert_eq!(s.accept().refuse, 5.0);
 }
 
 // ENGINE 2.5: what was looked at and fits nowhere is no gate, though others of its spec are of another revision.
