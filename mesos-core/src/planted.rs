@@ -142,6 +142,8 @@ mod table {
         ReturnMixedUp "return-mixed-up" 200 "of two tasks of an instance the youngest stays where the oldest should",
         DrainIsExternal "drain-is-external" 20 "what ends by the draining of its agent is held back like a fault",
         LetsGo "lets-go" 20 "an agent may be taken away, whatever runs there",
+        NotAnswered "not-answered" 50 "inverse offers of agents with tasks get no answer",
+        ReviveUndone "revive-undone" 200 "an offer that was made before a REVIVE is refused for long",
         EraseLeaves "erase-leaves" 100 "the end of a framework leaves records of tasks that were given up",
         TornDownEarly "torn-down-early" 600 "a process that goes on with an uninstallation removes the framework before its tasks have ended",
     }

@@ -118,7 +118,7 @@ impl Engine {
 
     /// Answers these alike; how many answers are on their way. After the filter they come again, or with the next session.
     fn answer_all(&mut self, offers: Vec<v1::InverseOffer>, fine: bool) -> u32 {
-        if offers.is_empty() {
+        if offers.is_empty() || planted!(NotAnswered) && !fine {
             return 0;
         }
         let ids: Vec<&str> = offers.iter().map(|offer| &*offer.id.value).collect();

@@ -109,7 +109,7 @@ impl Role {
 
     /// Whether offers that come now may have been made before the last REVIVE: a long filter would undo it.
     pub(super) fn has_stragglers(&self, now: Instant) -> bool {
-        self.revive.is_some() || self.answered.is_some_and(|at| now < at + STRAGGLERS)
+        !planted!(ReviveUndone) && (self.revive.is_some() || self.answered.is_some_and(|at| now < at + STRAGGLERS))
     }
 
     /// Whether REVIVE was sent in this moment or later.

@@ -12,6 +12,7 @@ use v1::scheduler::{Call, Event, call, event};
 use v1::task_status::Reason;
 
 use super::disk::{Disk, is_inactive};
+use super::inverse::InverseOffers;
 use super::kills::{KILL, Killed};
 use super::past::deletes;
 use super::{Violation, contents};
@@ -20,7 +21,7 @@ use crate::agent::is_terminal;
 use crate::resources::Pool;
 
 /// Every offer is answered within this time, unless calls can't leave.
-const ANSWER: Duration = Duration::from_secs(10);
+pub(super) const ANSWER: Duration = Duration::from_secs(10);
 /// Per task, between two questions.
 pub(super) const ASK: Duration = Duration::from_secs(10);
 /// Per role, between two REVIVEs.
@@ -86,7 +87,8 @@ pub(super) struct Ledger {
     pub(super) streams: BTreeMap<u64, String>,
     /// A terminal event has been told.
     pub(super) terminal: bool,
-    offers: BTreeMap<String, v1::Offer>,
+    /// With when each came.
+    offers: BTreeMap<String, (Duration, v1::Offer)>,
     /// Answered in this session.
     spent: BTreeSet<String>,
     /// Taken back in this session.
@@ -102,8 +104,7 @@ pub(super) struct Ledger {
     /// How often each task was asked for, and everything, since this was last looked at.
     questions: BTreeMap<String, u32>,
     implicit: u32,
-    /// The agents of inverse offers on which something of ours was when they came, and what.
-    inverse: BTreeMap<String, (String, String)>,
+    pub(super) inverse: InverseOffers,
     /// Tasks that a user has killed, which may get one KILL more.
     pub(super) user_kills: BTreeSet<String>,
     /// When a user last said something.
@@ -256,7 +257,7 @@ impl Ledger {
         self.asked.clear();
         self.killed.clear();
         self.revived.clear();
-        self.inverse.clear();
+        self.inverse = InverseOffers::default();
     }
 
     /// An event has reached the scheduler in full. `state` is what it makes of the task beforehand.
@@ -267,14 +268,9 @@ impl Ledger {
         for offer in event.offers.iter().flat_map(|offers| &offers.offers) {
             self.offered_at = now;
             self.open.insert((now, offer.id.value.clone()));
-            self.offers.insert(offer.id.value.clone(), offer.clone());
+            self.offers.insert(offer.id.value.clone(), (now, offer.clone()));
         }
-        for offer in event.inverse_offers.iter().flat_map(|inverse| &inverse.inverse_offers) {
-            let agent = offer.agent_id.as_ref().map(|id| id.value.clone()).unwrap_or_default();
-            if let Some(task) = self.living_on(&agent, disk) {
-                self.inverse.insert(offer.id.value.clone(), (agent, task));
-            }
-        }
+        self.inverse_heard(now, event, disk);
         if let Some(rescind) = &event.rescind {
             let id = &rescind.offer_id.value;
             self.rescinded.insert(id.clone());
@@ -335,6 +331,7 @@ impl Ledger {
         self.jammed_at = Some(now);
         self.woke_at = Some(now);
         self.open = std::mem::take(&mut self.open).into_iter().map(|(_, id)| (now, id)).collect();
+        self.inverse.woke(now);
     }
 
     /// A request leaves the scheduler.
@@ -383,10 +380,7 @@ impl Ledger {
             call::Type::Acknowledge => self.acknowledge(&call.acknowledge.clone().unwrap_or_default(), disk),
             call::Type::Reconcile => self.reconcile(now, &call.reconcile.clone().unwrap_or_default()),
             call::Type::Revive => self.revive(now, &call.revive.clone().unwrap_or_default()),
-            call::Type::AcceptInverseOffers => {
-                let accept = call.accept_inverse_offers.clone().unwrap_or_default();
-                accept.inverse_offer_ids.iter().try_for_each(|id| self.lets_go(now, &id.value, disk))
-            }
+            call::Type::AcceptInverseOffers | call::Type::DeclineInverseOffers => self.inverse_answers(now, call, disk),
             _ => Ok(()),
         }
     }
@@ -413,25 +407,9 @@ impl Ledger {
                 self.open.insert((now, id.clone()));
             }
         }
-    }
-
-    /// Something of ours on an agent that hasn't ended.
-    fn living_on(&self, agent: &str, disk: &Disk) -> Option<String> {
-        let lives = |id: &String| self.tasks.get(id).is_some_and(|task| !task.ended);
-        let there = disk.instances.iter().find(|(id, kept)| kept.record.agent.id == agent && lives(id));
-        there.map(|(id, _)| id.clone())
-    }
-
-    /// I10: an agent may be taken away if nothing of ours is there.
-    fn lets_go(&mut self, now: Duration, inverse: &str, disk: &Disk) -> Check {
-        // What has come back since is there when the answer has been given.
-        if let Some((agent, task)) = self.inverse.get(inverse).filter(|_| self.flows(now)) {
-            if self.living_on(agent, disk).is_some() && self.tasks.get(task).is_some_and(|task| !task.ended) {
-                return fail("I10", format!("agent {agent} may be taken away, and {task} is there"));
-            }
+        if !refused {
+            self.inverse.unsent(now, offers);
         }
-        self.judge("I10");
-        Ok(())
     }
 
     fn decline(&mut self, decline: &call::Decline) -> Check {
@@ -443,8 +421,20 @@ impl Ledger {
         decline.offer_ids.iter().try_for_each(|id| match self.rescinded.contains(&id.value) {
             // Taken back while the DECLINE waited: that is harmless, and common.
             true if self.offers.contains_key(&id.value) => Ok(()),
-            _ => self.answer(&id.value),
+            _ => self.answer(&id.value).and_then(|()| self.undoes_nothing(&id.value, refuse)),
         })
+    }
+
+    /// I21: a long filter for an offer that came before its role was revived would undo that.
+    fn undoes_nothing(&self, id: &str, refuse: f64) -> Check {
+        let Some((came, offer)) = self.offers.get(id).filter(|_| refuse > REVIVE.as_secs_f64()) else { return Ok(()) };
+        let role = offer.allocation_info.as_ref().and_then(|info| info.role.as_ref());
+        match role.and_then(|role| self.revived.get(role)).filter(|at| came < at) {
+            Some(at) => {
+                fail("I21", format!("offer {id} of {came:?} is refused for {refuse} s, and asked for at {at:?}"))
+            }
+            None => Ok(()),
+        }
     }
 
     fn accept(&mut self, now: Duration, accept: &call::Accept, disk: &Disk) -> Check {
@@ -455,9 +445,11 @@ impl Ledger {
             if !self.rescinded.contains(&id.value) {
                 self.answer(&id.value)?;
             }
-            let Some(offer) = self.offers.get(&id.value) else {
+            let Some((_, offer)) = self.offers.get(&id.value) else {
                 return fail("I1", format!("offer {} was never made in this session", id.value));
             };
+            let refuse = accept.filters.as_ref().and_then(|filters| filters.refuse_seconds).unwrap_or(5.0);
+            self.undoes_nothing(&id.value, refuse)?;
             let role = offer.allocation_info.as_ref().and_then(|info| info.role.clone());
             places.insert((offer.agent_id.value.clone(), role));
             left.add(&Pool::of(&offer.resources).unwrap_or_default());
@@ -596,7 +588,8 @@ impl Ledger {
         if early_word {
             return Ok(());
         }
-        if is_terminal(delivery.state) && kept.is_some() || kept.is_some_and(early) {
+        let starts = delivery.state == TaskState::TaskRunning && kept == Some(instance::State::Staged);
+        if is_terminal(delivery.state) && kept.is_some() || kept.is_some_and(early) || starts {
             let state = delivery.state.as_str_name();
             return fail("I5", format!("{state} of {id} is acknowledged, while the store says {kept:?}"));
         }

@@ -80,7 +80,7 @@ impl Exchange {
 pub(super) fn offers(call: &proto::Call) -> Vec<String> {
     let accepted = call.accept.iter().flat_map(|accept| &accept.offer_ids);
     let declined = call.decline.iter().flat_map(|decline| &decline.offer_ids);
-    accepted.chain(declined).map(|id| id.value.clone()).collect()
+    accepted.chain(declined).chain(super::inverse::answered(call)).map(|id| id.value.clone()).collect()
 }
 
 /// A call in a line.

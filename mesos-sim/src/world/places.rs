@@ -298,7 +298,9 @@ impl Places {
         };
         // Beside what nobody has news of, another one has to wait; and agents that fail a spec are avoided by it.
         let free = |place: &(String, u32)| {
-            !self.avoiding.contains(&place.0) && !at.disk.instances.values().any(|kept| kept.slot == *place)
+            let avoids =
+                |((spec, _), (_, until)): (&(String, String), &(_, Duration))| *spec == place.0 && at.now < *until;
+            !self.avoided.iter().any(avoids) && !at.disk.instances.values().any(|kept| kept.slot == *place)
         };
         let passed = at
             .disk

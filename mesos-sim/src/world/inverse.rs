@@ -1,0 +1,102 @@
+//! Judges of answers to inverse offers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use mesos_proto::v1;
+use mesos_proto::v1::scheduler::{Call, Event};
+
+use super::disk::Disk;
+use super::ledger::{ANSWER, Check, Ledger, fail};
+
+/// Those of the present session.
+#[derive(Debug, Default)]
+pub(super) struct InverseOffers {
+    /// Their agents on which something of ours was when they came, and what.
+    occupied: BTreeMap<String, (String, String)>,
+    /// When each came that has no answer yet, or when the last one could not be sent.
+    open: BTreeMap<String, Duration>,
+    answered: BTreeSet<String>,
+    rescinded: BTreeSet<String>,
+}
+
+impl InverseOffers {
+    /// The process has stood still.
+    pub(super) fn woke(&mut self, now: Duration) {
+        self.open.values_mut().for_each(|at| *at = now);
+    }
+
+    /// An answer was surely not sent.
+    pub(super) fn unsent(&mut self, now: Duration, ids: &[String]) {
+        for id in ids.iter().filter(|id| !self.rescinded.contains(*id)) {
+            if self.answered.remove(id) {
+                self.open.insert(id.clone(), now);
+            }
+        }
+    }
+}
+
+/// The inverse offers that a call answers.
+pub(super) fn answered(call: &Call) -> impl Iterator<Item = &v1::OfferId> {
+    let accepted = call.accept_inverse_offers.iter().flat_map(|accept| &accept.inverse_offer_ids);
+    accepted.chain(call.decline_inverse_offers.iter().flat_map(|decline| &decline.inverse_offer_ids))
+}
+
+impl Ledger {
+    pub(super) fn inverse_heard(&mut self, now: Duration, event: &Event, disk: &Disk) {
+        for offer in event.inverse_offers.iter().flat_map(|inverse| &inverse.inverse_offers) {
+            let agent = offer.agent_id.as_ref().map(|id| id.value.clone()).unwrap_or_default();
+            let id = &offer.id.value;
+            if let Some(task) = self.living_on(&agent, disk) {
+                self.inverse.occupied.insert(id.clone(), (agent, task));
+            }
+            self.inverse.answered.remove(id);
+            self.inverse.open.insert(id.clone(), now);
+        }
+        if let Some(rescind) = &event.rescind_inverse_offer {
+            let id = &rescind.inverse_offer_id.value;
+            self.inverse.open.remove(id);
+            self.inverse.rescinded.insert(id.clone());
+        }
+    }
+
+    /// Something of ours on an agent that hasn't ended.
+    fn living_on(&self, agent: &str, disk: &Disk) -> Option<String> {
+        let lives = |id: &String| self.tasks.get(id).is_some_and(|task| !task.ended);
+        let there = disk.instances.iter().find(|(id, kept)| kept.record.agent.id == agent && lives(id));
+        there.map(|(id, _)| id.clone())
+    }
+
+    /// I1: each is answered once. I10: an agent may be taken away if nothing of ours is there.
+    pub(super) fn inverse_answers(&mut self, now: Duration, call: &Call, disk: &Disk) -> Check {
+        for v1::OfferId { value: id } in answered(call) {
+            self.judge("I1");
+            let open = self.inverse.open.remove(id).is_some();
+            // Taken back while its answer waited.
+            if !open && !self.inverse.rescinded.contains(id) {
+                return fail("I1", format!("inverse offer {id} was answered, or never made in this session"));
+            }
+            self.inverse.answered.insert(id.clone());
+        }
+        for id in call.accept_inverse_offers.iter().flat_map(|accept| &accept.inverse_offer_ids) {
+            self.judge("I10");
+            // What has come back since is there when the answer has been given.
+            let Some((agent, task)) = self.inverse.occupied.get(&id.value).filter(|_| self.flows(now)) else {
+                continue;
+            };
+            if self.living_on(agent, disk).is_some() && self.tasks.get(task).is_some_and(|task| !task.ended) {
+                return fail("I10", format!("agent {agent} may be taken away, and {task} is there"));
+            }
+        }
+        Ok(())
+    }
+
+    /// I1: none is left without an answer, if nothing has hindered one since that moment.
+    pub(super) fn inverse_check(&self, now: Duration, since: Option<Duration>) -> Check {
+        let late = |at: &Duration| since.is_some_and(|since| since.max(*at) + ANSWER < now);
+        match self.inverse.open.iter().find(|(_, at)| late(at)) {
+            Some((id, at)) => fail("I1", format!("inverse offer {id} of {at:?} has no answer at {now:?}")),
+            None => Ok(()),
+        }
+    }
+}
