@@ -277,7 +277,7 @@ mod tests {
         cuts.windows(2).map(|pair| &stream[pair[0]..pair[1]]).collect()
     }
 
-    // S155, S156: one byte at a time, every size of chunk, many records in a chunk.
+    // S155, S156, W5: one byte at a time, every size of chunk, many records in a chunk.
     #[test]
     fn every_chunk_size_gives_the_same_records() {
         let expected: Vec<Vec<u8>> = (0..60).map(|n| vec![b'a' + (n % 26) as u8; n * 7 % 131]).collect();
@@ -292,7 +292,7 @@ mod tests {
         }
     }
 
-    // S157: a length counts bytes, and a cut may fall into a character.
+    // S157, W6: a length counts bytes, and a cut may fall into a character.
     #[test]
     fn lengths_count_bytes_not_characters() {
         let text = "ä€🦀";

@@ -163,6 +163,14 @@ impl Config {
         self
     }
 
+    /// How often everything is asked for that the master knows of this framework, which finds tasks that the engine does not
+    /// know; every hour by default, at least every minute apart.
+    #[must_use]
+    pub const fn implicit_every(mut self, every: Duration) -> Self {
+        self.implicit_every = if every.as_secs() < 60 { Duration::from_secs(60) } else { every };
+        self
+    }
+
     /// How many tasks of this framework may be starting on one agent; 32 by default, at least 1.
     #[must_use]
     pub fn max_launching_per_agent(mut self, tasks: u32) -> Self {

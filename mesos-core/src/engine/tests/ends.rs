@@ -67,6 +67,41 @@ fn a_restart_starts_afresh() {
     assert_eq!((now.agent_id.as_str(), &now.ports[..], now.task_state), ("a2", &[31_005, 31_900][..], None), "S100");
 }
 
+// S115, W39: nor is anything amiss where a command has a list of variables that is empty, or none at all, or where there is
+// no command because an executor has its own.
+#[test]
+fn a_restart_without_variables() {
+    let command = |environment| v1::CommandInfo {
+        shell: Some(true),
+        value: Some("run".into()),
+        environment,
+        ..v1::CommandInfo::default()
+    };
+    let plain = || service("web", 1).serial_numbers(false);
+    let executor = v1::ExecutorInfo::custom("exec", command(None));
+    let own = TaskSpec::new("web").executor(executor).resources(Resources::new().cpus(1.0).mem(32.0));
+    for (spec, variables) in [
+        (plain().command_info(command(None)), Some(1)),
+        (plain().command_info(command(Some(v1::Environment::default()))), Some(1)),
+        (own, None),
+    ] {
+        let mut s = Script::new([spec]);
+        let mut launch = || {
+            s.offer("a1", BIG);
+            let task = s.accept().tasks.remove(0);
+            s.update(&task.task_id.value, TaskRunning);
+            s.update(&task.task_id.value, TaskFailed);
+            s.sleep(secs(2));
+            task
+        };
+        let (first, second) = (launch(), launch());
+        let environment = first.command.as_ref().and_then(|command| command.environment.as_ref());
+        assert_eq!(environment.map(|environment| environment.variables.len()), variables, "HOST, and no more");
+        assert_ne!(second.task_id, first.task_id);
+        assert_eq!(v1::TaskInfo { task_id: first.task_id.clone(), ..second }, first);
+    }
+}
+
 // S118, S119, S122 to S125, S127, S128, W41, W42: STAGING, STARTING, RUNNING, and what is kept of them.
 #[test]
 fn what_is_known_of_a_task() {
@@ -81,19 +116,28 @@ fn what_is_known_of_a_task() {
         status.healthy = Some(true);
         status.message = Some("up".into());
         status.reason = Some(Reason::TaskHealthCheckStatusUpdated.into());
-        status.container_status.get_or_insert_default().executor_pid = Some(77);
+        let address = v1::network_info::IpAddress { ip_address: Some("10.1.2.3".into()), ..Default::default() };
+        let network = v1::NetworkInfo { ip_addresses: vec![address], ..Default::default() };
+        let container = status.container_status.get_or_insert_default();
+        (container.executor_pid, container.network_infos) = (Some(77), vec![network]);
     });
+    let now = s.engine.find_task(&task).unwrap();
+    let reason = Some(Reason::TaskHealthCheckStatusUpdated);
+    assert_eq!((now.healthy, now.reason, now.message.as_deref()), (Some(true), reason, Some("up")), "S128");
     let record = s.stored(["inst", "web", "0", "1"]).unwrap();
     assert!(record.contains("RUNNING") && record.contains("exec"), "S125: {record}");
     s.sleep(secs(100));
-    // Nothing but the state and health: the rest stays.
+    // Nothing but the state and health: what belongs to the task stays, and not what belonged to the former status.
     s.status(&task, TaskRunning, |status| status.healthy = Some(false));
     assert_eq!(s.told(launched), 1, "S122");
     // STAGING, STARTING, RUNNING, and the health.
     assert_eq!(s.told(|event| matches!(event, Event::TaskUpdated(_))), 4, "S123");
     let now = s.engine.find_task(&task).unwrap();
     assert_eq!((now.executor_id.as_deref(), now.healthy, now.ready), (Some("exec"), Some(false), false));
-    assert_eq!(now.container.unwrap().executor_pid, Some(77));
+    assert_eq!((now.reason, now.message), (None, None));
+    let container = now.container.unwrap();
+    assert_eq!(container.executor_pid, Some(77));
+    assert_eq!(container.network_infos[0].ip_addresses[0].ip_address(), "10.1.2.3", "S128");
     assert_eq!(now.running_for, Some(secs(100)), "S119");
     assert_eq!(now.ports, [31_000]);
     s.update(&task, TaskFinished);

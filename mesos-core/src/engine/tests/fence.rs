@@ -33,7 +33,7 @@ fn one_that_was_replaced_kills_nobody() {
     assert!(matches!(s.events.back(), Some(Event::Fenced(_))));
 }
 
-// One that was not goes on with all that has come meanwhile, as soon as the store says so.
+// ENGINE 56: one that was not goes on with all that has come meanwhile, as soon as the store says so.
 #[test]
 fn one_that_was_not_goes_on() {
     let mut s = replaced();

@@ -10,7 +10,7 @@ fn kill_lost() {
     s.disk = Disk::Hangs;
     s.engine.scale("web", 2).unwrap();
     s.tick();
-    assert!(s.kills().is_empty(), "W4");
+    assert!(s.kills().is_empty(), "ENGINE W4");
     s.disk = Disk::Writes;
     s.settle();
     assert!(s.stored(["inst", "web", "2", "1"]).is_some_and(|record| record.contains("KILLING")));
@@ -71,31 +71,34 @@ fn a_strict_slot_is_not_abandoned() {
     assert_eq!(s.launch("a2", BIG).len(), 1);
 }
 
-// ENGINE 30, S120, W22: armed, since the store knew this framework.
+// ENGINE 30, S120, W22: armed, since the store knew this framework; whatever state shows that it lives.
 #[test]
 fn zombie_found() {
-    let mut s = Script::new([service("web", 1)]);
-    s.answer("zombie", TaskRunning);
-    assert_eq!(s.told(|e| matches!(e, Event::UnknownTask { killed: true, .. })), 1);
-    assert_eq!(s.kills(), ["zombie"]);
-    s.sleep(secs(20));
-    assert_eq!(s.kills(), ["zombie"], "again");
-    s.update("zombie", TaskKilled);
-    assert_eq!(s.acks(), ["zombie"]);
-    s.sleep(secs(3600));
-    assert!(s.kills().is_empty());
-    assert!(!s.store.records().keys().any(|key| key.as_str().starts_with("ghost")), "nothing is kept of it");
+    for state in [TaskStaging, TaskStarting, TaskRunning] {
+        let mut s = Script::new([service("web", 1)]);
+        s.answer("zombie", state);
+        let unknown = |e: &Event| matches!(e, Event::UnknownTask { killed: true, state: told, .. } if *told == state);
+        assert_eq!(s.told(unknown), 1, "{state:?}");
+        assert_eq!(s.kills(), ["zombie"], "{state:?}");
+        s.sleep(secs(20));
+        assert_eq!(s.kills(), ["zombie"], "again");
+        s.update("zombie", TaskKilled);
+        assert_eq!(s.acks(), ["zombie"]);
+        s.sleep(secs(3600));
+        assert!(s.kills().is_empty());
+        assert!(!s.store.records().keys().any(|key| key.as_str().starts_with("ghost")), "nothing is kept of it");
+    }
 }
 
-// ENGINE 30: an empty store must not wipe a framework that runs.
+// ENGINE 30, S120: an empty store must not wipe a framework that runs; nor is anything killed if nobody wants that.
 #[test]
 fn an_empty_store_kills_nothing() {
     let named = scheduler::Config::new(Framework::new("test"), ["10.0.0.1:5050"]).unwrap().framework_id("f-7").unwrap();
     for config in [Config::new(named), config().unknown_tasks(UnknownTasks::Ignore)] {
         let mut s = Script::with(config, [service("web", 1)]);
-        s.answer("zombie", TaskRunning);
+        [TaskStaging, TaskStarting, TaskRunning].into_iter().for_each(|state| s.answer("zombie", state));
         s.update("zombie", TaskRunning);
-        assert_eq!(s.told(|e| matches!(e, Event::UnknownTask { killed: false, .. })), 2);
+        assert_eq!(s.told(|e| matches!(e, Event::UnknownTask { killed: false, .. })), 4);
         assert_eq!(s.acks(), ["zombie"]);
         s.sleep(secs(3600));
         assert!(s.kills().is_empty());
@@ -107,13 +110,16 @@ fn an_empty_store_kills_nothing() {
 fn kill_answer_loop() {
     for answer in [TaskUnknown, TaskLost, TaskGone, TaskUnreachable] {
         let mut s = Script::new([service("web", 1)]);
+        let before = s.store.clone();
         s.answer("zombie", answer);
         assert!(s.kills().is_empty());
         s.answer("zombie", TaskRunning);
         assert_eq!(s.kills().len(), 1);
         s.answer("zombie", answer);
+        assert_eq!(s.engine.gauges().ghosts, 0, "{answer:?}");
         s.sleep(secs(3600));
         assert!(s.kills().is_empty(), "{answer:?}");
+        assert_eq!(s.store, before, "S121: nothing of it is on record: {answer:?}");
     }
 }
 
@@ -173,7 +179,7 @@ fn kills_are_repeated_in_a_new_session() {
     assert_eq!(s.kills(), [task]);
 }
 
-// ENGINE 6.1 W4: nor does a second reason to kill it make the first KILL leave before it is written.
+// ENGINE W4: nor does a second reason to kill it make the first KILL leave before it is written.
 #[test]
 fn a_second_reason_does_not_hurry_the_first_kill() {
     let mut s = Script::new([service("web", 1).scalable(true)]);

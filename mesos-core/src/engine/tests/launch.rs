@@ -22,7 +22,7 @@ fn taken(task: &v1::TaskInfo) -> String {
 // ENGINE 1, S34, S65, S66, S68 to S71, S99, S101, S102, W18, W21
 #[test]
 fn three_of_three() {
-    let mut s = Script::new([service("web", 3)]);
+    let mut s = Script::new([service("web", 3).resources(Resources::new().cpus(1.0).mem(32.0).ports(2))]);
     assert_eq!((s.spec("web").live, s.spec("web").waiting), (0, 3), "S34");
     s.disk = Disk::Hangs;
     s.offer("a1", "cpus:4;mem:4096;ports:[31000-32000]");
@@ -35,10 +35,13 @@ fn three_of_three() {
     let names: Vec<&str> = accept.tasks.iter().map(|task| task.name.as_str()).collect();
     assert_eq!(names, ["web-1", "web-2", "web-3"]);
     assert!(s.declines().is_empty(), "S70");
-    for task in accept.ids() {
-        assert_eq!(s.state(&task), Some(State::Launching));
-        let task = s.engine.find_task(&task).unwrap();
+    for (id, port) in accept.ids().into_iter().zip([31_000, 31_002, 31_004]) {
+        assert_eq!(s.state(&id), Some(State::Launching));
+        let task = s.engine.find_task(&id).unwrap();
         assert_eq!((task.agent_id.as_str(), task.hostname.as_str()), ("a1", "h-a1"), "S99");
+        assert_eq!((task.ports, task.task_state), (vec![port, port + 1], None), "S99: nobody has said anything so far");
+        s.update(&id, TaskStaging);
+        assert_eq!(s.engine.find_task(&id).unwrap().task_state, Some(TaskStaging), "S99");
     }
     assert_eq!((s.spec("web").live, s.spec("web").waiting), (3, 0), "S101");
 }

@@ -150,7 +150,7 @@ impl Laws {
         self.alive();
         // A framework that goes before it was written down has had no tasks.
         let known = store.records().contains_key(&Key::new(["framework"])) || call.r#type() == Type::Teardown;
-        assert!(known, "W1: {call:?}");
+        assert!(known, "ENGINE W1: {call:?}");
         match call.r#type() {
             Type::Accept => self.on_accept(call.accept.as_ref().expect("a body"), store, engine),
             Type::Decline => {
@@ -160,17 +160,17 @@ impl Laws {
             }
             Type::Acknowledge => self.on_acknowledge(call.acknowledge.as_ref().expect("a body"), store),
             Type::Kill => {
-                // W4: for a task in the books it is written that it is to end.
+                // ENGINE W4: for a task in the books it is written that it is to end.
                 let task = &call.kill.as_ref().expect("a body").task_id.value;
                 let record = instance(task, store).filter(|_| engine.find_task(task).is_some());
-                assert!(record.as_ref().is_none_or(|record| record.contains("KILLING")), "W4: {record:?}");
+                assert!(record.as_ref().is_none_or(|record| record.contains("KILLING")), "ENGINE W4: {record:?}");
             }
             Type::Reconcile => {
                 assert!(call.reconcile.as_ref().expect("a body").tasks.len() <= 1000, "I14");
             }
             Type::Teardown => {
                 let engine = &store.records()[&Key::new(["engine"])];
-                assert!(String::from_utf8_lossy(engine).contains("TEARING_DOWN"), "W9");
+                assert!(String::from_utf8_lossy(engine).contains("TEARING_DOWN"), "ENGINE W9");
             }
             _ => {}
         }
@@ -217,8 +217,8 @@ impl Laws {
                 let id = &task.task_id.value;
                 assert_eq!(task.agent_id, offers[0].agent_id, "I2");
                 assert!(self.launched.insert(id.clone()), "I3: {id} was used before");
-                // W3
-                assert!(instance(id, store).is_some(), "W3: {id} has no record");
+                // ENGINE W3
+                assert!(instance(id, store).is_some(), "ENGINE W3: {id} has no record");
                 let executor = task.executor.as_ref().filter(|executor| !executor.resources.is_empty());
                 let key = executor.map(|executor| (task.agent_id.value.clone(), executor.executor_id.value.clone()));
                 let fresh = executor.zip(key).map_or(&[][..], |(executor, key)| {
@@ -259,7 +259,7 @@ impl Laws {
         }
     }
 
-    /// I5, W5: with the ids and bytes received, once per delivery, and not before what it says is durable.
+    /// I5, W1, ENGINE W5: with the ids and bytes received, once per delivery, and not before what it says is durable.
     fn on_acknowledge(&mut self, acknowledge: &call::Acknowledge, store: &MemoryStore) {
         let task = &acknowledge.task_id.value;
         let Some((status, times)) = self.unacknowledged.get_mut(&(task.clone(), acknowledge.uuid.to_vec())) else {
@@ -275,12 +275,12 @@ impl Laws {
         let record = instance(task, store);
         let is = |names: &[&str]| record.as_ref().is_some_and(|r| names.iter().any(|name| r.contains(name)));
         match status.state() {
-            TaskStaging | TaskStarting => assert!(!is(&["\"PREPARED\""]), "W5: {record:?}"),
-            TaskRunning => assert!(!is(&["\"PREPARED\"", "\"STAGED\""]), "W5: {record:?}"),
+            TaskStaging | TaskStarting => assert!(!is(&["\"PREPARED\""]), "ENGINE W5: {record:?}"),
+            TaskRunning => assert!(!is(&["\"PREPARED\"", "\"STAGED\""]), "ENGINE W5: {record:?}"),
             // Which of these TASK_LOST is depends on its reason.
             // TASK_GONE_BY_OPERATOR is no proof for an instance of which there must not be two.
             TaskUnknown | TaskUnreachable | TaskKilling | TaskLost | TaskGoneByOperator => {}
-            _ => assert!(record.is_none(), "W5: {record:?}"),
+            _ => assert!(record.is_none(), "ENGINE W5: {record:?}"),
         }
     }
 }

@@ -35,6 +35,62 @@ fn a_short_life_in_numbers() {
     assert!(!s.engine.gauges().calling);
 }
 
+// S38, S39, S40: what an engine shows of itself is so at any moment: of each spec how much of it is wanted, launched, ready
+// and waits, and its priority; the tasks, those that run, those that are being killed and those that are asked for; the
+// framework's id, and how long ago the master was heard.
+#[test]
+fn what_is_shown_is_current() {
+    let mut s = Script::new([service("web", 3).priority(2).scalable(true), service("db", 1)]);
+    let specs = |s: &Script| {
+        let numbers = |spec: &SpecStatus| [spec.wanted, spec.live, spec.ready, spec.waiting];
+        let all = s.engine.specs().map(|spec| (spec.name.clone(), spec.priority, numbers(&spec)));
+        all.collect::<Vec<_>>()
+    };
+    let rows = |web, db| [("web".to_string(), 2, web), ("db".to_string(), 0, db)];
+    // Launched; of these running, being killed, asked for; and pending.
+    let tasks = |s: &Script| {
+        let count = |which: fn(&Task) -> bool| s.engine.tasks().filter(which).count();
+        let pending = s.engine.instances("web").filter(|instance| instance.waits.is_some()).count();
+        let (running, killed) = (count(|task| task.state == State::Running), count(|task| task.killing().is_some()));
+        assert_eq!(s.engine.gauges().kills_under_way as usize, killed);
+        [count(|_| true), running, killed, s.engine.gauges().unanswered as usize, pending]
+    };
+    assert_eq!(specs(&s), rows([3, 0, 0, 3], [1, 0, 0, 1]));
+    assert_eq!(tasks(&s), [0, 0, 0, 0, 3]);
+    let launched = s.launch("a1", BIG);
+    assert_eq!(specs(&s), rows([3, 3, 0, 0], [1, 1, 0, 0]));
+    assert_eq!(tasks(&s), [4, 0, 0, 0, 0]);
+    launched.iter().for_each(|task| s.update(task, TaskRunning));
+    assert_eq!(specs(&s), rows([3, 3, 3, 0], [1, 1, 1, 0]));
+    assert_eq!(tasks(&s), [4, 4, 0, 0, 0]);
+    let web: Vec<String> = (0..3).map(|index| s.tasks("web", index).remove(0).task_id).collect();
+    s.update(&web[0], TaskFailed);
+    assert_eq!(specs(&s), rows([3, 2, 2, 1], [1, 1, 1, 0]));
+    assert_eq!(tasks(&s), [3, 3, 0, 0, 1]);
+    s.engine.scale("web", 1).unwrap();
+    s.tick();
+    // The one that waits goes, and one of the others.
+    assert_eq!(s.spec("web").wanted, 1);
+    assert_eq!(tasks(&s), [3, 2, 1, 0, 0]);
+    s.update(&web[2], TaskKilled);
+    assert_eq!(specs(&s), rows([1, 1, 1, 0], [1, 1, 1, 0]));
+    assert_eq!(tasks(&s), [2, 2, 0, 0, 0]);
+    // The session.
+    let (beat, now) = (s.heartbeat, s.now);
+    s.sleep(beat.saturating_duration_since(now) + secs(5));
+    let session = s.engine.session();
+    assert_eq!((session.state, session.silent_for), (crate::SessionState::Subscribed, Some(secs(5))));
+    assert_eq!(session.framework_id, Some(v1::FrameworkId { value: "f-1".into() }));
+    s.cut();
+    let session = s.engine.session();
+    assert_eq!((session.state, session.silent_for), (crate::SessionState::Waiting, None));
+    assert!(session.framework_id.is_some());
+    s.resubscribe();
+    assert_eq!(tasks(&s), [2, 2, 0, 2, 0]);
+    s.answer(&web[1], TaskRunning);
+    assert_eq!(tasks(&s), [2, 2, 0, 1, 0]);
+}
+
 // ENGINE section 10
 #[test]
 fn how_long_things_take() {

@@ -11,6 +11,7 @@ mod fence;
 mod kills;
 mod launch;
 mod laws;
+mod limits;
 mod metrics;
 mod offers;
 mod options;

@@ -102,6 +102,48 @@ fn accept_400() {
     assert!(!s.asked().contains(&task), "nothing to ask");
 }
 
+// S103, W20: no master has looked at it: it waits again, with nothing to ask. That master is none any more, so that its
+// offers are nobody's.
+#[test]
+fn accept_503() {
+    for status in [503, 404] {
+        let mut s = Script::new([service("web", 1)]);
+        s.answering = false;
+        let task = s.launch("a1", BIG).remove(0);
+        s.reply(status, "");
+        s.answering = true;
+        s.settle();
+        assert_eq!((s.state(&task), s.spec("web").waiting), (None, 1), "{status}");
+        assert_eq!(s.stored(["inst", "web", "0", "1"]), None, "{status}");
+        s.resubscribe();
+        assert!(s.declines().is_empty(), "{status}");
+        let next = s.launch("a1", BIG);
+        assert_eq!(next.len(), 1, "{status}");
+        assert_eq!(s.engine.find_task(&next[0]).unwrap().generation, 2);
+        assert!(s.launch("a1", BIG).is_empty(), "{status}");
+        assert!(!s.asked().contains(&task), "{status}");
+    }
+}
+
+// S103, W20: any other 5xx says nothing: the next session asks before anything is launched.
+#[test]
+fn accept_500() {
+    for (answer, again) in [(TaskRunning, 0), (TaskGone, 1)] {
+        let mut s = Script::new([service("web", 1)]);
+        s.answering = false;
+        let task = s.launch("a1", BIG).remove(0);
+        s.reply(500, "");
+        s.answering = true;
+        s.settle();
+        assert_eq!(s.state(&task), Some(State::Launching));
+        s.resubscribe();
+        assert_eq!(s.asked(), [&*task]);
+        assert!(s.launch("a2", BIG).is_empty());
+        s.answer(&task, answer);
+        assert_eq!(s.launch("a2", BIG).len(), again);
+    }
+}
+
 // ENGINE 56, W53: each is answered once.
 #[test]
 fn inverse_offers() {
@@ -128,6 +170,46 @@ fn inverse_offers() {
     assert_eq!(decline.filters.unwrap().refuse_seconds(), 60.0);
     assert!(s.take(Type::AcceptInverseOffers).is_empty() && s.kills().is_empty());
     assert_eq!(s.told(|e| matches!(e, Event::InverseOffersAnswered { accepted: 0, declined: 1 })), 2);
+}
+
+// ENGINE 56, W53: an agent may go once nothing of ours is there; one that must have no double is, in sight or not, until it
+// has ended. Each is answered once.
+#[test]
+fn inverse_offers_where_duplicates_are_forbidden() {
+    let mut s = Script::new([service("web", 1).duplicates(Duplicates::Forbid)]);
+    let task = s.running(1).remove(0);
+    let inverse = |id: &str, agent: &str| v1::InverseOffer {
+        id: v1::OfferId { value: id.into() },
+        framework_id: v1::FrameworkId { value: "f-1".into() },
+        agent_id: Some(agent.into()),
+        unavailability: v1::Unavailability { start: v1::TimeInfo { nanoseconds: 1 }, duration: None },
+        ..Default::default()
+    };
+    // The ids and filters of the answers, yes and no.
+    let answers = |s: &mut Script| {
+        let ids = |ids: Vec<v1::OfferId>| ids.into_iter().map(|id| id.value).collect::<Vec<_>>();
+        let yes = s.take(Type::AcceptInverseOffers).into_iter().map(|call| call.accept_inverse_offers.unwrap());
+        let yes: Vec<_> = yes.map(|a| (ids(a.inverse_offer_ids), a.filters.unwrap().refuse_seconds())).collect();
+        let no = s.take(Type::DeclineInverseOffers).into_iter().map(|call| call.decline_inverse_offers.unwrap());
+        let no: Vec<_> = no.map(|d| (ids(d.inverse_offer_ids), d.filters.unwrap().refuse_seconds())).collect();
+        (yes, no)
+    };
+    let answer = |id: &str, secs: f64| (vec![id.to_string()], secs);
+    let (mine, empty) = (answer("mine", 60.0), answer("empty", 600.0));
+    let come = |s: &mut Script| {
+        let inverse_offers = vec![inverse("mine", "a1"), inverse("empty", "a2")];
+        let inverse_offers = Some(event::InverseOffers { inverse_offers });
+        s.send(&v1::scheduler::Event { inverse_offers, ..event_of(event::Type::InverseOffers) });
+        answers(s)
+    };
+    assert_eq!(come(&mut s), (vec![empty.clone()], vec![mine.clone()]));
+    s.sleep(secs(700));
+    assert_eq!(answers(&mut s), (vec![], vec![]), "once");
+    s.master_says(&task, TaskUnreachable, Reason::AgentRemoved);
+    assert_eq!(come(&mut s), (vec![empty], vec![mine]), "it may be there");
+    s.answer(&task, TaskGone);
+    assert_eq!(come(&mut s), (vec![(vec!["mine".to_string(), "empty".to_string()], 600.0)], vec![]));
+    assert!(s.kills().is_empty());
 }
 
 // S108, ENGINE 44, 48: what constraints count is counted as it comes and goes, by revision, and anew for other constraints.

@@ -53,7 +53,7 @@ fn store_stalled() {
     }
 }
 
-// ENGINE 6.1 W1, I1: no call before the framework's id is durable; offers wait for it, and may be rescinded meanwhile.
+// ENGINE W1, I1: no call before the framework's id is durable; offers wait for it, and may be rescinded meanwhile.
 #[test]
 fn the_framework_id_comes_first() {
     let mut s = Script::unstarted(config(), [service("web", 1)]);
@@ -96,7 +96,7 @@ fn fenced() {
     }
 }
 
-// ENGINE 6.1 W6: an end and what follows from it are in one batch; a crash leaves both or none.
+// ENGINE W6: an end and what follows from it are in one batch; a crash leaves both or none.
 #[test]
 fn one_batch_for_one_status() {
     let mut s = Script::new([service("web", 1)]);

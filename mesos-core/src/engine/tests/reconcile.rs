@@ -151,17 +151,57 @@ fn an_agent_fails_before_the_accept() {
     assert_eq!(s.spec("web").waiting, 1);
 }
 
-// S121: what isn't there is not asked for twice, and changes nothing.
+// S121: what isn't there is not asked for twice, and changes nothing, nor is it written down.
 #[test]
 fn answers_about_strangers() {
     let mut s = Script::new([service("web", 1)]);
     s.running(1);
+    let before = s.store.clone();
     for state in [TaskGone, TaskUnknown, TaskLost, TaskUnreachable, TaskGoneByOperator, TaskFinished] {
         s.answer("stranger", state);
     }
     s.sleep(secs(600));
     assert!(s.kills().is_empty() && !s.asked().contains(&"stranger".to_string()));
     assert_eq!(s.told(|e| matches!(e, Event::UnknownTask { .. })), 0);
+    assert_eq!(s.store, before);
+}
+
+// S121: the record of a task that has no place any more goes with the answer that it has ended, and with no other one.
+#[test]
+fn the_record_goes_with_the_answer() {
+    let ends = [TaskFinished, TaskFailed, TaskKilled, TaskError, TaskDropped, TaskGone].map(|state| (state, false));
+    let others = [TaskUnknown, TaskUnreachable, TaskLost, TaskGoneByOperator].map(|state| (state, true));
+    for (state, stays) in ends.into_iter().chain(others) {
+        let mut s = Script::new([service("web", 2).scalable(true)]);
+        let task = s.running(2).remove(1);
+        s.engine.scale("web", 1).unwrap();
+        s.tick();
+        s.master_says(&task, TaskUnreachable, Reason::AgentRemoved);
+        assert!(s.stored(["ghost", &task]).is_some());
+        s.clear();
+        s.answer(&task, state);
+        assert_eq!(s.stored(["ghost", &task]).is_some(), stays, "{state:?}");
+        assert!(s.kills().is_empty(), "{state:?}");
+    }
+}
+
+// ENGINE 5: how often everything is asked for can be chosen, within reason.
+#[test]
+fn the_implicit_question_is_asked_as_often_as_wanted() {
+    let every = |secs| config().implicit_every(Duration::from_secs(secs));
+    for (config, seconds) in [(config(), 3600), (every(600), 600), (every(0), 60)] {
+        let mut s = Script::with(config, [service("web", 1)]);
+        let mut asked = Vec::new();
+        while asked.len() < 4 {
+            s.sleep(secs(1));
+            let implicit = |call: &Call| call.reconcile.as_ref().unwrap().tasks.is_empty();
+            asked.extend(s.timed(Type::Reconcile).into_iter().filter(|(_, call)| implicit(call)).map(|(at, _)| at));
+        }
+        for pair in asked.windows(2) {
+            let gap = pair[1].saturating_duration_since(pair[0]).as_secs();
+            assert!((seconds * 9 / 10..=seconds * 11 / 10 + 1).contains(&gap), "every {seconds} s: {gap}");
+        }
+    }
 }
 
 // L5: an implicit question that is refused is asked again soon, not in an hour.

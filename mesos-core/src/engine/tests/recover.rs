@@ -159,7 +159,7 @@ fn stores_that_are_refused() {
     assert!(matches!(open(records.clone(), Config::new(other)), Some(RecoverError::OtherFramework { .. })));
 }
 
-// ENGINE 6.3: what the program no longer gives.
+// ENGINE 6.3, S160: what the program no longer gives is killed, if that is wanted.
 #[test]
 fn a_spec_that_is_not_given_any_more() {
     for removal in [Removal::Keep, Removal::Auto] {

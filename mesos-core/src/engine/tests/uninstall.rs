@@ -25,7 +25,7 @@ fn framework_removed() {
     assert_eq!(s.store, before);
 }
 
-// ENGINE 34, W10: or everything is launched once more under a new id, once an hour.
+// ENGINE 34, ENGINE W10: or everything is launched once more under a new id, once an hour.
 #[test]
 fn framework_removed_and_made_anew() {
     let mut s = Script::with(config().on_removed(OnRemoved::FreshId), [service("web", 2).scalable(true)]);
@@ -58,6 +58,43 @@ fn framework_removed_and_made_anew() {
     s.clear();
     s.answer(&new[0], TaskRunning);
     assert!(s.launch("a1", BIG).is_empty());
+}
+
+// ENGINE 34: whatever state they were in: all that are wanted are launched under the new id, once, and nothing is left of
+// the old ones.
+#[test]
+fn all_instances_are_made_anew() {
+    let mut s = Script::with(config().on_removed(OnRemoved::FreshId), [service("web", 6)]);
+    let old = s.launch("a1", BIG);
+    s.update(&old[1], TaskStarting);
+    old[2..].iter().for_each(|task| s.update(task, TaskRunning));
+    s.master_says(&old[3], TaskUnreachable, Reason::AgentRemoved);
+    s.answer(&old[4], TaskUnknown);
+    s.engine.restart_instance("web", 5).unwrap();
+    s.tick();
+    let states: Vec<_> = old.iter().map(|task| s.state(task).unwrap()).collect();
+    let killing = State::Killing(KillReason::User);
+    let all = [State::Launching, State::Staged, State::Running, State::Unreachable, State::Doubtful, killing];
+    assert_eq!(states, all);
+    s.clear();
+    s.error(REMOVED);
+    s.resubscribe();
+    assert_eq!(s.told(|e| matches!(e, Event::FrameworkRemoved { .. })), 1);
+    assert_eq!(s.told(|e| matches!(e, Event::TaskEnded { class: EndClass::Infra, .. })), 6);
+    assert_eq!((s.engine.tasks().count(), s.spec("web").waiting), (0, 6));
+    let new = s.launch("a1", BIG);
+    assert_eq!(new.len(), 6);
+    assert!(new.iter().all(|task| !old.contains(task)));
+    assert_eq!(s.subscribes.last().unwrap().framework_info.id, None);
+    new.iter().for_each(|task| s.update(task, TaskRunning));
+    s.sleep(secs(3600));
+    assert!(s.launch("a1", BIG).is_empty() && s.kills().is_empty());
+    assert!((0..6).all(|index| s.tasks("web", index).len() == 1));
+    assert!(s.spec("web").satisfied);
+    let left: Vec<&str> = s.store.records().keys().map(Key::as_str).collect();
+    let task = |key: &&&str| key.starts_with("inst/") || key.starts_with("ghost/");
+    let expected: Vec<String> = (0..6).map(|index| format!("inst/web/{index}/2")).collect();
+    assert!(left.iter().filter(task).copied().eq(expected.iter().map(String::as_str)), "{left:?}");
 }
 
 // ENGINE 34: a crash right after the old id was spent; and somebody who removes it again means it.
@@ -196,7 +233,7 @@ fn removed_by_others_while_its_tasks_end() {
     assert_eq!(s.subscribes.last().unwrap().framework_info.id, None);
 }
 
-// ENGINE 62, W9: TEARDOWN was sent, and nobody knows what became of it.
+// ENGINE 62, ENGINE W9: TEARDOWN was sent, and nobody knows what became of it.
 #[test]
 fn a_crash_after_teardown() {
     for on_removed in [OnRemoved::Stop, OnRemoved::FreshId] {
@@ -258,7 +295,7 @@ fn records_go_after_the_answer() {
     assert_eq!(ended(&mut s), Some(Event::Stopped { removed: true }));
 }
 
-// ENGINE 6.4, found in review: what can't be read goes, too, and so does what it leaves without a spec: the next start
+// ENGINE 6.4: what can't be read goes, too, and so does what it leaves without a spec: the next start
 // would find tasks without a framework, and refuse to be one.
 #[test]
 fn what_belongs_to_nobody_goes_with_the_framework() {
@@ -285,7 +322,7 @@ fn what_belongs_to_nobody_goes_with_the_framework() {
     }
 }
 
-// ENGINE 62, A8, found in review: what a user says of a task that was given up is written no more once all records go.
+// ENGINE 62, A8: what a user says of a task that was given up is written no more once all records go.
 #[test]
 fn a_command_while_the_records_go() {
     let mut s = Script::new([service("web", 2).unreachable(secs(10), secs(20))]);

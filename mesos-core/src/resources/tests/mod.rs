@@ -118,7 +118,7 @@ fn zero_is_nothing() {
     assert_eq!(used(&pool), []);
 }
 
-// S36, S37, W27, and what Mesos refuses: everything is reported at once.
+// S37, W27, and what Mesos refuses: everything is reported at once.
 #[test]
 fn what_cannot_be_asked_for() {
     let fine = need().cpus(0.5).mem(1.0).disk(1.0).gpus(2.0).scalar("x", 0.1).ports(2).static_ports([2, 1]);
@@ -205,9 +205,11 @@ fn twelve_ports_over_two_ranges() {
     assert_eq!(pool.take(&need().ports(4)).unwrap().ports, [31002, 31003, 31004, 31005]);
 }
 
-// S86: PORT0 and PORT1 are 8081 and 8082; S92, W29: nobody else gets them.
+// S36, S86: PORT0 and PORT1 are 8081 and 8082, in the order of their numbers; S92, W29: nobody else gets them.
 #[test]
 fn static_ports_in_one_range() {
+    let mut far = pool(&[vec![ports(&[(9000, 10_009)])]]);
+    assert_eq!(far.take(&need().ports(2).static_ports([10_000, 9001])).unwrap().ports, [9001, 10_000]);
     let mut pool = pool(&[vec![ports(&[(8080, 8089)]), ports(&[(8082, 8082)])]]);
     let fixed = need().ports(2).static_ports([8082, 8081]);
     let taken = pool.take(&fixed).unwrap();

@@ -159,7 +159,7 @@ fn every_call(s: &mut Script) -> Vec<(CallId, Call)> {
                 ..of(Type::UpdateFramework)
             }
         ),
-        // S51
+        // S51, W1
         (
             taken(c.acknowledge(&update)),
             Call {
@@ -492,7 +492,7 @@ fn reconcile_operations_of_old_masters_has_a_body() {
     assert_eq!(s.outcome(id), Outcome::Accepted { body: Bytes::from_static(b"body") });
 }
 
-// S51: no uuid, no acknowledgement; nothing is sent.
+// S51, W1: no uuid, no acknowledgement; nothing is sent.
 #[test]
 fn updates_that_must_not_be_acknowledged() {
     let mut s = Script::subscribed(config());

@@ -55,7 +55,7 @@ fn every_kind_of_event() {
     s.quiet();
 }
 
-// S155, S156
+// S155, S156, W5
 #[test]
 fn any_cut_of_the_stream_gives_the_same_events() {
     let mut stream = Vec::new();
@@ -78,7 +78,7 @@ fn any_cut_of_the_stream_gives_the_same_events() {
     }
 }
 
-// S157
+// S157, W6
 #[test]
 fn text_may_be_cut_within_a_character() {
     let text = "ä€😀".repeat(3);

@@ -2,7 +2,7 @@
 
 use super::*;
 
-// S12, S146
+// S12, S146, W10
 #[test]
 fn silence_is_noticed_from_the_request_on() {
     let mut s = Script::new(config());
@@ -20,7 +20,7 @@ fn silence_is_noticed_from_the_request_on() {
     assert_eq!(s.disconnected(), DisconnectReason::Silent { after: secs(75) });
 }
 
-// S146: heartbeats each 15 s never time out, their absence does after five.
+// S146, W10: heartbeats each 15 s never time out, their absence does after five.
 #[test]
 fn the_announced_interval_counts() {
     let mut s = Script::subscribed(config());
