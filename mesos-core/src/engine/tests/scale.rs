@@ -56,6 +56,28 @@ fn who_goes_can_be_chosen() {
     }
 }
 
+// The same after a restart, however long they have been running.
+#[test]
+fn ages_outlive_the_process() {
+    for (selection, goes) in [(KillSelection::Oldest, 0), (KillSelection::Youngest, 1)] {
+        let spec = service("web", 3).launch_timeout(Duration::ZERO);
+        let mut s = Script::new([spec.scalable(true).kill_selection(selection)]);
+        let tasks = s.launch("a1", BIG);
+        for index in [0, 2, 1] {
+            s.update(&tasks[index], TaskRunning);
+            s.sleep(secs(3600));
+        }
+        s.sleep(secs(2 * 86_400));
+        s.crash();
+        tasks.iter().for_each(|task| s.answer(task, TaskRunning));
+        let age = s.engine.find_task(&tasks[0]).unwrap().running_for.unwrap();
+        assert_eq!(age.as_secs(), 2 * 86_400 + 3 * 3600);
+        s.engine.scale("web", 2).unwrap();
+        s.tick();
+        assert_eq!(s.kills(), [tasks[goes].clone()], "{selection:?}");
+    }
+}
+
 // ENGINE 43, I17
 #[test]
 fn scale_up_down_up() {
