@@ -302,18 +302,12 @@ impl Engine {
     /// There is no such spec or instance.
     pub fn declare_dead(&mut self, spec: &str, index: u32) -> Result<(), CommandError> {
         let id = self.slot_id(spec, index)?;
-        let lost: Vec<_> = self
-            .book
-            .slot(id)
-            .into_iter()
-            .flat_map(Slot::attempts)
-            .filter(|attempt| match attempt.state {
-                State::Unreachable | State::Doubtful => true,
-                State::Killing(_) => attempt.unreachable_since_kill,
-                _ => false,
-            })
-            .map(|attempt| attempt.id)
-            .collect();
+        // No record says whether one that is to end can be reached: without news of this session nobody else knows.
+        let unknown = |attempt: &Attempt| !self.subscribed || attempt.answered_in != self.session;
+        let lost =
+            |attempt: &&Attempt| attempt.is_lost() || matches!(attempt.state, State::Killing(_)) && unknown(attempt);
+        let attempts = self.book.slot(id).into_iter().flat_map(Slot::attempts);
+        let lost: Vec<_> = attempts.filter(lost).map(|attempt| attempt.id).collect();
         for attempt in lost {
             self.give_up(attempt, super::event::GhostReason::Expired);
         }
