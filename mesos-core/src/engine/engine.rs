@@ -734,7 +734,7 @@ impl Engine {
             own(self.timers.first().map(|(at, _)| *at), "task"),
             own(self.writer.deadline().map(soon), "store"),
             own(self.reconciler.deadline().filter(|_| subscribed).map(soon), "reconcile"),
-            own(roles.filter(|_| subscribed).map(soon), "demand"),
+            own(roles.filter(|_| subscribed && !self.config.own_offers).map(soon), "demand"),
         ]
         .into_iter()
         .flatten()

@@ -73,6 +73,14 @@ fn offers_can_be_left_to_the_user() {
     assert_eq!(s.take(Type::Decline).len(), 1);
 }
 
+// What waits, then, waits for nothing that the engine would do.
+#[test]
+fn offers_of_the_user_are_nothing_to_wake_for() {
+    let mut s = Script::with(config().own_offers(true), [service("web", 1)]);
+    s.sleep(secs(60));
+    assert_ne!(s.deadline.unwrap().what, "demand");
+}
+
 // S111: every receipt is the user's to acknowledge, once it has been dealt with.
 #[test]
 fn acknowledgements_can_be_left_to_the_user() {
