@@ -159,6 +159,32 @@ struct Candidate<'a> {
 }
 
 impl Engine {
+    /// Answers the offers in hand, or leaves them to the user, as soon as that can be done.
+    pub(super) fn use_offers(&mut self) {
+        if self.in_hand.is_empty() || !self.may_submit() {
+            return;
+        }
+        // They may be given back, which harms nobody, if nothing else can be done with them for a while.
+        let hangs = self.writer.is_stalled(self.now) && !planted!(OffersHoarded);
+        if self.config.own_offers {
+            self.leave_offers();
+        } else if self.may_call() || hangs {
+            self.match_offers();
+        }
+    }
+
+    /// Tells the user of the offers in hand that are still good.
+    fn leave_offers(&mut self) {
+        let void = core::mem::take(&mut self.void);
+        self.failed.clear();
+        for mut offers in core::mem::take(&mut self.in_hand) {
+            offers.retain(|offer| !void.contains(offer.id()));
+            if !offers.is_empty() {
+                self.tell(None, Event::Offers(offers));
+            }
+        }
+    }
+
     /// Answers all offers in hand.
     pub(super) fn match_offers(&mut self) {
         let events = core::mem::take(&mut self.in_hand);
@@ -675,6 +701,8 @@ impl Engine {
     /// An agent is no longer good.
     pub(super) fn cancel_on(&mut self, agent_id: &str) {
         for accept in self.accepts.ids(|accept| &*accept.agent_id == agent_id) {
+        } else if self.config.own_offers {
+            self.tell(None, Event::Rescinded { offer_id: offer });
             self.cancel(accept, None);
         }
         if self.in_hand.iter().flat_map(Offers::iter).any(|in_hand| in_hand.agent_id() == agent_id) {
