@@ -22,7 +22,7 @@ use super::{id, placement};
 use crate::planted::planted;
 use crate::resources::{Pool, Taken};
 use crate::scheduler::Outcome;
-use crate::{Instant, Offers, v1};
+use crate::{Instant, Offers, Resources, v1};
 
 /// Filters by situation, in seconds.
 pub(super) const NOTHING_WAITS: u64 = 3600;
@@ -414,12 +414,10 @@ impl Engine {
                 hopeless.push(place);
             } else if let Err(shortfall) = {
                 let asked = with_headroom.as_ref().unwrap_or(need);
-                hand.pool.fits(asked).and_then(|()| {
-                    match executor.as_ref().filter(|_| !self.has_executor(launch, hand)) {
-                        Some(executor) => hand.pool.fits(&asked.plus(executor)),
-                        None => Ok(()),
-                    }
-                })
+                match &executor {
+                    None => hand.pool.fits(asked),
+                    Some(executor) => hand.pool.fits(&self.with_executor(asked, executor, launch, hand)),
+                }
             } {
                 obstacles.push(Obstacle::Resource(shortfall.first().into()));
                 lacking = Some(shortfall);
@@ -442,21 +440,13 @@ impl Engine {
         let chosen = best.and_then(|(_, place)| {
             let hand = hands.get_mut(place)?;
             let Some(executor) = executor else { return Some((place, hand.pool.take(need).ok()?)) };
-            let there = self.of_executor(launch, hand).max_by_key(|attempt| attempt.state == State::Running);
-            let there = there.map(|attempt| &*attempt.executor_resources).or_else(|| {
-                let id = &launch.task.executor.as_ref()?.executor_id.value;
-                self.executors.get(&hand.agent.id, id, &executor)
-            });
-            let there = there.map(|resources| resources.to_vec());
-            let mut taken = if self.has_executor(launch, hand) {
-                hand.pool.take(need).ok()?
-            } else {
-                // If it may be there, nobody gets its share all the same: Mesos takes it again if it isn't.
-                let mut taken = hand.pool.take(&need.plus(&executor)).ok()?;
+            let mut taken = hand.pool.take(&self.with_executor(need, &executor, launch, hand)).ok()?;
+            if !self.has_executor(launch, hand) {
                 taken.share(&executor);
-                taken
-            };
-            taken.executor = there.unwrap_or(taken.executor);
+            }
+            if let Some(there) = self.described(&executor, launch, hand) {
+                taken.executor = there.to_vec();
+            }
             Some((place, taken))
         });
         // Both are in order. What one of a former revision doesn't fit may do for the others.
@@ -501,6 +491,22 @@ impl Engine {
         let same =
             move |attempt: &&Attempt| attempt.executor_id.as_deref() == id && !attempt.executor_resources.is_empty();
         self.book.on_agent(&hand.agent.id).filter(same)
+    }
+
+    /// What its executor was described with, if that may be there.
+    fn described(&self, executor: &Resources, launch: &Launch, hand: &Hand<'_>) -> Option<&[v1::Resource]> {
+        let there = self.of_executor(launch, hand).max_by_key(|attempt| attempt.state == State::Running);
+        there.map(|attempt| &*attempt.executor_resources).or_else(|| {
+            let id = &launch.task.executor.as_ref()?.executor_id.value;
+            self.executors.get(&hand.agent.id, id, executor)
+        })
+    }
+
+    /// What has to be taken of a hand for what a task and its executor need.
+    fn with_executor(&self, need: &Resources, executor: &Resources, launch: &Launch, hand: &Hand<'_>) -> Resources {
+        let need = need.beside(self.described(executor, launch, hand).unwrap_or_default());
+        // If it may be there, nobody gets its share all the same: Mesos takes it again if it isn't.
+        if self.has_executor(launch, hand) { need } else { need.plus(executor) }
     }
 
     /// Whether its executor is there for sure, or comes along in the same ACCEPT. Otherwise there must be room for it,
@@ -695,14 +701,14 @@ impl Engine {
         }
         if self.in_hand.iter().flat_map(Offers::iter).any(|in_hand| in_hand.id() == offer) {
             self.void.insert(offer);
+        } else if self.config.own_offers {
+            self.tell(None, Event::Rescinded { offer_id: offer });
         }
     }
 
     /// An agent is no longer good.
     pub(super) fn cancel_on(&mut self, agent_id: &str) {
         for accept in self.accepts.ids(|accept| &*accept.agent_id == agent_id) {
-        } else if self.config.own_offers {
-            self.tell(None, Event::Rescinded { offer_id: offer });
             self.cancel(accept, None);
         }
         if self.in_hand.iter().flat_map(Offers::iter).any(|in_hand| in_hand.agent_id() == agent_id) {
