@@ -583,12 +583,10 @@ impl Engine {
             self.touch_slot(slot_id);
             self.reconsider(slot_id);
         }
-        while there < wanted {
-            there += 1;
-            let burnt = self.book.burnt;
+        let free = |spec: &Spec| spec.free_indices(wanted.saturating_sub(there));
+        for index in self.book.specs.get(&id).map(free).unwrap_or_default() {
+            let slot = Slot { generation: self.book.burnt, ..Slot::default() };
             let Some(spec) = self.book.specs.get_mut(&id) else { return };
-            let index = spec.free_index();
-            let slot = Slot { generation: burnt, ..Slot::default() };
             spec.slots.insert(index, slot);
             self.fill(SlotId { spec: id, index });
         }
