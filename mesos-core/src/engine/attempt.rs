@@ -241,6 +241,15 @@ impl Attempt {
         }
     }
 
+    /// Whether it can't be reached, as far as is known.
+    pub(super) const fn is_lost(&self) -> bool {
+        match self.state {
+            State::Unreachable | State::Doubtful => true,
+            State::Killing(_) => self.unreachable_since_kill,
+            _ => false,
+        }
+    }
+
     /// Whether the last that was heard of it is that it can't be reached, or that the master doesn't know it.
     pub(super) fn is_out_of_sight(&self) -> bool {
         let row = |state| Row::of_state(state, self.last.reason, self.last.healthy, false);

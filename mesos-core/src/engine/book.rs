@@ -470,21 +470,9 @@ impl Spec {
         }
     }
 
-    /// The lowest index that is free.
-    pub(super) fn free_index(&self) -> u32 {
-        // Dense but for what is being removed, so the walk ends early or is about to be needed anyway.
-        let used = self.slots.len() as u32;
-        if self.slots.last_key_value().is_none_or(|(last, _)| last.checked_add(1) == Some(used)) {
-            return used;
-        }
-        let mut free = 0;
-        for index in self.slots.keys() {
-            if *index != free {
-                break;
-            }
-            free += 1;
-        }
-        free
+    /// So many of the lowest indices that are free.
+    pub(super) fn free_indices(&self, count: u32) -> Vec<u32> {
+        (0..=u32::MAX).filter(|index| !self.slots.contains_key(index)).take(count as usize).collect()
     }
 }
 

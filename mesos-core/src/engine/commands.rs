@@ -302,18 +302,12 @@ impl Engine {
     /// There is no such spec or instance.
     pub fn declare_dead(&mut self, spec: &str, index: u32) -> Result<(), CommandError> {
         let id = self.slot_id(spec, index)?;
-        let lost: Vec<_> = self
-            .book
-            .slot(id)
-            .into_iter()
-            .flat_map(Slot::attempts)
-            .filter(|attempt| match attempt.state {
-                State::Unreachable | State::Doubtful => true,
-                State::Killing(_) => attempt.unreachable_since_kill,
-                _ => false,
-            })
-            .map(|attempt| attempt.id)
-            .collect();
+        // No record says whether one that is to end can be reached: without news of this session nobody else knows.
+        let unknown = |attempt: &Attempt| !self.subscribed || attempt.answered_in != self.session;
+        let lost =
+            |attempt: &&Attempt| attempt.is_lost() || matches!(attempt.state, State::Killing(_)) && unknown(attempt);
+        let attempts = self.book.slot(id).into_iter().flat_map(Slot::attempts);
+        let lost: Vec<_> = attempts.filter(lost).map(|attempt| attempt.id).collect();
         for attempt in lost {
             self.give_up(attempt, super::event::GhostReason::Expired);
         }
@@ -589,12 +583,10 @@ impl Engine {
             self.touch_slot(slot_id);
             self.reconsider(slot_id);
         }
-        while there < wanted {
-            there += 1;
-            let burnt = self.book.burnt;
+        let free = |spec: &Spec| spec.free_indices(wanted.saturating_sub(there));
+        for index in self.book.specs.get(&id).map(free).unwrap_or_default() {
+            let slot = Slot { generation: self.book.burnt, ..Slot::default() };
             let Some(spec) = self.book.specs.get_mut(&id) else { return };
-            let index = spec.free_index();
-            let slot = Slot { generation: burnt, ..Slot::default() };
             spec.slots.insert(index, slot);
             self.fill(SlotId { spec: id, index });
         }

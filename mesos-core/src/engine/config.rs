@@ -138,9 +138,9 @@ impl Config {
         self
     }
 
-    /// Leaves all offers to the user, who gets them as [`Event::Offers`](super::Event::Offers) and answers each (S109).
-    /// The engine launches nothing; tasks that the user launches are unknown to it, so think of
-    /// [`unknown_tasks`](Self::unknown_tasks). Not by default.
+    /// Leaves all offers to the user, who gets them as [`Event::Offers`](super::Event::Offers) and answers each (S109),
+    /// unless [`Event::Rescinded`](super::Event::Rescinded) says that it is no longer good. The engine launches nothing;
+    /// tasks that the user launches are unknown to it, so think of [`unknown_tasks`](Self::unknown_tasks). Not by default.
     #[must_use]
     pub const fn own_offers(mut self, own: bool) -> Self {
         self.own_offers = own;

@@ -253,10 +253,9 @@ impl Engine {
         self.subscribed && self.writer.is_durable(self.gate.max(self.fence)) && !self.ended
     }
 
-    /// Whether offers may be given back, which harms nobody, as nothing else can be done with them for a while.
-    fn may_decline(&self) -> bool {
-        let hangs = self.writer.is_stalled(self.now) && !planted!(OffersHoarded);
-        self.subscribed && self.writer.is_durable(self.gate) && hangs
+    /// Whether a user's calls may leave: the framework's id comes first.
+    pub(super) fn may_submit(&self) -> bool {
+        self.subscribed && self.writer.is_durable(self.gate)
     }
 
     /// Demand has come up in a spec.
@@ -467,10 +466,9 @@ impl Engine {
         self.counters.heard(&event);
         match event {
             E::Subscribed(subscribed) => self.on_subscribed(subscribed),
-            E::Offers(offers) if self.config.own_offers => self.outputs.push_back(Output::Event(Event::Offers(offers))),
             E::Offers(offers) => {
                 self.in_hand.push(offers);
-                if self.may_call() {
+                if self.may_call() && !self.config.own_offers {
                     self.match_offers();
                 }
             }
@@ -704,9 +702,7 @@ impl Engine {
         if self.ended || self.recovered.is_some() && !planted!(TornDownEarly) {
             return;
         }
-        if (self.may_call() || self.may_decline()) && !self.in_hand.is_empty() {
-            self.match_offers();
-        }
+        self.use_offers();
         if self.may_call() && !self.inverse.is_empty() {
             self.answer_inverse();
         }
@@ -731,7 +727,7 @@ impl Engine {
             own(self.timers.first().map(|(at, _)| *at), "task"),
             own(self.writer.deadline().map(soon), "store"),
             own(self.reconciler.deadline().filter(|_| subscribed).map(soon), "reconcile"),
-            own(roles.filter(|_| subscribed).map(soon), "demand"),
+            own(roles.filter(|_| subscribed && !self.config.own_offers).map(soon), "demand"),
         ]
         .into_iter()
         .flatten()

@@ -213,6 +213,12 @@ pub enum Event {
     /// Offers to be answered through [`calls`](super::Engine::calls); only if [asked for](super::Config::own_offers)
     /// (S109, S110).
     Offers(crate::Offers),
+    /// One of the [`Offers`](Self::Offers) that were told is no longer good. Those of a session that is over aren't either,
+    /// without a word.
+    Rescinded {
+        /// The offer.
+        offer_id: String,
+    },
     /// A status is dealt with, and to be acknowledged by [`acknowledge`](super::Engine::acknowledge); only if
     /// [asked for](super::Config::manual_acknowledgement) (S111). Each receipt of it, repeats too.
     Unacknowledged(Receipt),

@@ -55,6 +55,11 @@ impl Ghost {
         Self { was: Some(was), ..Self::stranger(agent_id, since) }
     }
 
+    /// What it is found by if somebody asks for its slot.
+    fn slot(&self, task_id: &Arc<str>) -> Option<(Arc<str>, u32, Arc<str>)> {
+        self.was.as_ref().map(|was| (was.spec.clone(), was.attempt.id.slot.index, task_id.clone()))
+    }
+
     /// A task that never was ours as far as we know.
     fn stranger(agent_id: Arc<str>, since: Since) -> Self {
         Self { agent_id, was: None, since, kills_sent: 0, due: None, number: 0 }
@@ -66,6 +71,8 @@ pub(super) struct Ghosts {
     by_id: BTreeMap<Arc<str>, Ghost>,
     /// In the order in which they came.
     by_age: BTreeSet<(u64, Arc<str>)>,
+    /// Those that were ours, by spec and index.
+    by_slot: BTreeSet<(Arc<str>, u32, Arc<str>)>,
     next: u64,
 }
 
@@ -87,13 +94,24 @@ impl Ghosts {
         self.next += 1;
         ghost.number = self.next;
         self.by_age.insert((self.next, task_id.clone()));
+        self.by_slot.extend(ghost.slot(&task_id));
         self.by_id.insert(task_id, ghost);
     }
 
     fn remove(&mut self, task_id: &Arc<str>) -> Option<Ghost> {
         let ghost = self.by_id.remove(task_id)?;
         self.by_age.remove(&(ghost.number, task_id.clone()));
+        if let Some(slot) = ghost.slot(task_id) {
+            self.by_slot.remove(&slot);
+        }
         Some(ghost)
+    }
+
+    /// What was given up of a spec, from this index on.
+    fn given_up(&self, spec: &str, index: u32) -> impl Iterator<Item = &Was> {
+        let from: (Arc<str>, u32, Arc<str>) = (spec.into(), index, "".into());
+        let there = self.by_slot.range(from..).take_while(move |(name, ..)| **name == *spec);
+        there.filter_map(|(.., task_id)| self.by_id.get(task_id)?.was.as_ref())
     }
 
     /// The oldest one, if there are too many.
@@ -310,7 +328,7 @@ impl Engine {
     /// Whether a task of this spec was given up that may still run.
     pub(super) fn has_given_up(&self, id: SpecId) -> bool {
         let Some(spec) = self.book.specs.get(&id) else { return false };
-        self.ghosts.iter().filter_map(|(_, ghost)| ghost.was.as_ref()).any(|was| *was.spec == *spec.spec.name())
+        self.ghosts.given_up(spec.spec.name(), 0).next().is_some()
     }
 
     /// An empty strict slot gets back the task that was given up while nobody wanted its place: that may still run, so it
@@ -320,15 +338,10 @@ impl Engine {
         if spec.spec.policy.duplicates != Duplicates::Forbid {
             return false;
         }
-        let given_up = |was: &&Was| {
-            *was.spec == *spec.spec.name()
-                && was.attempt.id.slot.index == slot_id.index
-                && matches!(was.why, GhostReason::Abandoned | GhostReason::Unknown)
-        };
-        let Some(was) = self.ghosts.iter().filter_map(|(_, ghost)| ghost.was.as_ref()).find(given_up) else {
-            return false;
-        };
-        let mut attempt = was.attempt.again(slot_id, self.now);
+        let may_run = |was: &&Was| matches!(was.why, GhostReason::Abandoned | GhostReason::Unknown);
+        let given_up = self.ghosts.given_up(spec.spec.name(), slot_id.index);
+        let was = given_up.take_while(|was| was.attempt.id.slot.index == slot_id.index).find(may_run);
+        let Some(mut attempt) = was.map(|was| was.attempt.again(slot_id, self.now)) else { return false };
         let (id, task_id) = (attempt.id, attempt.task_id.clone());
         attempt.state = State::Unreachable;
         self.lay(&task_id);

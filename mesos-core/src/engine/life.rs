@@ -293,13 +293,8 @@ impl Engine {
 
     /// Ends all attempts of a slot, as far as they can be reached.
     fn end_all(&mut self, slot_id: SlotId, why: KillReason) {
-        let lost = |attempt: &Attempt| match attempt.state {
-            State::Unreachable | State::Doubtful => true,
-            State::Killing(_) => attempt.unreachable_since_kill,
-            _ => false,
-        };
         let attempts: alloc::vec::Vec<_> =
-            self.book.slot(slot_id).into_iter().flat_map(|slot| slot.attempts()).map(|a| (a.id, lost(a))).collect();
+            self.book.slot(slot_id).into_iter().flat_map(|slot| slot.attempts()).map(|a| (a.id, a.is_lost())).collect();
         for (id, lost) in attempts {
             if lost {
                 self.give_up(id, GhostReason::Abandoned);

@@ -22,7 +22,7 @@ use super::{id, placement};
 use crate::planted::planted;
 use crate::resources::{Pool, Taken};
 use crate::scheduler::Outcome;
-use crate::{Instant, Offers, v1};
+use crate::{Instant, Offers, Resources, v1};
 
 /// Filters by situation, in seconds.
 pub(super) const NOTHING_WAITS: u64 = 3600;
@@ -161,6 +161,32 @@ struct Candidate<'a> {
 }
 
 impl Engine {
+    /// Answers the offers in hand, or leaves them to the user, as soon as that can be done.
+    pub(super) fn use_offers(&mut self) {
+        if self.in_hand.is_empty() || !self.may_submit() {
+            return;
+        }
+        // They may be given back, which harms nobody, if nothing else can be done with them for a while.
+        let hangs = self.writer.is_stalled(self.now) && !planted!(OffersHoarded);
+        if self.config.own_offers {
+            self.leave_offers();
+        } else if self.may_call() || hangs {
+            self.match_offers();
+        }
+    }
+
+    /// Tells the user of the offers in hand that are still good.
+    fn leave_offers(&mut self) {
+        let void = core::mem::take(&mut self.void);
+        self.failed.clear();
+        for mut offers in core::mem::take(&mut self.in_hand) {
+            offers.retain(|offer| !void.contains(offer.id()));
+            if !offers.is_empty() {
+                self.tell(None, Event::Offers(offers));
+            }
+        }
+    }
+
     /// Answers all offers in hand.
     pub(super) fn match_offers(&mut self) {
         let events = core::mem::take(&mut self.in_hand);
@@ -391,12 +417,10 @@ impl Engine {
                 hopeless.push(place);
             } else if let Err(shortfall) = {
                 let asked = with_headroom.as_ref().unwrap_or(need);
-                hand.pool.fits(asked).and_then(|()| {
-                    match executor.as_ref().filter(|_| !self.has_executor(launch, hand)) {
-                        Some(executor) => hand.pool.fits(&asked.plus(executor)),
-                        None => Ok(()),
-                    }
-                })
+                match &executor {
+                    None => hand.pool.fits(asked),
+                    Some(executor) => hand.pool.fits(&self.with_executor(asked, executor, launch, hand)),
+                }
             } {
                 obstacles.push(Obstacle::Resource(shortfall.first().into()));
                 lacking = Some(shortfall);
@@ -419,21 +443,13 @@ impl Engine {
         let chosen = best.and_then(|(_, place)| {
             let hand = hands.get_mut(place)?;
             let Some(executor) = executor else { return Some((place, hand.pool.take(need).ok()?)) };
-            let there = self.of_executor(launch, hand).max_by_key(|attempt| attempt.state == State::Running);
-            let there = there.map(|attempt| &*attempt.executor_resources).or_else(|| {
-                let id = &launch.task.executor.as_ref()?.executor_id.value;
-                self.executors.get(&hand.agent.id, id, &executor)
-            });
-            let there = there.map(|resources| resources.to_vec());
-            let mut taken = if self.has_executor(launch, hand) {
-                hand.pool.take(need).ok()?
-            } else {
-                // If it may be there, nobody gets its share all the same: Mesos takes it again if it isn't.
-                let mut taken = hand.pool.take(&need.plus(&executor)).ok()?;
+            let mut taken = hand.pool.take(&self.with_executor(need, &executor, launch, hand)).ok()?;
+            if !self.has_executor(launch, hand) {
                 taken.share(&executor);
-                taken
-            };
-            taken.executor = there.unwrap_or(taken.executor);
+            }
+            if let Some(there) = self.described(&executor, launch, hand) {
+                taken.executor = there.to_vec();
+            }
             Some((place, taken))
         });
         // Both are in order. What one of a former revision doesn't fit may do for the others.
@@ -478,6 +494,22 @@ impl Engine {
         let same =
             move |attempt: &&Attempt| attempt.executor_id.as_deref() == id && !attempt.executor_resources.is_empty();
         self.book.on_agent(&hand.agent.id).filter(same)
+    }
+
+    /// What its executor was described with, if that may be there.
+    fn described(&self, executor: &Resources, launch: &Launch, hand: &Hand<'_>) -> Option<&[v1::Resource]> {
+        let there = self.of_executor(launch, hand).max_by_key(|attempt| attempt.state == State::Running);
+        there.map(|attempt| &*attempt.executor_resources).or_else(|| {
+            let id = &launch.task.executor.as_ref()?.executor_id.value;
+            self.executors.get(&hand.agent.id, id, executor)
+        })
+    }
+
+    /// What has to be taken of a hand for what a task and its executor need.
+    fn with_executor(&self, need: &Resources, executor: &Resources, launch: &Launch, hand: &Hand<'_>) -> Resources {
+        let need = need.beside(self.described(executor, launch, hand).unwrap_or_default());
+        // If it may be there, nobody gets its share all the same: Mesos takes it again if it isn't.
+        if self.has_executor(launch, hand) { need } else { need.plus(executor) }
     }
 
     /// Whether its executor is there for sure, or comes along in the same ACCEPT. Otherwise there must be room for it,
@@ -672,6 +704,8 @@ impl Engine {
         }
         if self.in_hand.iter().flat_map(Offers::iter).any(|in_hand| in_hand.id() == offer) {
             self.void.insert(offer);
+        } else if self.config.own_offers {
+            self.tell(None, Event::Rescinded { offer_id: offer });
         }
     }
 

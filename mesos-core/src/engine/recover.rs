@@ -293,8 +293,8 @@ impl Engine {
         attempt.ports = record.ports.iter().filter_map(|port| u16::try_from(*port).ok()).collect();
         attempt.prepared = since(record.prepared, policy.launch_timeout);
         attempt.staged = record.staged.map(|at| since(at, policy.start_timeout));
-        attempt.running =
-            record.running_since.map(|at| since(at, policy.stable_after.max(Duration::from_secs(86_400))));
+        // Not a limit but an age, and who goes first may depend on it.
+        attempt.running = record.running_since.map(|at| since(at, Duration::MAX));
         attempt.unreachable = record.unreachable_since.map(|at| since(at, policy.expunge_after));
         attempt.killing = record.kill_first_sent.map(|at| since(at, Duration::from_secs(86_400)));
         attempt.uuid = record.uuid.clone();

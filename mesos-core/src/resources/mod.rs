@@ -14,6 +14,8 @@ use core::fmt;
 pub(crate) use pool::Missing;
 pub(crate) use pool::{Pool, Shortfall, Taken};
 
+use crate::v1;
+
 /// What one task needs.
 ///
 /// Amounts are rounded to thousandths, half away from zero, as Mesos does; one above zero that would round to nothing
@@ -34,6 +36,8 @@ pub struct Resources {
     static_ports: BTreeSet<u16>,
     duplicate_ports: BTreeSet<u16>,
     revocable: Revocable,
+    /// Which of these names must be revocable, and which must not.
+    kinds: BTreeMap<ResourceName, bool>,
 }
 
 /// Whether a task may run on what may be taken away from it at any time: what others hold but don't use just now.
@@ -126,6 +130,12 @@ impl Resources {
         }
         sum.ports = self.port_count().saturating_add(other.port_count());
         sum
+    }
+
+    /// The same for a task of this executor: what both have under one name has to be of one kind for Mesos.
+    pub(crate) fn beside(&self, executor: &[v1::Resource]) -> Self {
+        let kind = |part: &v1::Resource| (ResourceName::from(part.name.clone()), part.revocable.is_some());
+        Self { kinds: executor.iter().map(kind).collect(), ..self.clone() }
     }
 
     fn set(mut self, name: ResourceName, amount: f64) -> Self {

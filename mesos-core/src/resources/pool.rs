@@ -353,15 +353,17 @@ impl Pool {
 
     /// Which kind of a scalar to take, and how much there is of it. Never both: Mesos would refuse the task.
     fn source(&self, need: &Resources, name: &ResourceName, asked: i64) -> (bool, i64) {
-        let amount = |revocable| (revocable, self.amount(name.as_str(), revocable));
-        match need.revocable {
-            Revocable::No => amount(false),
-            Revocable::Only if *name == ResourceName::Cpus => amount(true),
-            Revocable::Prefer | Revocable::Only => {
-                let (firm, revocable) = (amount(false), amount(true));
-                if revocable.1 >= asked || revocable.1 > firm.1 { revocable } else { firm }
-            }
-        }
+        let amount = |revocable: bool| {
+            let may = match need.revocable {
+                Revocable::No => !revocable,
+                Revocable::Only if *name == ResourceName::Cpus => revocable,
+                Revocable::Prefer | Revocable::Only => true,
+            };
+            let may = may && need.kinds.get(name).is_none_or(|kind| *kind == revocable);
+            if may { self.amount(name.as_str(), revocable) } else { 0 }
+        };
+        let (firm, revocable) = (amount(false), amount(true));
+        if revocable >= asked || revocable > firm { (true, revocable) } else { (false, firm) }
     }
 
     fn ports_are_revocable(&self, need: &Resources) -> bool {

@@ -40,6 +40,12 @@ impl Offers {
         self.spans.iter().map(|span| OfferRef(self.record.get(span.clone()).unwrap_or_default()))
     }
 
+    /// Leaves the others out.
+    pub(crate) fn retain(&mut self, keep: impl Fn(OfferRef<'_>) -> bool) {
+        let record = &self.record;
+        self.spans.retain(|span| keep(OfferRef(record.get(span.clone()).unwrap_or_default())));
+    }
+
     /// The ids of all offers.
     pub fn ids(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
         self.iter().map(OfferRef::id)

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::Revocable;
 
 /// A service that needs this.
 fn needs(name: &str, resources: Resources) -> TaskSpec {
@@ -562,6 +563,61 @@ fn an_executor_that_is_there_keeps_its_tasks() {
     s.disk = Disk::Writes;
     s.settle();
     assert_eq!(s.accept().offers, [third]);
+}
+
+/// How the cpus of each task and its executor are: revocable or not.
+fn cpus_are_revocable(accept: &Accept) -> Vec<(bool, bool)> {
+    let is = |resources: &[v1::Resource]| {
+        let mut cpus = resources.iter().filter(|resource| resource.name == "cpus").map(|cpus| cpus.revocable.is_some());
+        let first = cpus.next().expect("cpus");
+        assert!(cpus.all(|other| other == first));
+        first
+    };
+    accept.tasks.iter().map(|task| (is(&task.resources), is(&task.executor.as_ref().unwrap().resources))).collect()
+}
+
+/// Offers an agent with revocable cpus, with or without others.
+fn offer_revocable(s: &mut Script, agent: &str, revocable: f64, others: &str) {
+    let mut offer = s.make_offer(agent, others);
+    let mut cpus = v1::Resource::scalar("cpus", revocable);
+    cpus.allocation_info = offer.allocation_info.clone();
+    cpus.revocable = Some(v1::resource::RevocableInfo {});
+    offer.resources.push(cpus);
+    s.offers(vec![offer]);
+}
+
+// ENGINE 2.1: Mesos refuses a task that has cpus of another kind than its executor.
+#[test]
+fn a_task_has_cpus_of_the_kind_that_its_executor_has() {
+    let need = Resources::new().cpus(1.0).ports(1);
+    let spec = sharing("web", 3).resources(need.clone().revocable(Revocable::Prefer));
+    let mut s = Script::new([spec]);
+    offer_revocable(&mut s, "a1", 1.5, "cpus:9;mem:100;ports:[1-9]");
+    let first = s.accept();
+    assert_eq!(cpus_are_revocable(&first), [(true, true)], "nor those that come with the same ACCEPT");
+    // The same whether it is there for sure or not.
+    for running in [false, true] {
+        if running {
+            s.update(&first.ids()[0], TaskRunning);
+        }
+        s.offer("a1", "cpus:9;mem:100;ports:[1-9]");
+        assert!(s.accepts().is_empty());
+        assert!(s.spec("web").lacking.unwrap().contains("cpus"));
+    }
+    offer_revocable(&mut s, "a1", 1.0, "cpus:9;ports:[1-9]");
+    assert_eq!(cpus_are_revocable(&s.accept()), [(true, true)]);
+    s.offer("a2", "cpus:9;mem:100;ports:[1-9]");
+    assert_eq!(cpus_are_revocable(&s.accept()), [(false, false)], "elsewhere there is none");
+
+    // Those that want no others don't get what they don't want.
+    let strict = sharing("strict", 1).resources(need.clone()).priority(-1);
+    let only = sharing("only", 1).resources(need.revocable(Revocable::Only));
+    let mut s = Script::new([strict, only]);
+    offer_revocable(&mut s, "a1", 9.0, "cpus:9;mem:100;ports:[1-9]");
+    assert_eq!(cpus_are_revocable(&s.accept()), [(false, false)]);
+    assert_eq!((s.spec("strict").waiting, s.spec("only").waiting), (0, 1));
+    offer_revocable(&mut s, "a2", 9.0, "cpus:9;mem:100;ports:[1-9]");
+    assert_eq!(cpus_are_revocable(&s.accept()), [(true, true)]);
 }
 
 // ENGINE 2.1: room for an executor that may have been lost is given to nobody else in the same ACCEPT.

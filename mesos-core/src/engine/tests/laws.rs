@@ -241,6 +241,13 @@ impl Laws {
                     there.tasks.insert(id.clone());
                     if fresh { &executor.resources } else { &[] }
                 });
+                let mut kinds: BTreeMap<&str, bool> = BTreeMap::new();
+                let described = executor.map_or(&[][..], |executor| &executor.resources);
+                for resource in task.resources.iter().chain(described) {
+                    let revocable = resource.revocable.is_some();
+                    let kind = *kinds.entry(&resource.name).or_insert(revocable);
+                    assert_eq!(kind, revocable, "I2: revocable and not: {resource:?}");
+                }
                 for resource in task.resources.iter().chain(fresh) {
                     match &resource.ranges {
                         Some(ranges) => {
@@ -294,7 +301,7 @@ fn check_filter(filters: Option<v1::Filters>) {
 /// Equal for resources that may stand for each other.
 fn bucket(resource: &v1::Resource) -> (String, String) {
     let role = resource.allocation_info.as_ref().map(|info| info.role().to_string());
-    (resource.name.clone(), format!("{:?} {role:?}", resource.reservations))
+    (resource.name.clone(), format!("{:?} {role:?} {:?}", resource.reservations, resource.revocable))
 }
 
 fn thousandths(resource: &v1::Resource) -> i64 {

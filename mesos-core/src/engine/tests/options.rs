@@ -73,6 +73,68 @@ fn offers_can_be_left_to_the_user() {
     assert_eq!(s.take(Type::Decline).len(), 1);
 }
 
+// What waits, then, waits for nothing that the engine would do.
+#[test]
+fn offers_of_the_user_are_nothing_to_wake_for() {
+    let mut s = Script::with(config().own_offers(true), [service("web", 1)]);
+    s.sleep(secs(60));
+    assert_ne!(s.deadline.unwrap().what, "demand");
+}
+
+// They come when they can be answered, unless they are no longer good by then.
+#[test]
+fn offers_of_the_user_can_be_answered() {
+    let told = |s: &Script| s.told(|event| matches!(event, Event::Offers(_)));
+    let mut s = Script::unstarted(config().own_offers(true), []);
+    s.disk = Disk::Hangs;
+    s.start();
+    let (first, second) = (s.offer("a1", BIG), s.offer("a2", BIG));
+    s.rescind(&first);
+    assert_eq!(told(&s), 0);
+    s.disk = Disk::Writes;
+    s.settle();
+    let position = |s: &Script, sort: fn(&Event) -> bool| s.events.iter().position(sort).expect("told");
+    let subscribed: fn(&Event) -> bool = |event| matches!(event, Event::Subscribed(_));
+    let offers: fn(&Event) -> bool = |event| matches!(event, Event::Offers(_));
+    assert!(position(&s, subscribed) < position(&s, offers));
+    let theirs = |event: &Event| matches!(event, Event::Offers(offers) if offers.ids().eq([second.as_str()]));
+    assert_eq!((told(&s), s.told(theirs)), (1, 1));
+    assert!(s.engine.calls().decline([&second], None).is_ok());
+    s.settle();
+    // Nor are those told of a session that is over; and in one piece with the next one they come after it.
+    s.master = false;
+    s.cut();
+    s.clear();
+    while s.subscription.is_none() {
+        s.sleep(millis(500));
+    }
+    let request = s.subscription.take().expect("a request");
+    s.accept_subscription(&request);
+    let offer = s.make_offer("a1", BIG);
+    s.laws.on_offer(&offer);
+    let third = event::Offers { offers: vec![offer] };
+    s.record(&v1::scheduler::Event { offers: Some(third), ..event_of(event::Type::Offers) });
+    s.settle();
+    assert!(position(&s, subscribed) < position(&s, offers));
+}
+
+// An offer that was told is told to be no longer good; but not one that nobody has heard of.
+#[test]
+fn offers_of_the_user_can_be_rescinded() {
+    let mut s = Script::with(config().own_offers(true), []);
+    let id = s.offer("a1", BIG);
+    s.rescind(&id);
+    assert_eq!(s.told(|event| matches!(event, Event::Rescinded { offer_id } if *offer_id == id)), 1);
+    let mut s = Script::unstarted(config().own_offers(true), []);
+    s.disk = Disk::Hangs;
+    s.start();
+    let id = s.offer("a1", BIG);
+    s.rescind(&id);
+    s.disk = Disk::Writes;
+    s.settle();
+    assert_eq!(s.told(|event| matches!(event, Event::Offers(_) | Event::Rescinded { .. })), 0);
+}
+
 // S111: every receipt is the user's to acknowledge, once it has been dealt with.
 #[test]
 fn acknowledgements_can_be_left_to_the_user() {

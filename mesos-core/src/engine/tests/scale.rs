@@ -1,5 +1,10 @@
 //! More instances, and fewer.
 
+use std::sync::Arc;
+
+use super::super::attempt::{Attempt, AttemptId, Since, SlotId};
+use super::super::book::Slot;
+use super::super::ghost::Ghost;
 use super::*;
 
 // ENGINE 42
@@ -54,6 +59,51 @@ fn who_goes_can_be_chosen() {
         s.tick();
         assert_eq!(s.kills(), [tasks[goes].clone()], "{selection:?}");
     }
+}
+
+// The same after a restart, however long they have been running.
+#[test]
+fn ages_outlive_the_process() {
+    for (selection, goes) in [(KillSelection::Oldest, 0), (KillSelection::Youngest, 1)] {
+        let spec = service("web", 3).launch_timeout(Duration::ZERO);
+        let mut s = Script::new([spec.scalable(true).kill_selection(selection)]);
+        let tasks = s.launch("a1", BIG);
+        for index in [0, 2, 1] {
+            s.update(&tasks[index], TaskRunning);
+            s.sleep(secs(3600));
+        }
+        s.sleep(secs(2 * 86_400));
+        s.crash();
+        tasks.iter().for_each(|task| s.answer(task, TaskRunning));
+        let age = s.engine.find_task(&tasks[0]).unwrap().running_for.unwrap();
+        assert_eq!(age.as_secs(), 2 * 86_400 + 3 * 3600);
+        s.engine.scale("web", 2).unwrap();
+        s.tick();
+        assert_eq!(s.kills(), [tasks[goes].clone()], "{selection:?}");
+    }
+}
+
+// I20: neither slots with holes below nor what was given up make each new slot dearer. If all were looked at for each, this
+// would take minutes.
+#[test]
+fn many_at_once() {
+    const MANY: u32 = 40_000;
+    let mut s = Script::new([service("web", 0).scalable(true).duplicates(Duplicates::Forbid)]);
+    let spec = s.engine.book.id("web").unwrap();
+    let last = SlotId { spec, index: MANY };
+    s.engine.book.specs.get_mut(&spec).unwrap().slots.insert(MANY, Slot::default());
+    s.engine.touch_dirty(last);
+    // All but one of instances that aren't wanted.
+    for index in (MANY..MANY + 9_999).chain([7]) {
+        let id = AttemptId { slot: SlotId { index, ..last }, generation: 1 };
+        let task_id: Arc<str> = format!("task-{index}").into();
+        let attempt = Attempt::new(id, task_id.clone(), Revision::default(), Arc::default(), s.now);
+        s.engine.haunt(task_id, Ghost::of(attempt, "web", GhostReason::Abandoned, Since::now(s.now)));
+    }
+    s.engine.scale("web", MANY + 1).unwrap();
+    s.tick();
+    assert!(s.engine.instances("web").map(|instance| instance.index).eq(0..=MANY));
+    assert_eq!(s.tasks("web", 7)[0].task_id, "task-7");
 }
 
 // ENGINE 43, I17

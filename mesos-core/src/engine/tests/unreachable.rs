@@ -381,6 +381,36 @@ fn a_strict_slot_waits_for_an_operator() {
     assert_eq!(s.kills(), [task]);
 }
 
+// The same of one that is to end, before a new process has heard that it can't be reached.
+#[test]
+fn an_operator_is_believed_after_a_crash() {
+    let mut s = Script::new([service("web", 1).duplicates(Duplicates::Forbid)]);
+    let task = s.running(1).remove(0);
+    lose(&mut s, &task);
+    s.engine.kill(&task).unwrap();
+    s.tick();
+    s.crash();
+    assert_eq!(s.state(&task), Some(State::Killing(KillReason::User)));
+    s.engine.declare_dead("web", 0).unwrap();
+    s.tick();
+    assert_eq!(s.launch("a2", BIG).len(), 1);
+}
+
+// Of one that is there it isn't true.
+#[test]
+fn an_operator_is_not_believed_about_what_is_there() {
+    let mut s = Script::new([service("web", 1).duplicates(Duplicates::Forbid)]);
+    let task = s.running(1).remove(0);
+    s.engine.kill(&task).unwrap();
+    s.tick();
+    s.crash();
+    s.answer(&task, TaskRunning);
+    s.engine.declare_dead("web", 0).unwrap();
+    s.tick();
+    assert_eq!(s.state(&task), Some(State::Killing(KillReason::User)));
+    assert!(s.launch("a2", BIG).is_empty());
+}
+
 // GONE_BY_OPERATOR: nobody is left to be told; unless the operator was wrong. The same while its agent can't be reached
 // (simulated: a KILL every five minutes, for ever).
 #[test]
