@@ -115,6 +115,8 @@ struct StoredSpec {
     history: Vec<Former>,
     paused: bool,
     removed: bool,
+    /// It isn't the store that it comes from.
+    unwritten: bool,
 }
 
 impl Engine {
@@ -179,6 +181,9 @@ impl Engine {
             spec.removed = stored.removed;
             let id = self.book.insert(spec);
             self.update_role(id);
+            if stored.unwritten {
+                self.write_spec(id, true);
+            }
             let all = (name.clone(), 0)..=(name, u32::MAX);
             for ((_, index), record) in recovered.slots.range(all) {
                 let slot = restore_slot(record, now, wall, self.backoff_limit(id));
@@ -518,6 +523,7 @@ fn read(records: impl IntoIterator<Item = (Key, Bytes)>, given: Vec<TaskSpec>) -
                     history,
                     paused: record.paused.unwrap_or(false),
                     removed: record.removed.unwrap_or(false),
+                    unwritten: false,
                 };
                 recovered.specs.insert(name, stored);
             }
@@ -545,7 +551,8 @@ fn read(records: impl IntoIterator<Item = (Key, Bytes)>, given: Vec<TaskSpec>) -
         .collect();
     for name in orphans {
         if let Some(spec) = recovered.given.iter().find(|spec| spec.name() == name) {
-            let stored = StoredSpec { spec: spec.clone(), history: Vec::new(), paused: false, removed: false };
+            let (spec, history) = (spec.clone(), Vec::new());
+            let stored = StoredSpec { spec, history, paused: false, removed: false, unwritten: true };
             recovered.specs.insert(name, stored);
         }
     }
