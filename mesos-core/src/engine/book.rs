@@ -259,9 +259,9 @@ impl Slot {
             || self.generation > 0 && self.attempt(self.generation).is_none()
     }
 
-    /// Whether it is over and done with: nothing to wait for and nothing there.
+    /// Whether it is over and done with: nothing to wait for and nothing there, nor anything hidden.
     pub(super) fn is_spent(&self) -> bool {
-        !self.wanted && self.current.is_none() && self.successor.is_none()
+        !self.wanted && !self.blocked && self.current.is_none() && self.successor.is_none()
     }
 
     /// Whether it waits for a place beside a task that is to stay until then, as the surge counts it.

@@ -409,9 +409,11 @@ impl Engine {
         found.map(|_| id).ok_or_else(|| CommandError::NoInstance { spec: spec.to_string(), index })
     }
 
-    fn indices(&self, id: SpecId, wanted: impl Fn(&Slot) -> bool) -> Vec<u32> {
+    /// Those of the slots that somebody wants, or has to decide about.
+    fn indices(&self, id: SpecId, which: impl Fn(&Slot) -> bool) -> Vec<u32> {
         let slots = self.book.specs.get(&id).map(|spec| &spec.slots);
-        slots.into_iter().flatten().filter(|(_, slot)| slot.wanted && wanted(slot)).map(|(index, _)| *index).collect()
+        let open = slots.into_iter().flatten().filter(|(_, slot)| slot.wanted || slot.blocked);
+        open.filter(|(_, slot)| which(slot)).map(|(index, _)| *index).collect()
     }
 
     /// A spec that a user gives knows nothing of restarts by command, which it neither repeats nor takes back.

@@ -22,7 +22,8 @@ use super::spec::{SpecError, TaskSpec};
 use crate::planted::planted;
 use crate::{Instant, Key, ResourceProblem, UnixTime, v1};
 
-/// A record that can't be read. It is neither used nor changed; whatever it belongs to stands still.
+/// A record that can't be read. It is neither used nor changed, and whatever it belongs to stands still, until somebody
+/// decides: who gives a spec, or says that an instance is to be tried again or isn't wanted any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Quarantined {
@@ -174,6 +175,7 @@ impl Engine {
         self.write_engine();
         self.book.recorded = recovered.slots.keys().map(|(name, index)| record::slot_key(name, *index)).collect();
         self.book.recorded.extend(recovered.strays);
+        self.set_aside(recovered.quarantined.iter().map(|quarantined| quarantined.key.clone()));
         for (name, stored) in recovered.specs {
             let mut spec = Spec::new(stored.spec);
             spec.history = stored.history;
@@ -204,12 +206,14 @@ impl Engine {
         }
         for ((name, index), keys) in recovered.blocked {
             if let Some(id) = self.book.id(&name) {
-                if let Some(spec) = self.book.specs.get_mut(&id) {
-                    spec.slots.entry(index).or_default().blocked = true;
+                let slot_id = SlotId { spec: id, index };
+                self.block(slot_id, keys);
+                if self.book.slot(slot_id).is_some_and(|slot| slot.wanted) {
+                    self.tell(None, Event::InstanceHeld { spec: name, index, why: Held::Quarantined });
+                } else {
+                    // That was decided before.
+                    self.unwant(slot_id);
                 }
-                self.quarantined.insert(SlotId { spec: id, index }, keys);
-                self.touch_dirty(SlotId { spec: id, index });
-                self.tell(None, Event::InstanceHeld { spec: name, index, why: Held::Quarantined });
             }
         }
         let ids: Vec<SpecId> = self.book.specs.keys().copied().collect();
@@ -220,10 +224,6 @@ impl Engine {
         }
         for keys in recovered.unused.chunks(200) {
             self.writer.write(now, keys.iter().map(|key| (key.clone(), None)).collect());
-        }
-        if !recovered.quarantined.is_empty() {
-            // What can't be read may be what a task belongs to.
-            self.knew_framework = false;
         }
         for quarantined in recovered.quarantined {
             self.tell(None, Event::RecordQuarantined(quarantined));

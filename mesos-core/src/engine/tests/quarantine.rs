@@ -10,6 +10,24 @@ fn garble<const N: usize>(s: &mut Script, key: [&str; N]) {
     s.recover();
 }
 
+/// Three of which the middle one's record can't be read; their tasks.
+fn blocked(spec: TaskSpec) -> (Script, Vec<String>) {
+    let mut s = Script::new([spec.scalable(true)]);
+    let tasks = s.running(3);
+    garble(&mut s, ["inst", "web", "1", "1"]);
+    s.answer(&tasks[0], TaskRunning);
+    s.answer(&tasks[2], TaskRunning);
+    s.clear();
+    (s, tasks)
+}
+
+/// How many records the next process can't read.
+fn unreadable(s: &mut Script) -> usize {
+    s.clear();
+    s.crash();
+    s.told(|e| matches!(e, Event::RecordQuarantined(_)))
+}
+
 // A blocked instance with a task that lives stays as it is, and no rollout waits for it.
 #[test]
 fn a_rollout_leaves_out_what_is_blocked() {
@@ -34,4 +52,82 @@ fn a_rollout_leaves_out_what_is_blocked() {
     let updated = |index| s.tasks("web", index).iter().map(|task| task.revision == revision).collect::<Vec<_>>();
     assert_eq!([updated(0), updated(1), updated(2)], [[false], [true], [true]]);
     assert_eq!(s.state(&tasks[0]), Some(State::Running));
+}
+
+// L2, A10: an instance that isn't wanted any more goes with its record, and its task is nobody's.
+#[test]
+fn what_is_blocked_is_scaled_down() {
+    let (mut s, tasks) = blocked(service("web", 3));
+    s.answer(&tasks[1], TaskRunning);
+    assert!(s.kills().is_empty());
+    s.engine.scale("web", 2).unwrap();
+    s.tick();
+    assert_eq!(s.stored(["inst", "web", "1", "1"]), None);
+    s.answer(&tasks[1], TaskRunning);
+    assert_eq!(s.kills(), [&*tasks[1]]);
+    s.engine.scale("web", 3).unwrap();
+    s.tick();
+    let new = s.launch("a2", BIG).remove(0);
+    assert_eq!(s.engine.find_task(&new).unwrap().generation, 2, "a generation is used once");
+    s.specs = vec![service("web", 3).scalable(true)];
+    assert_eq!(unreadable(&mut s), 0);
+    assert_eq!(s.spec("web").held, 0);
+}
+
+// I6: where two tasks of an instance must not live, its place stays taken until a user says that it is free.
+#[test]
+fn what_is_blocked_is_not_doubled() {
+    let (mut s, tasks) = blocked(service("web", 3).duplicates(Duplicates::Forbid));
+    for instances in [2, 3] {
+        s.engine.scale("web", instances).unwrap();
+        s.tick();
+        assert!(s.launch("a2", BIG).is_empty());
+    }
+    assert_eq!(s.spec("web").held, 1);
+    s.engine.scale("web", 2).unwrap();
+    s.tick();
+    assert_eq!((s.spec("web").held, s.spec("web").satisfied), (0, true));
+    s.specs = vec![service("web", 2).duplicates(Duplicates::Forbid).scalable(true)];
+    assert_eq!(unreadable(&mut s), 1);
+    assert_eq!(s.told(|e| matches!(e, Event::InstanceHeld { .. })), 0, "nobody wants it");
+    s.answer(&tasks[1], TaskRunning);
+    assert!(s.kills().is_empty());
+    s.engine.retry("web").unwrap();
+    s.tick();
+    s.answer(&tasks[1], TaskRunning);
+    assert_eq!(s.kills(), [&*tasks[1]]);
+    assert_eq!(unreadable(&mut s), 0);
+}
+
+// A record that is garbled while its task is being ended, as nobody wants that any more, waits for nobody.
+#[test]
+fn what_leaves_is_not_blocked() {
+    let mut s = Script::new([service("web", 2).scalable(true)]);
+    let tasks = s.running(2);
+    s.engine.scale("web", 1).unwrap();
+    s.tick();
+    assert_eq!(s.kills(), [&*tasks[1]]);
+    s.specs = vec![service("web", 1).scalable(true)];
+    garble(&mut s, ["inst", "web", "1", "1"]);
+    s.answer(&tasks[1], TaskRunning);
+    assert_eq!(s.kills(), [&*tasks[1]]);
+    assert_eq!((s.engine.instances("web").count(), unreadable(&mut s)), (1, 0));
+}
+
+// A10: with its spec goes all that can't be read of an instance.
+#[test]
+fn what_is_blocked_is_removed() {
+    for duplicates in [Duplicates::Allow, Duplicates::Forbid] {
+        let (mut s, tasks) = blocked(service("web", 3).duplicates(duplicates));
+        s.engine.scale("web", 2).unwrap();
+        s.engine.remove("web").unwrap();
+        s.tick();
+        s.answer(&tasks[1], TaskRunning);
+        assert_eq!(s.kills().len(), 3);
+        tasks.iter().for_each(|task| s.update(task, TaskKilled));
+        assert_eq!(s.told(|e| matches!(e, Event::SpecRemoved { .. })), 1);
+        s.specs.clear();
+        assert_eq!(unreadable(&mut s), 0);
+        assert!(!s.store.records().keys().any(|key| key.as_str().contains("web")));
+    }
 }
