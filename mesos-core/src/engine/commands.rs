@@ -270,7 +270,10 @@ impl Engine {
         for index in self.indices(id, which) {
             let slot_id = SlotId { spec: id, index };
             self.unblock(slot_id);
-            self.set_going(slot_id);
+            // What was only blocked isn't run again if it has finished.
+            if self.book.slot(slot_id).is_some_and(|slot| slot.mark != Mark::Finished) {
+                self.set_going(slot_id);
+            }
             self.reconsider(slot_id);
         }
     }

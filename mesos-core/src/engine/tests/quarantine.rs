@@ -54,6 +54,42 @@ fn a_rollout_leaves_out_what_is_blocked() {
     assert_eq!(s.state(&tasks[0]), Some(State::Running));
 }
 
+// I5, I19: a job that is done is done, whatever can't be read of its instance: it is written, and nobody runs it again.
+#[test]
+fn a_blocked_job_finishes() {
+    for crashes in [false, true] {
+        let mut s = Script::new([service("job", 1).job()]);
+        let task = s.running(1).remove(0);
+        garble(&mut s, ["slot", "job", "0"]);
+        s.answer(&task, TaskRunning);
+        assert_eq!(s.spec("job").held, 1);
+        s.update(&task, TaskFinished);
+        assert_eq!(s.acks(), [&*task]);
+        if crashes {
+            assert_eq!(unreadable(&mut s), 0);
+        }
+        s.engine.retry("job").unwrap();
+        s.tick();
+        assert!(s.launch("a1", BIG).is_empty());
+        assert_eq!((s.spec("job").finished, s.spec("job").satisfied), (1, true));
+    }
+}
+
+// What has finished beside a task whose record can't be read: a user who takes the block away doesn't start it again.
+#[test]
+fn retry_leaves_what_has_finished() {
+    let mut s = Script::new([service("job", 1).job()]);
+    let task = s.running(1).remove(0);
+    s.update(&task, TaskFinished);
+    garble(&mut s, ["inst", "job", "0", "2"]);
+    assert_eq!((s.spec("job").held, s.spec("job").finished), (1, 1));
+    s.engine.retry("job").unwrap();
+    s.tick();
+    assert!(s.launch("a1", BIG).is_empty());
+    assert_eq!(unreadable(&mut s), 0);
+    assert!(s.spec("job").satisfied);
+}
+
 // L2, A10: an instance that isn't wanted any more goes with its record, and its task is nobody's.
 #[test]
 fn what_is_blocked_is_scaled_down() {
