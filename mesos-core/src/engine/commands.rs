@@ -433,7 +433,10 @@ impl Engine {
         let id = match self.book.id(&name) {
             None => {
                 let id = self.book.insert(Spec::new(spec));
-                self.write_spec(id, true);
+                self.write_new_spec(id);
+                if let Some(instances) = self.quarantined.orphans.remove(&name) {
+                    self.restore_instances(id, &name, instances);
+                }
                 id
             }
             Some(id) => {

@@ -1,10 +1,12 @@
 //! What can't be read of the store, until somebody decides about it (ENGINE 6.3).
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::attempt::SlotId;
+use super::attempt::{SlotId, SpecId};
 use super::engine::Engine;
+use super::recover::Instances;
 use crate::Key;
 
 /// Records that can't be read, and what hangs on them.
@@ -14,6 +16,8 @@ pub(super) struct Quarantine {
     unreadable: BTreeSet<Key>,
     /// Those of each slot that is blocked by them.
     slots: BTreeMap<SlotId, Vec<Key>>,
+    /// Instances whose spec can't be read, and isn't given so far.
+    pub(super) orphans: BTreeMap<String, Instances>,
     /// What [`Engine::knew_framework`] is to be again once nothing is hidden any more.
     knew_framework: bool,
 }
@@ -47,7 +51,9 @@ impl Engine {
     /// Somebody has decided about records that can't be read: they go.
     fn discard(&mut self, keys: Vec<Key>) {
         let quarantined = &mut self.quarantined;
-        quarantined.unreadable.retain(|key| !keys.contains(key));
+        for key in &keys {
+            quarantined.unreadable.remove(key);
+        }
         if quarantined.unreadable.is_empty() {
             self.knew_framework |= core::mem::take(&mut quarantined.knew_framework);
         }
@@ -76,5 +82,18 @@ impl Engine {
         self.touch_slot(slot_id);
         // What has waited meanwhile may do so for an offer that was declined.
         self.demand(slot_id.spec);
+    }
+
+    /// Writes a spec that comes from the program, in place of what can't be read of it.
+    pub(super) fn write_new_spec(&mut self, id: SpecId) {
+        let Some(spec) = self.book.specs.get(&id) else { return };
+        let of_spec = |key: &&Key| {
+            let mut segments = key.segments();
+            let kind = segments.next();
+            matches!(kind.as_deref(), Some("spec" | "rev")) && segments.next().as_deref() == Some(spec.spec.name())
+        };
+        let keys = self.quarantined.unreadable.iter().filter(of_spec).cloned().collect();
+        self.discard(keys);
+        self.write_spec(id, true);
     }
 }

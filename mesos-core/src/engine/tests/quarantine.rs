@@ -28,6 +28,30 @@ fn unreadable(s: &mut Script) -> usize {
     s.told(|e| matches!(e, Event::RecordQuarantined(_)))
 }
 
+// A spec that is given is written anew where its own record can't be read.
+#[test]
+fn a_spec_is_written_anew() {
+    for record in ["spec", "rev"] {
+        let mut s = Script::new([service("web", 1)]);
+        let task = s.running(1).remove(0);
+        let key = s.store.records().keys().find(|key| key.as_str().starts_with(record)).unwrap().clone();
+        let segments: Vec<String> = key.segments().collect();
+        match segments.as_slice() {
+            [kind, name] => garble(&mut s, [kind, name]),
+            [kind, name, revision] => garble(&mut s, [kind, name, revision]),
+            _ => unreachable!("{key}"),
+        }
+        s.answer(&task, TaskRunning);
+        s.engine.pause("web").unwrap();
+        s.tick();
+        assert_eq!(unreadable(&mut s), 0, "{record}");
+        assert!(s.spec("web").paused);
+        s.answer("test.web-0.9.9-abcdefgh", TaskRunning);
+        assert_eq!(s.kills(), ["test.web-0.9.9-abcdefgh"], "what is nobody's is known as that");
+        assert_eq!(s.state(&task), Some(State::Running));
+    }
+}
+
 // A blocked instance with a task that lives stays as it is, and no rollout waits for it.
 #[test]
 fn a_rollout_leaves_out_what_is_blocked() {
@@ -166,4 +190,42 @@ fn what_is_blocked_is_removed() {
         assert_eq!(unreadable(&mut s), 0);
         assert!(!s.store.records().keys().any(|key| key.as_str().contains("web")));
     }
+}
+
+// W47: tasks of a spec that can't be read, and is given only later, are gone on with.
+#[test]
+fn a_spec_that_comes_later() {
+    let job = || service("job", 1).job();
+    let mut s = Script::new([service("web", 3), job()]);
+    let mut tasks = s.running(4);
+    let job_at = tasks.iter().position(|task| task.contains("job")).unwrap();
+    let done = tasks.remove(job_at);
+    s.update(&done, TaskFinished);
+    s.stop();
+    s.specs.clear();
+    let garbled = [["spec", "web"].as_slice(), &["spec", "job"], &["inst", "web", "1", "1"]]
+        .map(|key| StoreOp::Put { key: Key::new(key.iter().copied()), value: "{".into() });
+    s.store.apply_now(&Persist::new(Ticket::new(0), garbled.into()));
+    s.recover();
+    tasks.iter().for_each(|task| s.answer(task, TaskRunning));
+    assert!(s.kills().is_empty());
+    s.asked();
+    s.engine.apply(service("web", 3)).unwrap();
+    s.engine.apply(job()).unwrap();
+    s.sleep(secs(1));
+    assert_eq!(s.asked(), [&*tasks[0], &tasks[2]]);
+    s.answer(&tasks[0], TaskRunning);
+    s.answer(&tasks[2], TaskRunning);
+    assert!(s.launch("a2", BIG).is_empty());
+    assert_eq!((s.spec("web").ready, s.spec("web").held), (2, 1));
+    assert!(s.spec("job").satisfied, "it has finished");
+    s.engine.retry("web").unwrap();
+    s.tick();
+    let new = s.launch("a2", BIG).remove(0);
+    assert_eq!(s.engine.find_task(&new).unwrap().generation, 2);
+    s.answer(&tasks[1], TaskRunning);
+    assert_eq!(s.kills(), [&*tasks[1]], "nothing is hidden any more");
+    s.specs = vec![service("web", 3), job()];
+    assert_eq!(unreadable(&mut s), 0);
+    assert_eq!((s.spec("web").wanted, s.engine.tasks().count()), (3, 3));
 }
