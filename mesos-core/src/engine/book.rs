@@ -259,9 +259,9 @@ impl Slot {
             || self.generation > 0 && self.attempt(self.generation).is_none()
     }
 
-    /// Whether it is over and done with: nothing to wait for and nothing there.
+    /// Whether it is over and done with: nothing to wait for and nothing there, nor anything hidden.
     pub(super) fn is_spent(&self) -> bool {
-        !self.wanted && self.current.is_none() && self.successor.is_none()
+        !self.wanted && !self.blocked && self.current.is_none() && self.successor.is_none()
     }
 
     /// Whether it waits for a place beside a task that is to stay until then, as the surge counts it.
@@ -282,13 +282,15 @@ impl Slot {
             self.wanted
                 // What was given up in the new revision isn't tried again by itself.
                 && self.mark == Mark::None
+                // What is blocked gets no other one that could take its place.
+                && !self.blocked
                 && a.revision != *revision
                 && !replaced(a)
                 && self.successor.is_none()
                 && self.waiting.is_none()
                 && a.counts()
         });
-        let beside = u32::from(self.waiting.is_some());
+        let beside = u32::from(self.waiting.is_some() && !self.blocked);
         let ready = |a: &Attempt| a.ready && a.state == State::Running;
         Contribution {
             waiting: self.waiting.filter(|_| !self.blocked).map(|waiting| waiting.eligible_at),

@@ -270,7 +270,10 @@ impl Engine {
         for index in self.indices(id, which) {
             let slot_id = SlotId { spec: id, index };
             self.unblock(slot_id);
-            self.set_going(slot_id);
+            // What was only blocked isn't run again if it has finished.
+            if self.book.slot(slot_id).is_some_and(|slot| slot.mark != Mark::Finished) {
+                self.set_going(slot_id);
+            }
             self.reconsider(slot_id);
         }
     }
@@ -403,9 +406,11 @@ impl Engine {
         found.map(|_| id).ok_or_else(|| CommandError::NoInstance { spec: spec.to_string(), index })
     }
 
-    fn indices(&self, id: SpecId, wanted: impl Fn(&Slot) -> bool) -> Vec<u32> {
+    /// Those of the slots that somebody wants, or has to decide about.
+    fn indices(&self, id: SpecId, which: impl Fn(&Slot) -> bool) -> Vec<u32> {
         let slots = self.book.specs.get(&id).map(|spec| &spec.slots);
-        slots.into_iter().flatten().filter(|(_, slot)| slot.wanted && wanted(slot)).map(|(index, _)| *index).collect()
+        let open = slots.into_iter().flatten().filter(|(_, slot)| slot.wanted || slot.blocked);
+        open.filter(|(_, slot)| which(slot)).map(|(index, _)| *index).collect()
     }
 
     /// A spec that a user gives knows nothing of restarts by command, which it neither repeats nor takes back.
@@ -422,7 +427,10 @@ impl Engine {
         let id = match self.book.id(&name) {
             None => {
                 let id = self.book.insert(Spec::new(spec));
-                self.write_spec(id, true);
+                self.write_new_spec(id);
+                if let Some(instances) = self.quarantined.orphans.remove(&name) {
+                    self.restore_instances(id, &name, instances);
+                }
                 id
             }
             Some(id) => {

@@ -33,12 +33,11 @@ impl Engine {
 
     pub(super) fn touch_slot(&mut self, id: SlotId) {
         self.dirty_slots.insert(id);
-        if self.book.slot(id).is_some_and(|slot| slot.blocked) {
-            // What can't be read is left as it is.
-            return;
-        }
-        if let Some(spec) = self.book.specs.get(&id.spec) {
-            self.dirty_records.insert(Record::Slot(id, record::slot_key(spec.spec.name(), id.index)));
+        let Some(spec) = self.book.specs.get(&id.spec) else { return };
+        let key = record::slot_key(spec.spec.name(), id.index);
+        // What can't be read is left as it is.
+        if !self.quarantined.contains(&key) {
+            self.dirty_records.insert(Record::Slot(id, key));
         }
     }
 

@@ -82,6 +82,10 @@ impl Engine {
             slot.mark = Mark::Finished;
             slot.revision = Some(attempt.revision);
             slot.waiting = None;
+            // Whatever its record said, this is how it goes on; and a job that is done needs nothing that is hidden.
+            if done || !self.quarantined.hides_task(id.slot) {
+                self.unblock(id.slot);
+            }
             if let Some((other, state)) = other {
                 // What took its place, or what it was the successor of, is needed no more.
                 self.retire(other, state, if newer { KillReason::Duplicate } else { KillReason::Update });

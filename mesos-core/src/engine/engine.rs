@@ -30,7 +30,7 @@ use crate::rng::Rng;
 use crate::scheduler::{
     self, CallError, CallId, CallKind, CallSink, Calls, Client, FatalReason, Outcome, Outgoing, Session,
 };
-use crate::{Deadline, Input, Instant, Key, Machine, Offers, Output, StoreFailure, UnixTime};
+use crate::{Deadline, Input, Instant, Machine, Offers, Output, StoreFailure, UnixTime};
 use mesos_proto::store::engine::Marker;
 
 const AGAIN_SOON: Duration = Duration::from_millis(100);
@@ -68,8 +68,8 @@ pub struct Engine {
     pub(super) executors: Executors,
     pub(super) ghosts: Ghosts,
     pub(super) ended_lately: Ended,
-    /// What can't be read of each slot that is blocked by it.
-    pub(super) quarantined: BTreeMap<SlotId, Vec<Key>>,
+    /// What can't be read of the store.
+    pub(super) quarantined: super::quarantine::Quarantine,
     pub(super) policy: Option<Box<dyn OfferPolicy>>,
     pub(super) accepts: Accepts,
     pub(super) in_hand: Vec<Offers>,
@@ -179,7 +179,7 @@ impl Engine {
             executors: Executors::default(),
             ghosts: Ghosts::default(),
             ended_lately: Ended::default(),
-            quarantined: BTreeMap::new(),
+            quarantined: super::quarantine::Quarantine::default(),
             policy: None,
             accepts: Accepts::default(),
             in_hand: Vec::new(),

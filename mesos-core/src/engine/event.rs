@@ -194,7 +194,7 @@ pub enum Event {
     },
     /// The store works again.
     StoreBack,
-    /// A record of the store can't be read. It is left as it is; its instance is blocked.
+    /// A record of the store can't be read. It is left as it is, and its instance is blocked, until somebody decides.
     RecordQuarantined(Quarantined),
     /// A stored spec isn't among those given by the program; it is kept running.
     SpecKept {

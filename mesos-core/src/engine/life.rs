@@ -287,6 +287,12 @@ impl Engine {
         slot.waiting = None;
         slot.mark = Mark::None;
         self.touch_slot(slot_id);
+        // Where nothing may run beside a task that is hidden, its place stays taken: the slot may be wanted again.
+        let spec = self.book.specs.get(&slot_id.spec).filter(|spec| !spec.removed);
+        let strict = spec.is_some_and(|spec| spec.spec.policy.duplicates == Duplicates::Forbid);
+        if !strict || !self.quarantined.hides_task(slot_id) {
+            self.unblock(slot_id);
+        }
         self.end_all(slot_id, KillReason::Scale);
         self.reconsider(slot_id);
     }
@@ -301,16 +307,6 @@ impl Engine {
             } else {
                 self.begin_kill(id, why);
             }
-        }
-    }
-
-    /// A user has decided about a slot with records that can't be read: they go.
-    pub(super) fn unblock(&mut self, slot_id: SlotId) {
-        if let Some(keys) = self.quarantined.remove(&slot_id) {
-            self.writer.write(self.now, keys.into_iter().map(|key| (key, None)).collect());
-        }
-        if let Some(slot) = self.book.slot_mut(slot_id) {
-            slot.blocked = false;
         }
     }
 

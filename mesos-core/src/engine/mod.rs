@@ -40,6 +40,7 @@ mod life;
 mod metrics;
 mod offers;
 mod placement;
+mod quarantine;
 mod reconcile;
 mod record;
 mod recover;

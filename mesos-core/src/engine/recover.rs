@@ -22,7 +22,8 @@ use super::spec::{SpecError, TaskSpec};
 use crate::planted::planted;
 use crate::{Instant, Key, ResourceProblem, UnixTime, v1};
 
-/// A record that can't be read. It is neither used nor changed; whatever it belongs to stands still.
+/// A record that can't be read. It is neither used nor changed, and whatever it belongs to stands still, until somebody
+/// decides: who gives a spec, or says that an instance is to be tried again or isn't wanted any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Quarantined {
@@ -87,12 +88,10 @@ pub(super) struct Recovered {
     pub(super) framework: Option<store::Framework>,
     pub(super) marker: Marker,
     specs: BTreeMap<String, StoredSpec>,
-    slots: BTreeMap<(String, u32), store::Slot>,
-    attempts: Vec<(String, u32, u64, store::Instance)>,
+    /// By spec.
+    instances: BTreeMap<String, Instances>,
     ghosts: Vec<store::Ghost>,
     quarantined: Vec<Quarantined>,
-    /// Slots that records which can't be read belong to.
-    blocked: BTreeMap<(String, u32), Vec<Key>>,
     /// Revisions that no spec names.
     unused: Vec<Key>,
     /// Records that can't be read, or are of specs that nobody knows: they go with the framework only.
@@ -107,6 +106,19 @@ impl Recovered {
         let last = (self.marker == Marker::Removed).then(|| framework.id.clone());
         framework.retired.iter().cloned().chain(last).collect()
     }
+
+    fn of(&mut self, spec: &str) -> &mut Instances {
+        self.instances.entry(spec.to_string()).or_default()
+    }
+}
+
+/// What the records of a spec's instances say.
+#[derive(Debug, Default)]
+pub(super) struct Instances {
+    slots: BTreeMap<u32, store::Slot>,
+    attempts: Vec<(u32, u64, store::Instance)>,
+    /// Slots that records which can't be read belong to.
+    blocked: BTreeMap<u32, Vec<Key>>,
 }
 
 #[derive(Debug)]
@@ -115,6 +127,8 @@ struct StoredSpec {
     history: Vec<Former>,
     paused: bool,
     removed: bool,
+    /// It isn't the store that it comes from.
+    unwritten: bool,
 }
 
 impl Engine {
@@ -159,7 +173,9 @@ impl Engine {
                     RecoverError::Unreadable(Quarantined { key: record::framework_key(), why: error.to_string() })
                 })?;
             }
-            (None, None) if !recovered.attempts.is_empty() => return Err(RecoverError::NoFramework),
+            (None, None) if recovered.instances.values().any(|instances| !instances.attempts.is_empty()) => {
+                return Err(RecoverError::NoFramework);
+            }
             _ => {}
         }
         Ok(Self::build(config, recovered, seed))
@@ -168,10 +184,12 @@ impl Engine {
     /// Puts everything back in its place. The wall clock is known by now, if it ever will be.
     pub(super) fn restore(&mut self, recovered: Recovered) {
         let now = self.now;
-        let wall = self.wall_now();
         self.write_engine();
-        self.book.recorded = recovered.slots.keys().map(|(name, index)| record::slot_key(name, *index)).collect();
+        let mut instances = recovered.instances;
+        let slots = instances.iter().flat_map(|(name, of)| of.slots.keys().map(move |index| (name, *index)));
+        self.book.recorded = slots.map(|(name, index)| record::slot_key(name, index)).collect();
         self.book.recorded.extend(recovered.strays);
+        self.set_aside(recovered.quarantined.iter().map(|quarantined| quarantined.key.clone()));
         for (name, stored) in recovered.specs {
             let mut spec = Spec::new(stored.spec);
             spec.history = stored.history;
@@ -179,46 +197,22 @@ impl Engine {
             spec.removed = stored.removed;
             let id = self.book.insert(spec);
             self.update_role(id);
-            let all = (name.clone(), 0)..=(name, u32::MAX);
-            for ((_, index), record) in recovered.slots.range(all) {
-                let slot = restore_slot(record, now, wall, self.backoff_limit(id));
-                if let Some(spec) = self.book.specs.get_mut(&id) {
-                    spec.slots.insert(*index, slot);
-                }
-                self.touch_dirty(SlotId { spec: id, index: *index });
+            if stored.unwritten {
+                self.write_new_spec(id);
             }
+            self.restore_instances(id, &name, instances.remove(&name).unwrap_or_default());
         }
-        let mut attempts = recovered.attempts;
-        // The one that was there first takes the first place.
-        attempts.sort_by_key(|(.., generation, record)| (record.successor.unwrap_or(false), *generation));
-        for (name, index, generation, record) in attempts {
-            self.restore_attempt(&name, index, generation, &record);
-        }
+        self.quarantined.orphans = instances;
         for record in recovered.ghosts {
             self.restore_ghost(record);
         }
-        for ((name, index), keys) in recovered.blocked {
-            if let Some(id) = self.book.id(&name) {
-                if let Some(spec) = self.book.specs.get_mut(&id) {
-                    spec.slots.entry(index).or_default().blocked = true;
-                }
-                self.quarantined.insert(SlotId { spec: id, index }, keys);
-                self.touch_dirty(SlotId { spec: id, index });
-                self.tell(None, Event::InstanceHeld { spec: name, index, why: Held::Quarantined });
-            }
-        }
         let ids: Vec<SpecId> = self.book.specs.keys().copied().collect();
         for id in ids {
-            self.restore_fresh(id);
             // The policy may have become durable before what it means.
             self.forbid_duplicates(id);
         }
         for keys in recovered.unused.chunks(200) {
             self.writer.write(now, keys.iter().map(|key| (key.clone(), None)).collect());
-        }
-        if !recovered.quarantined.is_empty() {
-            // What can't be read may be what a task belongs to.
-            self.knew_framework = false;
         }
         for quarantined in recovered.quarantined {
             self.tell(None, Event::RecordQuarantined(quarantined));
@@ -247,6 +241,35 @@ impl Engine {
         if uninstalling {
             self.resume_uninstall();
         }
+    }
+
+    /// Puts what the store has of a spec's instances back in its place.
+    pub(super) fn restore_instances(&mut self, id: SpecId, name: &str, instances: Instances) {
+        let (now, wall) = (self.now, self.wall_now());
+        for (index, record) in instances.slots {
+            let slot = restore_slot(&record, now, wall, self.backoff_limit(id));
+            if let Some(spec) = self.book.specs.get_mut(&id) {
+                spec.slots.insert(index, slot);
+            }
+            self.touch_dirty(SlotId { spec: id, index });
+        }
+        let mut attempts = instances.attempts;
+        // The one that was there first takes the first place.
+        attempts.sort_by_key(|(_, generation, record)| (record.successor.unwrap_or(false), *generation));
+        for (index, generation, record) in attempts {
+            self.restore_attempt(name, AttemptId { slot: SlotId { spec: id, index }, generation }, &record);
+        }
+        for (index, keys) in instances.blocked {
+            let slot_id = SlotId { spec: id, index };
+            self.block(slot_id, keys);
+            if self.book.slot(slot_id).is_some_and(|slot| slot.wanted) {
+                self.tell(None, Event::InstanceHeld { spec: name.into(), index, why: Held::Quarantined });
+            } else {
+                // That was decided before.
+                self.unwant(slot_id);
+            }
+        }
+        self.restore_fresh(id);
     }
 
     /// Slots that wait for their first instance have no record: as many as are missing, and their numbers are the lowest
@@ -319,10 +342,8 @@ impl Engine {
         attempt
     }
 
-    fn restore_attempt(&mut self, name: &str, index: u32, generation: u64, record: &store::Instance) {
+    fn restore_attempt(&mut self, name: &str, id: AttemptId, record: &store::Instance) {
         let now = self.now;
-        let Some(spec) = self.book.id(name) else { return };
-        let id = AttemptId { slot: SlotId { spec, index }, generation };
         let attempt = self.attempt_of(id, record);
         let state = attempt.state;
         let forgotten = match state {
@@ -336,9 +357,9 @@ impl Engine {
         if matches!(state, State::Launching | State::Staged) {
             self.agents.entry(attempt.agent.id.clone()).or_default().launching += 1;
         }
-        if let Some(spec) = self.book.specs.get_mut(&spec) {
-            let slot = spec.slots.entry(index).or_default();
-            slot.generation = slot.generation.max(generation);
+        if let Some(spec) = self.book.specs.get_mut(&id.slot.spec) {
+            let slot = spec.slots.entry(id.slot.index).or_default();
+            slot.generation = slot.generation.max(id.generation);
         }
         let full = self.book.slot(id.slot).is_some_and(|slot| slot.successor.is_some());
         if full {
@@ -347,7 +368,10 @@ impl Engine {
             self.haunt(task_id, Ghost::of(attempt, name, GhostReason::Unknown, Since::now(now)));
             return;
         }
+        // Its spec may have come so late that it has been found to be nobody's.
+        self.lay(&attempt.task_id);
         self.book.place(attempt);
+        self.ask(id, Duration::ZERO);
         match state {
             State::Killing(KillReason::External) => {}
             State::Killing(_) if planted!(KillForgotten) => {}
@@ -439,11 +463,9 @@ fn read(records: impl IntoIterator<Item = (Key, Bytes)>, given: Vec<TaskSpec>) -
         framework: None,
         marker: Marker::Running,
         specs: BTreeMap::new(),
-        slots: BTreeMap::new(),
-        attempts: Vec::new(),
+        instances: BTreeMap::new(),
         ghosts: Vec::new(),
         quarantined: Vec::new(),
-        blocked: BTreeMap::new(),
         unused: Vec::new(),
         strays: Vec::new(),
         given,
@@ -453,7 +475,6 @@ fn read(records: impl IntoIterator<Item = (Key, Bytes)>, given: Vec<TaskSpec>) -
     for (key, value) in records {
         let segments: Vec<String> = key.segments().collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        let slot = |name: &str, index: &str| index.parse().ok().map(|index: u32| (name.to_string(), index));
         let result = match segments.as_slice() {
             ["engine"] => {
                 let engine: store::Engine = essential(&key, &value)?;
@@ -468,13 +489,13 @@ fn read(records: impl IntoIterator<Item = (Key, Bytes)>, given: Vec<TaskSpec>) -
             ["spec", name] => parse(&key, &value)?.map(|record| drop(specs.insert((*name).to_string(), record))),
             ["rev", name, revision] => parse(&key, &value)?
                 .map(|record| drop(revisions.insert(((*name).to_string(), (*revision).to_string()), record))),
-            ["slot", name, index] => match slot(name, index) {
-                Some(slot) => parse(&key, &value)?.map(|record| drop(recovered.slots.insert(slot, record))),
-                None => Err("no index".to_string()),
+            ["slot", name, index] => match index.parse() {
+                Ok(index) => parse(&key, &value)?.map(|record| drop(recovered.of(name).slots.insert(index, record))),
+                Err(_) => Err("no index".to_string()),
             },
-            ["inst", name, index, generation] => match (slot(name, index), generation.parse()) {
-                (Some((name, index)), Ok(generation)) => {
-                    parse(&key, &value)?.map(|record| recovered.attempts.push((name, index, generation, record)))
+            ["inst", name, index, generation] => match (index.parse(), generation.parse()) {
+                (Ok(index), Ok(generation)) => {
+                    parse(&key, &value)?.map(|record| recovered.of(name).attempts.push((index, generation, record)))
                 }
                 _ => Err("no index or generation".to_string()),
             },
@@ -483,8 +504,8 @@ fn read(records: impl IntoIterator<Item = (Key, Bytes)>, given: Vec<TaskSpec>) -
         };
         if let Err(why) = result {
             if let ["slot", name, index] | ["inst", name, index, _] = segments.as_slice() {
-                if let Some(slot) = slot(name, index) {
-                    recovered.blocked.entry(slot).or_default().push(key.clone());
+                if let Ok(index) = index.parse() {
+                    recovered.of(name).blocked.entry(index).or_default().push(key.clone());
                 }
             }
             // What has no name of ours may be somebody else's.
@@ -518,6 +539,7 @@ fn read(records: impl IntoIterator<Item = (Key, Bytes)>, given: Vec<TaskSpec>) -
                     history,
                     paused: record.paused.unwrap_or(false),
                     removed: record.removed.unwrap_or(false),
+                    unwritten: false,
                 };
                 recovered.specs.insert(name, stored);
             }
@@ -531,21 +553,18 @@ fn read(records: impl IntoIterator<Item = (Key, Bytes)>, given: Vec<TaskSpec>) -
     let unknown = |name: &String| !recovered.specs.contains_key(name);
     let revisions = revisions.keys().filter(|(name, _)| unknown(name));
     recovered.strays.extend(revisions.map(|(name, revision)| Key::new(["rev", name, revision])));
-    for (name, index, generation, _) in recovered.attempts.iter().filter(|(name, ..)| unknown(name)) {
-        let slot = SlotId { spec: SpecId(0), index: *index };
-        recovered.strays.push(record::attempt_key(name, AttemptId { slot, generation: *generation }));
+    for (name, instances) in recovered.instances.iter().filter(|(name, _)| unknown(name)) {
+        for (index, generation, _) in &instances.attempts {
+            let slot = SlotId { spec: SpecId(0), index: *index };
+            recovered.strays.push(record::attempt_key(name, AttemptId { slot, generation: *generation }));
+        }
     }
     // Tasks of a spec whose own record can't be read, but which the program gives, go on with that.
-    let orphans: BTreeSet<String> = recovered
-        .attempts
-        .iter()
-        .map(|(name, ..)| name.clone())
-        .chain(recovered.slots.keys().map(|(name, _)| name.clone()))
-        .filter(|name| !recovered.specs.contains_key(name))
-        .collect();
+    let orphans: Vec<String> = recovered.instances.keys().filter(|name| unknown(name)).cloned().collect();
     for name in orphans {
         if let Some(spec) = recovered.given.iter().find(|spec| spec.name() == name) {
-            let stored = StoredSpec { spec: spec.clone(), history: Vec::new(), paused: false, removed: false };
+            let (spec, history) = (spec.clone(), Vec::new());
+            let stored = StoredSpec { spec, history, paused: false, removed: false, unwritten: true };
             recovered.specs.insert(name, stored);
         }
     }

@@ -58,6 +58,24 @@ fn goes_on_with_what_another_program_has_launched() {
     assert_eq!(s.launch("a2", BIG).len(), 1);
 }
 
+// S170: the next process knows the spec as well, even if it is no longer given.
+#[test]
+fn the_spec_of_adopted_tasks_is_kept() {
+    let (mut s, _) = adopted(config(), vec![service("web", 1)], vec![adoptee("web", 0, TaskRunning)]);
+    s.recover();
+    s.answer("shop.web-1.1b4e28ba", TaskRunning);
+    assert!(s.stored(["spec", "web"]).is_some());
+    s.engine.pause("web").unwrap();
+    s.tick();
+    s.crash();
+    assert_eq!(s.told(|e| matches!(e, Event::RecordQuarantined(_))), 0);
+    assert!(s.spec("web").paused);
+    s.specs.clear();
+    s.crash();
+    s.answer("shop.web-1.1b4e28ba", TaskRunning);
+    assert!(s.kills().is_empty());
+}
+
 // S173, S174: what has no spec, and what nothing is known of any more, is none of ours.
 #[test]
 fn what_does_not_fit_is_left() {

@@ -16,6 +16,7 @@ mod metrics;
 mod offers;
 mod options;
 mod persist;
+mod quarantine;
 mod reconcile;
 mod recover;
 mod rollout;

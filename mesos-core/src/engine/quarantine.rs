@@ -1,0 +1,99 @@
+//! What can't be read of the store, until somebody decides about it (ENGINE 6.3).
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::attempt::{SlotId, SpecId};
+use super::engine::Engine;
+use super::recover::Instances;
+use crate::Key;
+
+/// Records that can't be read, and what hangs on them.
+#[derive(Debug, Default)]
+pub(super) struct Quarantine {
+    /// All of them.
+    unreadable: BTreeSet<Key>,
+    /// Those of each slot that is blocked by them.
+    slots: BTreeMap<SlotId, Vec<Key>>,
+    /// Instances whose spec can't be read, and isn't given so far.
+    pub(super) orphans: BTreeMap<String, Instances>,
+    /// What [`Engine::knew_framework`] is to be again once nothing is hidden any more.
+    knew_framework: bool,
+}
+
+impl Quarantine {
+    pub(super) fn contains(&self, key: &Key) -> bool {
+        self.unreadable.contains(key)
+    }
+
+    /// Whether a slot may have a task whose record can't be read.
+    pub(super) fn hides_task(&self, slot_id: SlotId) -> bool {
+        self.slots.get(&slot_id).into_iter().flatten().any(|key| generation(key).is_some())
+    }
+}
+
+/// The generation that the record of an attempt belongs to, which its name says.
+fn generation(key: &Key) -> Option<u64> {
+    let mut segments = key.segments();
+    segments.next().filter(|kind| kind == "inst").and_then(|_| segments.nth(2)?.parse().ok())
+}
+
+impl Engine {
+    /// These can't be read. One of them may be what a task belongs to: none is killed for being nobody's.
+    pub(super) fn set_aside(&mut self, unreadable: impl IntoIterator<Item = Key>) {
+        self.quarantined.unreadable.extend(unreadable);
+        if !self.quarantined.unreadable.is_empty() {
+            self.quarantined.knew_framework = core::mem::take(&mut self.knew_framework);
+        }
+    }
+
+    /// Somebody has decided about records that can't be read: they go.
+    fn discard(&mut self, keys: Vec<Key>) {
+        let quarantined = &mut self.quarantined;
+        for key in &keys {
+            quarantined.unreadable.remove(key);
+        }
+        if quarantined.unreadable.is_empty() {
+            self.knew_framework |= core::mem::take(&mut quarantined.knew_framework);
+        }
+        self.writer.write(self.now, keys.into_iter().map(|key| (key, None)).collect());
+    }
+
+    /// A slot stands still because of these.
+    pub(super) fn block(&mut self, slot_id: SlotId, keys: Vec<Key>) {
+        if let Some(spec) = self.book.specs.get_mut(&slot_id.spec) {
+            let slot = spec.slots.entry(slot_id.index).or_default();
+            slot.blocked = true;
+            // They are burnt, whatever has become of their tasks.
+            slot.generation = keys.iter().filter_map(generation).fold(slot.generation, u64::max);
+        }
+        self.quarantined.slots.insert(slot_id, keys);
+        self.touch_dirty(slot_id);
+    }
+
+    /// A user has decided about a slot with records that can't be read.
+    pub(super) fn unblock(&mut self, slot_id: SlotId) {
+        let Some(keys) = self.quarantined.slots.remove(&slot_id) else { return };
+        self.discard(keys);
+        if let Some(slot) = self.book.slot_mut(slot_id) {
+            slot.blocked = false;
+        }
+        self.touch_slot(slot_id);
+        // What has waited meanwhile may do so for an offer that was declined.
+        self.demand(slot_id.spec);
+    }
+
+    /// Writes a spec that comes from the program, in place of what can't be read of it.
+    pub(super) fn write_new_spec(&mut self, id: SpecId) {
+        let Some(spec) = self.book.specs.get(&id) else { return };
+        let of_spec = |key: &&Key| {
+            let mut segments = key.segments();
+            let kind = segments.next();
+            matches!(kind.as_deref(), Some("spec" | "rev")) && segments.next().as_deref() == Some(spec.spec.name())
+        };
+        let keys = self.quarantined.unreadable.iter().filter(of_spec).cloned().collect();
+        self.discard(keys);
+        self.write_spec(id, true);
+    }
+}
