@@ -298,9 +298,9 @@ fn describe(event: &Event) -> Option<String> {
         Event::AgentAvoided { spec, agent_id, during } => {
             format!("{spec}: agent {agent_id} is avoided for {:.0} s", during.as_secs_f64())
         }
-        Event::StoreStalled { since, failure } => {
+        Event::StoreStalled { during, failure } => {
             let said = failure.as_ref().map(|failure| format!(": {failure}")).unwrap_or_default();
-            format!("the store has not answered for {:.1} s{said}", since.as_secs_f64())
+            format!("the store has not answered for {:.1} s{said}", during.as_secs_f64())
         }
         Event::StoreBack => "the store works again".into(),
         Event::RecordQuarantined(record) => format!("record {} can't be read: {}", record.key, record.why),

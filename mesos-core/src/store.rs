@@ -167,7 +167,8 @@ impl StoreOp {
     }
 }
 
-/// A batch of changes: all of them or none, and then the answer with its ticket.
+/// A batch of changes: all of them or none, and then the answer with its ticket. The engine's have
+/// [`MAX_OPS`](Self::MAX_OPS) changes at most, and [`MAX_BYTES`](Self::MAX_BYTES) of names and values together.
 #[must_use = "a batch that isn't written leaves its machine waiting"]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Persist {
@@ -176,6 +177,12 @@ pub struct Persist {
 }
 
 impl Persist {
+    /// So many changes a store has to take at once.
+    pub const MAX_OPS: usize = 512;
+    /// So many bytes a store has to take at once, by [`StoreOp::size`]: a record is no larger either. A ZooKeeper server takes
+    /// 1 MiB, paths and permissions included.
+    pub const MAX_BYTES: usize = 900 * 1024;
+
     /// A batch, for machines of one's own and for tests.
     pub const fn new(ticket: Ticket, ops: Vec<StoreOp>) -> Self {
         Self { ticket, ops }

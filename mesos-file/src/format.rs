@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufReader, Read};
 
 use bytes::Bytes;
-use mesos_core::{Key, StoreOp};
+use mesos_core::{Key, Persist, StoreOp};
 
 use crate::Records;
 
@@ -11,8 +11,8 @@ const MAGIC: &str = "mesos-file";
 const VERSION: u64 = 1;
 
 /// A record, name and value together, and a batch.
-pub(crate) const MAX_SIZE: usize = 900 * 1024;
-pub(crate) const MAX_OPS: usize = 512;
+pub(crate) const MAX_SIZE: usize = Persist::MAX_BYTES;
+pub(crate) const MAX_OPS: usize = Persist::MAX_OPS;
 /// What a change takes beside name and value is `put `, a length of at most six digits between blanks, and the end.
 const MAX_LINES: usize = MAX_SIZE + MAX_OPS * 13;
 /// `sealed 18446744073709551615 928256 0123456789abcdef` and the end, with some air.

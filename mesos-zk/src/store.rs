@@ -18,8 +18,8 @@ use crate::{Lease, Records, Zk, ZkError};
 
 /// A record, and a batch, have no more bytes than this. A server takes 1 MiB, paths and permissions included, and it
 /// answers what is larger by cutting the connection.
-const MAX_BYTES: usize = 900 * 1024;
-const MAX_OPS: usize = 512;
+const MAX_BYTES: usize = Persist::MAX_BYTES;
+const MAX_OPS: usize = Persist::MAX_OPS;
 /// How many records are asked for at once, if they are small.
 const MAX_READ: usize = 1000;
 /// How much is asked for at once, about, in bytes.

@@ -26,7 +26,8 @@ const USAGE: &str = "usage:
   cargo xtask fuzz [--minutes N]
       all fuzz targets, N minutes together (7 if not given); needs cargo-fuzz and a nightly toolchain
   cargo xtask simulate [--minutes N]
-      the simulated world, optimized: the seeds of mesos-sim/seeds.txt, then new ones for N minutes (2 if not given)
+      the simulated world, optimized: the seeds of mesos-sim/seeds.txt and some that are always the same, then new ones for
+      N minutes (2 if not given)
   cargo xtask planted [--only NAME]
       proof that the simulated world finds bugs: those that mesos-core/src/planted.rs names, one after the other
   cargo xtask chaos [--seed N] [--minutes M]

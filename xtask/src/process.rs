@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::root;
 
+/// Time for what does no work worth speaking of.
+const SHORT: Duration = Duration::from_secs(60);
+
 /// The cargo that runs this program, at the root of the workspace.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -93,14 +96,10 @@ fn wait(child: &mut Child, shown: &str, limit: Duration) -> Result<ExitStatus, S
     }
 }
 
-/// What a program writes to its standard output; its errors are passed through.
+/// What a program that does not take long writes to its standard output; its errors are passed through.
 pub(crate) fn output(command: &mut Command) -> Result<String, String> {
-    let shown = show(command);
-    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().map_err(|e| format!("{shown}: {e}"))?;
-    if !output.status.success() {
-        return Err(format!("{shown}: {}", output.status));
-    }
-    String::from_utf8(output.stdout).map_err(|e| format!("{shown}: {e}"))
+    let (status, text) = outcome(command, SHORT)?;
+    if status.success() { Ok(text) } else { Err(format!("{}: {status}", show(command))) }
 }
 
 fn show(command: &Command) -> String {

@@ -1,4 +1,5 @@
-//! `cargo xtask simulate`: the simulated worlds, optimized: seeds that once failed, and ones that nobody has seen.
+//! `cargo xtask simulate`: the simulated worlds, optimized: seeds that once failed, others that are always the same, and ones
+//! that nobody has seen.
 
 use std::error::Error;
 use std::fs;
@@ -23,23 +24,22 @@ pub(crate) fn simulate(args: &[String]) -> Result<bool, Box<dyn Error>> {
         }
         _ => return Err(crate::USAGE.into()),
     };
+    seeds(minutes)
+}
+
+/// Seeds that once failed, some hundreds that are always the same, and new ones for so many minutes.
+pub(crate) fn seeds(minutes: u64) -> Result<bool, Box<dyn Error>> {
+    // With the planted bugs in it, none of which is let loose: they need that build anyway.
     let simulate = crate::planted::build()?;
     let fine = once_failed(&simulate)?;
+    let fine = from(&simulate, KNOWN, &["--executors", "--seeds", "600"], 600)? && fine;
+    let fine = from(&simulate, KNOWN, &["--seeds", "600"], 600)? && fine;
     let first = SystemTime::UNIX_EPOCH.elapsed()?.as_millis() as u64;
     println!("new seeds for {minutes} minutes, from {first}");
     // Executors' worlds are small: a tenth of the time shows as much.
     let (tenth, rest) = ((minutes * 6).to_string(), (minutes * 54).to_string());
     let fine = from(&simulate, first, &["--executors", "--seconds", &tenth], minutes * 6)? && fine;
     Ok(from(&simulate, first, &["--seconds", &rest], minutes * 54)? && fine)
-}
-
-/// Seeds that once failed, and some hundreds that are always the same: a change that breaks nothing passes.
-pub(crate) fn known() -> Result<bool, Box<dyn Error>> {
-    // With the planted bugs in it, none of which is let loose: the next step needs that build anyway.
-    let simulate = crate::planted::build()?;
-    let fine = once_failed(&simulate)?;
-    let fine = from(&simulate, KNOWN, &["--executors", "--seeds", "600"], 600)? && fine;
-    Ok(from(&simulate, KNOWN, &["--seeds", "900"], 600)? && fine)
 }
 
 /// Runs seeds from this one on, for so many seconds at most.

@@ -54,10 +54,10 @@ pub(crate) fn chaos(args: &[String]) -> Result<bool, Box<dyn Error>> {
     let (mut seed, mut minutes) = (None, 5.0);
     let mut words = args.iter();
     while let Some(word) = words.next() {
-        let value = words.next().ok_or_else(|| format!("{word} wants a number\n{}", crate::USAGE))?;
+        let mut value = || words.next().ok_or_else(|| format!("{word} wants a number\n{}", crate::USAGE));
         match word.as_str() {
-            "--seed" => seed = Some(value.parse()?),
-            "--minutes" => minutes = value.parse()?,
+            "--seed" => seed = Some(value()?.parse()?),
+            "--minutes" => minutes = value()?.parse()?,
             _ => return Err(format!("unknown argument {word}\n{}", crate::USAGE).into()),
         }
     }

@@ -64,14 +64,10 @@ impl State {
 pub enum KillReason {
     /// Another attempt of its slot has won.
     Duplicate,
-    /// Its health checks fail.
-    Unhealthy,
     /// It did not start in time.
     Overdue,
     /// A user asked for it.
     User,
-    /// Its agent is being drained.
-    Drain,
     /// An instance of the new revision takes its place.
     Update,
     /// Its slot is no longer wanted.

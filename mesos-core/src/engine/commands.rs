@@ -13,14 +13,14 @@ use super::engine::Engine;
 use super::event::{Event, Held, Task};
 use super::launch::Revision;
 use super::record;
-use super::spec::{Duplicates, KillSelection, SpecError, TaskSpec};
+use super::spec::{KillSelection, SpecError, TaskSpec};
 use crate::planted::planted;
 
 /// So many former revisions of a spec are remembered.
 const HISTORY: usize = 10;
 
 /// What is wrong with a command.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandError {
     /// There is no spec of this name.
@@ -117,7 +117,8 @@ impl Engine {
     /// into a task replaces the instances one after another.
     ///
     /// # Errors
-    /// Everything that is wrong with it; nothing has changed then.
+    /// Everything that is wrong with it, another spec's name that looks the same in task ids, or the engine is coming to its
+    /// end; nothing has changed then.
     pub fn apply(&mut self, mut spec: TaskSpec) -> Result<Revision, CommandError> {
         self.start();
         if self.is_ending() {
@@ -139,7 +140,7 @@ impl Engine {
     /// Removes a spec: its tasks are killed, and then it is gone.
     ///
     /// # Errors
-    /// There is none of this name.
+    /// There is none of this name, or the engine is coming to its end.
     pub fn remove(&mut self, spec: &str) -> Result<(), CommandError> {
         let id = self.spec_id(spec)?;
         self.remove_spec(id);
@@ -149,7 +150,8 @@ impl Engine {
     /// Wants so many instances of a spec; zero is fine.
     ///
     /// # Errors
-    /// There is none of this name, or it isn't [scalable](TaskSpec::scalable).
+    /// There is none of this name, it isn't [scalable](TaskSpec::scalable), that would be more than a million, or the engine is
+    /// coming to its end.
     pub fn scale(&mut self, spec: &str, instances: u32) -> Result<(), CommandError> {
         let id = self.spec_id(spec)?;
         let Some(entry) = self.book.specs.get_mut(&id) else { return Err(CommandError::NoSpec(spec.to_string())) };
@@ -169,7 +171,7 @@ impl Engine {
     /// [applied](Self::apply) afterwards, or given to another process, doesn't change that.
     ///
     /// # Errors
-    /// There is none of this name.
+    /// There is none of this name, or the engine is coming to its end.
     pub fn restart(&mut self, spec: &str) -> Result<Revision, CommandError> {
         let id = self.spec_id(spec)?;
         let Some(entry) = self.book.specs.get(&id) else { return Err(CommandError::NoSpec(spec.to_string())) };
@@ -184,7 +186,7 @@ impl Engine {
     /// given up or has finished going again.
     ///
     /// # Errors
-    /// There is no such spec or instance.
+    /// There is no such spec or instance, or the engine is coming to its end.
     pub fn restart_instance(&mut self, spec: &str, index: u32) -> Result<(), CommandError> {
         let id = self.slot_id(spec, index)?;
         self.restart_slot(id);
@@ -202,9 +204,8 @@ impl Engine {
             return Ok(());
         }
         let id = self.book.find(task_id).ok_or_else(|| CommandError::NoTask(task_id.to_string()))?;
-        match self.book.attempt(id).map(|attempt| attempt.state) {
-            Some(State::Unreachable | State::Doubtful) => self.abandon(id, KillReason::User),
-            _ => self.begin_kill(id, KillReason::User),
+        if let Some(state) = self.book.attempt(id).map(|attempt| attempt.state) {
+            self.retire(id, state, KillReason::User);
         }
         Ok(())
     }
@@ -212,7 +213,7 @@ impl Engine {
     /// Halts the rollout of a spec: nothing is replaced by our own doing. What ends by itself is still replaced.
     ///
     /// # Errors
-    /// There is none of this name.
+    /// There is none of this name, or the engine is coming to its end.
     pub fn pause(&mut self, spec: &str) -> Result<(), CommandError> {
         self.set_paused(spec, true)
     }
@@ -220,7 +221,7 @@ impl Engine {
     /// Lets a rollout go on.
     ///
     /// # Errors
-    /// There is none of this name.
+    /// There is none of this name, or the engine is coming to its end.
     pub fn resume(&mut self, spec: &str) -> Result<(), CommandError> {
         self.set_paused(spec, false)
     }
@@ -258,7 +259,7 @@ impl Engine {
     /// Tries the instances of a spec again that were given up, and starts their counts anew.
     ///
     /// # Errors
-    /// There is none of this name.
+    /// There is none of this name, or the engine is coming to its end.
     pub fn retry(&mut self, spec: &str) -> Result<(), CommandError> {
         let id = self.spec_id(spec)?;
         self.set_all_going(id, |slot| slot.is_held() || slot.blocked);
@@ -281,7 +282,7 @@ impl Engine {
     /// Lets all instances of a spec go on at once that are held back after faults.
     ///
     /// # Errors
-    /// There is none of this name.
+    /// There is none of this name, or the engine is coming to its end.
     pub fn reset_delay(&mut self, spec: &str) -> Result<(), CommandError> {
         let id = self.spec_id(spec)?;
         let now = self.now;
@@ -299,10 +300,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes an operator's word that the task of an instance is dead which nobody can reach.
+    /// Takes an operator's word that the task of an instance is dead which nobody can reach. About one that is there nobody
+    /// is believed: that changes nothing.
     ///
     /// # Errors
-    /// There is no such spec or instance.
+    /// There is no such spec or instance, or the engine is coming to its end.
     pub fn declare_dead(&mut self, spec: &str, index: u32) -> Result<(), CommandError> {
         let id = self.slot_id(spec, index)?;
         // No record says whether one that is to end can be reached: without news of this session nobody else knows.
@@ -477,8 +479,7 @@ impl Engine {
     /// Where duplicates are forbidden now, nothing more is launched beside another one, nor beside what is out of sight or
     /// was given up.
     pub(super) fn forbid_duplicates(&mut self, id: SpecId) {
-        let strict = |spec: &&Spec| spec.spec.policy.duplicates == Duplicates::Forbid;
-        let Some(spec) = self.book.specs.get(&id).filter(strict) else { return };
+        let Some(spec) = self.book.specs.get(&id).filter(|spec| spec.spec.policy.is_strict()) else { return };
         let second = spec.slots.values().filter_map(|slot| slot.successor.as_ref());
         let prepared: Vec<_> = second.filter(|a| a.state == State::Prepared).map(|a| a.id).collect();
         let lost: Vec<_> =

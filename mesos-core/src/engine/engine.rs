@@ -623,8 +623,8 @@ impl Engine {
                 None => {}
             }
         }
-        if let Some(Stall::Began(since, failure)) = self.writer.stall(self.now) {
-            self.tell(None, Event::StoreStalled { since, failure });
+        if let Some(Stall::Began(during, failure)) = self.writer.stall(self.now) {
+            self.tell(None, Event::StoreStalled { during, failure });
         }
     }
 

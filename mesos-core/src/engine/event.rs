@@ -185,10 +185,10 @@ pub enum Event {
         /// For how long.
         during: Duration,
     },
-    /// The store has not taken a batch for this long. Nothing is launched and no status acknowledged meanwhile.
+    /// The store has not taken a batch. Nothing is launched and no status acknowledged meanwhile.
     StoreStalled {
-        /// Since when.
-        since: Duration,
+        /// For how long, so far.
+        during: Duration,
         /// What it said last.
         failure: Option<StoreFailure>,
     },

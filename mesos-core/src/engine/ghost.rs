@@ -13,7 +13,6 @@ use super::config::UnknownTasks;
 use super::engine::{After, Engine, Timer};
 use super::event::{Event, GhostReason};
 use super::reconcile::Subject;
-use super::spec::Duplicates;
 use super::table::Row;
 use super::writer::Effect;
 use super::{id, kills};
@@ -335,7 +334,7 @@ impl Engine {
     /// is to end before another one begins (I6). Whether there is one.
     pub(super) fn take_back(&mut self, slot_id: SlotId) -> bool {
         let Some(spec) = self.book.specs.get(&slot_id.spec) else { return false };
-        if spec.spec.policy.duplicates != Duplicates::Forbid {
+        if !spec.spec.policy.is_strict() {
             return false;
         }
         let may_run = |was: &&Was| matches!(was.why, GhostReason::Abandoned | GhostReason::Unknown);

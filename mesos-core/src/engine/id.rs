@@ -77,14 +77,10 @@ fn is_legal(c: char) -> bool {
 }
 
 /// As much of a text's beginning as has room.
-fn cut(text: &str, mut room: usize) -> &str {
-    if text.len() <= room {
-        return text;
-    }
-    while !text.is_char_boundary(room) {
-        room -= 1;
-    }
-    text.get(..room).unwrap_or_default()
+/// No more of a text than so many bytes.
+pub(super) fn cut(text: &str, bytes: usize) -> &str {
+    let end = (0..=bytes.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
 fn random(mut bits: u64) -> String {

@@ -10,7 +10,7 @@ use super::event::{Event, GhostReason, Task};
 use super::ghost::Ghost;
 use super::launch::Revision;
 use super::reconcile::{AGAIN, Subject};
-use super::spec::{Duplicates, Policy};
+use super::spec::Policy;
 use crate::planted::planted;
 use crate::{Instant, v1};
 
@@ -20,6 +20,10 @@ const STALLED: Duration = Duration::from_secs(2);
 impl Engine {
     pub(super) fn policy(&self, slot: SlotId) -> Option<&Policy> {
         self.book.specs.get(&slot.spec).map(|spec| &spec.spec.policy)
+    }
+
+    pub(super) fn is_strict(&self, id: AttemptId) -> bool {
+        self.policy(id.slot).is_some_and(Policy::is_strict)
     }
 
     /// Moves an attempt to another state, with the timer of that.
@@ -75,7 +79,7 @@ impl Engine {
                 let since = attempt.running.unwrap_or(attempt.prepared);
                 (!attempt.ready).then(|| since.plus(spec.spec.ready_after(spec.launch_of(attempt.revision))))
             }
-            State::Unreachable if policy.duplicates == Duplicates::Forbid && !planted!(StrictReplaced) => None,
+            State::Unreachable if policy.is_strict() && !planted!(StrictReplaced) => None,
             State::Unreachable => {
                 let since = attempt.unreachable.unwrap_or(attempt.prepared);
                 let after = if attempt.inactive { policy.expunge_after } else { policy.inactive_after };
@@ -155,8 +159,7 @@ impl Engine {
     fn deactivate(&mut self, id: AttemptId) {
         let Some(slot) = self.book.slot(id.slot) else { return };
         let successor = slot.successor.as_ref().is_some_and(|attempt| attempt.id == id);
-        let strict = self.policy(id.slot).is_some_and(|policy| policy.duplicates == Duplicates::Forbid);
-        if strict && !planted!(StrictReplaced) {
+        if self.is_strict(id) && !planted!(StrictReplaced) {
             return;
         }
         if successor {
@@ -194,7 +197,7 @@ impl Engine {
 
     /// Something must end, for this reason, but cannot be reached.
     pub(super) fn abandon(&mut self, id: AttemptId, why: KillReason) {
-        let strict = self.policy(id.slot).is_some_and(|policy| policy.duplicates == Duplicates::Forbid);
+        let strict = self.is_strict(id);
         let wanted = self.book.slot(id.slot).is_some_and(|slot| slot.wanted);
         let killing = self.book.attempt(id).is_some_and(|attempt| matches!(attempt.state, State::Killing(_)));
         if wanted && strict {
@@ -289,7 +292,7 @@ impl Engine {
         self.touch_slot(slot_id);
         // Where nothing may run beside a task that is hidden, its place stays taken: the slot may be wanted again.
         let spec = self.book.specs.get(&slot_id.spec).filter(|spec| !spec.removed);
-        let strict = spec.is_some_and(|spec| spec.spec.policy.duplicates == Duplicates::Forbid);
+        let strict = spec.is_some_and(|spec| spec.spec.policy.is_strict());
         if !strict || !self.quarantined.hides_task(slot_id) {
             self.unblock(slot_id);
         }
@@ -337,10 +340,7 @@ impl Engine {
         let attempts: alloc::vec::Vec<_> =
             self.book.slot(slot_id).into_iter().flat_map(|slot| slot.attempts()).map(|a| (a.id, a.state)).collect();
         for (id, state) in attempts {
-            match state {
-                State::Unreachable | State::Doubtful => self.abandon(id, KillReason::User),
-                _ => self.begin_kill(id, KillReason::User),
-            }
+            self.retire(id, state, KillReason::User);
         }
         self.fill(slot_id);
         self.demand(slot_id.spec);

@@ -8,9 +8,9 @@ use core::fmt::Write as _;
 
 use super::attempt::{Agent, Attempt};
 use super::book::{Slot, Spec};
+use super::id::cut;
 use super::launch::Revision;
 use super::spec::{Constraint, Field, Operator};
-use super::status::cut;
 use crate::attribute::{attribute_text, decimal};
 use crate::planted::planted;
 use crate::resources::Pool;

@@ -289,10 +289,8 @@ const fn state_record(state: State) -> (instance::State, Option<instance::Why>) 
         State::Killing(why) => {
             let why = match why {
                 KillReason::Duplicate => W::Duplicate,
-                KillReason::Unhealthy => W::Unhealthy,
                 KillReason::Overdue => W::Overdue,
                 KillReason::User => W::User,
-                KillReason::Drain => W::Drain,
                 KillReason::Update => W::Update,
                 KillReason::Scale => W::Scale,
                 KillReason::External => W::External,
@@ -313,13 +311,12 @@ pub(super) const fn state_of(state: instance::State, why: Option<instance::Why>)
         instance::State::Doubtful => State::Doubtful,
         instance::State::Killing => State::Killing(match why {
             Some(W::Duplicate) => KillReason::Duplicate,
-            Some(W::Unhealthy) => KillReason::Unhealthy,
             Some(W::Overdue) => KillReason::Overdue,
-            Some(W::Drain) => KillReason::Drain,
             Some(W::Update) => KillReason::Update,
             Some(W::Scale) => KillReason::Scale,
             Some(W::External) => KillReason::External,
-            Some(W::User | W::Evict) | None => KillReason::User,
+            // Some of these nobody gives as yet.
+            Some(W::User | W::Unhealthy | W::Drain | W::Evict) | None => KillReason::User,
         }),
     }
 }

@@ -108,7 +108,7 @@ impl Engine {
         None
     }
 
-    /// Ends an attempt that another one takes the place of.
+    /// Ends an attempt, or gives it up if it can't be reached.
     pub(super) fn retire(&mut self, id: AttemptId, state: State, why: KillReason) {
         match state {
             State::Unreachable | State::Doubtful if !planted!(PartitionHolds) => self.abandon(id, why),

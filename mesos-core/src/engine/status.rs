@@ -11,8 +11,9 @@ use prost::Message as _;
 use super::attempt::{Attempt, AttemptId, KillReason, Last, Since, SlotId, State};
 use super::engine::{After, Engine};
 use super::event::{EndClass, Event, GhostReason};
+use super::id::cut;
 use super::reconcile::{AGAIN, Subject};
-use super::spec::{Duplicates, OnReturn};
+use super::spec::OnReturn;
 use super::table::{self, Cell, Row};
 use super::writer::Effect;
 use crate::planted::planted;
@@ -195,11 +196,6 @@ impl Engine {
         self.book.slot(id.slot).is_some_and(|slot| slot.wanted)
     }
 
-    fn is_strict(&self, id: AttemptId) -> bool {
-        let policy = self.book.specs.get(&id.slot.spec).map(|spec| spec.spec.policy.duplicates);
-        policy == Some(Duplicates::Forbid)
-    }
-
     /// A task that is to end may have, and nobody knows.
     fn keep_asking(&mut self, id: AttemptId) {
         self.kill_lost(id);
@@ -227,7 +223,7 @@ impl Engine {
             (class, KillReason::External) => class,
             (EndClass::Ok, _) if job => EndClass::Ok,
             (_, KillReason::Overdue) if never_seen => EndClass::Infra,
-            (_, KillReason::Overdue | KillReason::Unhealthy) => EndClass::Fault,
+            (_, KillReason::Overdue) => EndClass::Fault,
             _ => EndClass::Wanted,
         }
     }
@@ -475,10 +471,4 @@ fn merge(attempt: &mut Attempt, update: &Update, stale: bool) -> bool {
     let news = last.state != attempt.last.state || last.healthy != attempt.last.healthy;
     attempt.last = last;
     news
-}
-
-/// The first bytes of a text, at most so many.
-pub(super) fn cut(text: &str, bytes: usize) -> &str {
-    let end = (0..=bytes.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
-    text.get(..end.unwrap_or(0)).unwrap_or_default()
 }

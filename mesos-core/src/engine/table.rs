@@ -213,7 +213,7 @@ pub(super) fn cell(state: State, row: Row) -> Cell {
 /// The class of an end that came while we were ending the task ourselves.
 const fn wanted(why: KillReason) -> EndClass {
     match why {
-        KillReason::Unhealthy | KillReason::Overdue => EndClass::Fault,
+        KillReason::Overdue => EndClass::Fault,
         _ => EndClass::Wanted,
     }
 }

@@ -14,9 +14,6 @@ use super::offers::AcceptId;
 use crate::planted::planted;
 use crate::{Instant, Key, Persist, StoreFailure, StoreOp, Ticket};
 
-/// A batch holds no more changes and no more bytes than this; whatever must be atomic is smaller.
-const MAX_OPS: usize = 512;
-const MAX_BYTES: usize = 900 * 1024;
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 /// A batch without answer for this long is a stall.
@@ -107,7 +104,10 @@ impl Writer {
         }
         let size = |key: &Key, value: &Option<Bytes>| key.as_str().len() + value.as_ref().map_or(0, Bytes::len);
         let bytes: usize = group.iter().map(|(key, value)| size(key, value)).sum();
-        let fits = |batch: &Batch| batch.ops.len() + group.len() <= MAX_OPS && batch.bytes + bytes <= MAX_BYTES;
+        // Whatever must be atomic is smaller.
+        let fits = |batch: &Batch| {
+            batch.ops.len() + group.len() <= Persist::MAX_OPS && batch.bytes + bytes <= Persist::MAX_BYTES
+        };
         if !self.waiting.back().is_some_and(fits) {
             self.last += 1;
             self.waiting.push_back(Batch { number: self.last, since: now, ..Batch::default() });

@@ -49,7 +49,7 @@ impl Master {
         self.registry = registry;
     }
 
-    /// Agents that are still awaited, and those that were lost before.
+    /// Agents that are still awaited.
     pub(crate) fn awaited(&self) -> Vec<String> {
         let awaited = self.agents.iter().filter(|(_, entry)| entry.standing == Standing::Recovered);
         awaited.map(|(id, _)| id.clone()).collect()

@@ -73,6 +73,11 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// Whether two tasks of an instance must never run at once.
+    pub(crate) fn is_strict(&self) -> bool {
+        self.duplicates == Duplicates::Forbid
+    }
+
     /// How many slots may hold two instances during a rollout, and how many may be without a ready one. Never both 0.
     pub(crate) fn budget(&self) -> (u32, u32) {
         let surge = match self.duplicates {

@@ -9,8 +9,7 @@ use super::{Field, Operator, RestartPolicy, TaskSpec};
 use crate::engine::id;
 use crate::engine::launch::PortMapper;
 use crate::scheduler::RoleFault;
-use crate::{IdError, checks};
-use crate::{ResourceProblem, v1};
+use crate::{IdError, Persist, ResourceProblem, checks, v1};
 use v1::container_info::{Type, docker_info::Network};
 use v1::environment::{self, variable};
 use v1::{TaskState, check_info, executor_info, health_check};
@@ -75,7 +74,7 @@ pub enum SpecProblem {
     CommandAndExecutor,
     /// An executor id that Mesos refuses.
     #[error("executor id {0}")]
-    ExecutorId(#[source] IdError),
+    ExecutorId(IdError),
     /// Mesos's executor for task groups, or an executor without a command to start it.
     #[error("the executor must be of type CUSTOM and have a command")]
     Executor,
@@ -132,10 +131,10 @@ pub enum SpecProblem {
     Protocol(String),
     /// The health check.
     #[error("health check: {0}")]
-    HealthCheck(#[source] CheckProblem),
+    HealthCheck(CheckProblem),
     /// The check that is only reported.
     #[error("check: {0}")]
-    Check(#[source] CheckProblem),
+    Check(CheckProblem),
     /// A time to end that is negative, or longer than a week.
     #[error("the grace period of a kill must be from 0 to 7 days")]
     KillGrace,
@@ -209,8 +208,8 @@ pub enum CheckProblem {
 
 /// So many slots are 100 MB or so.
 const MAX_INSTANCES: u32 = 1_000_000;
-/// What fits into a ZooKeeper node together with what belongs to it.
-const MAX_RECORD: usize = 900 * 1024;
+/// What fits into a store.
+const MAX_RECORD: usize = Persist::MAX_BYTES;
 const MAX_GRACE: i64 = 7 * 24 * 3600 * 1_000_000_000;
 /// What fits 63 bits of nanoseconds.
 const MAX_SECONDS: f64 = 9.2e9;
