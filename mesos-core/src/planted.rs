@@ -143,6 +143,8 @@ mod table {
         DrainIsExternal "drain-is-external" 20 "what ends by the draining of its agent is held back like a fault",
         LetsGo "lets-go" 20 "an agent may be taken away, whatever runs there",
         EraseLeaves "erase-leaves" 100 "the end of a framework leaves records of tasks that were given up",
+        ClassMistold "class-mistold" 20 "every end is told as if it had been wanted",
+        FaultIsWanted "fault-is-wanted" 20 "what fails counts as if it had been ended",
         TornDownEarly "torn-down-early" 600 "a process that goes on with an uninstallation removes the framework before its tasks have ended",
     }
 

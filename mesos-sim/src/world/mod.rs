@@ -6,10 +6,10 @@
 //!
 //! Each judge has a file: `ledger` (calls, offers, acknowledgements, what really runs), `past` (what was, and forbids
 //! something for ever), `places` and `succession` (who takes whose place, and who comes first), `ends` (what an end counts
-//! as, and what is kept afterwards), `told` (what was promised, and what is done at once), `contents` and `variety` (what is
-//! launched), `words` (what users say and are told), `rest` (what remains when nothing happens any more). [`cells`] says which
-//! cells of the engine's state tables there are, and why some are never reached. Not simulated: records that can't be
-//! read, groups of tasks and own executors.
+//! as, and what is told and kept of it), `told` (what was promised, and what is done at
+//! once), `contents` and `variety` (what is launched), `words` (what users say and are told), `rest` (what remains when
+//! nothing happens any more). [`cells`] says which cells of the engine's state tables there are, and why some are never
+//! reached. Not simulated: records that can't be read, groups of tasks and own executors.
 //!
 //! In a third of the runs there are two instances of the scheduler: `instances` says who leads, `session` what the servers
 //! of the store know of it, and `deposed` judges the one that was replaced and may not know.

@@ -103,6 +103,7 @@ impl Places {
         self.avoided.clear();
         self.vacated.clear();
         self.closing.clear();
+        self.ends.started();
     }
 
     /// The scheduler's clock jumps.

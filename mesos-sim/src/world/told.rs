@@ -32,6 +32,9 @@ impl World {
         }
         self.past.told(event);
         self.words.told(event, &self.disk, self.users.leaving);
+        if !self.words.own {
+            self.places.ends.told(event, &self.disk, self.words.error)?;
+        }
         let wait = Duration::from_secs(10);
         match event {
             Event::Fatal(reason) => {

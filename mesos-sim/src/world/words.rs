@@ -24,7 +24,7 @@ pub(super) struct Words {
     /// A user has let the scheduler end.
     left: bool,
     /// The master has sent ERROR.
-    error: bool,
+    pub(super) error: bool,
     fenced: bool,
     /// Tasks of which it was told that they run, and not that they have ended.
     alive: BTreeSet<String>,
