@@ -14,6 +14,7 @@ use super::launch::{Launch, Revision};
 use super::placement::Peers;
 use super::spec::TaskSpec;
 use super::unplaced::Obstacle;
+use crate::planted::planted;
 use crate::resources::Shortfall;
 use crate::{Instant, Key, UnixTime, v1};
 
@@ -463,7 +464,9 @@ impl Spec {
     pub(super) fn standing(&self) -> Standing {
         if self.sums.held > 0 {
             Standing::Degraded
-        } else if self.sums.ready + self.sums.finished >= self.sums.wanted && self.sums.stale == 0 {
+        } else if self.sums.ready + self.sums.finished >= self.sums.wanted
+            && (self.sums.stale == 0 || planted!(SatisfiedEarly))
+        {
             Standing::Satisfied
         } else {
             Standing::Progressing

@@ -186,6 +186,9 @@ impl World {
                 self.told_skew = self.skew;
             }
             engine.handle_input(now, input);
+            if !self.instances.acting {
+                self.words.sees(engine);
+            }
         }
         self.drain()
     }

@@ -31,7 +31,11 @@ impl World {
             return Ok(());
         }
         self.past.told(event);
-        self.words.told(event, &self.disk, self.users.leaving);
+        let satisfied = match (event, &self.engine) {
+            (Event::SpecSatisfied { spec }, Some(engine)) => engine.spec(spec).is_some_and(|spec| spec.satisfied),
+            _ => false,
+        };
+        self.words.told(event, &self.disk, self.users.leaving, satisfied);
         if !self.words.own {
             self.places.ends.told(event, &self.disk, self.words.error)?;
         }
