@@ -146,6 +146,7 @@ mod table {
         ClassMistold "class-mistold" 20 "every end is told as if it had been wanted",
         FaultIsWanted "fault-is-wanted" 20 "what fails counts as if it had been ended",
         SatisfiedEarly "satisfied-early" 20 "a rollout that has not ended is told to be as wanted",
+        StrikesForgotten "strikes-forgotten" 150 "agents that fail a spec again and again are not avoided",
         TornDownEarly "torn-down-early" 600 "a process that goes on with an uninstallation removes the framework before its tasks have ended",
     }
 

@@ -186,7 +186,7 @@ impl Engine {
         let row = last.state.map(|state| Row::of_state(state, last.reason, last.healthy, attempt.staged.is_none()));
         let dropped = row == Some(Row::Dropped);
         let guilty = class == EndClass::Fault && early || class == EndClass::Infra && dropped;
-        if !guilty {
+        if !guilty || planted!(StrikesForgotten) {
             if stable {
                 if let Some(agent) = self.agents.get_mut(agent_id) {
                     agent.strikes.remove(&spec);

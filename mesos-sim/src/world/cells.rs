@@ -114,7 +114,10 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ("I7", "nothing takes a place before an end, two UNKNOWNs, or a time out of sight of the one before"),
     ("I8", "a rollout has no more tasks than surge allows, and leaves no fewer ready than it may"),
     ("I9", "only what is to end is killed, as its spec says; nothing is killed for saying that it is dead"),
-    ("I10", "nothing goes to an agent that closes, has failed, is avoided, or breaks a constraint"),
+    (
+        "I10",
+        "nothing goes to an agent that closes, has failed, is avoided, or breaks a constraint; who fails often is avoided",
+    ),
     (
         "I11",
         "no launch before its back-off is over; which grows, and is forgiven, as the policy says, over a crash too",

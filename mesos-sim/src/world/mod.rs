@@ -6,7 +6,7 @@
 //!
 //! Each judge has a file: `ledger` (calls, offers, acknowledgements, what really runs), `past` (what was, and forbids
 //! something for ever), `places` and `succession` (who takes whose place, and who comes first), `ends` (what an end counts
-//! as, and what is told and kept of it), `told` (what was promised, and what is done at
+//! as, and what is told and kept of it), `strikes` (which agent is avoided), `told` (what was promised, and what is done at
 //! once), `contents` and `variety` (what is launched), `words` (what users say and are told), `rest` (what remains when
 //! nothing happens any more). [`cells`] says which cells of the engine's state tables there are, and why some are never
 //! reached. Not simulated: records that can't be read, groups of tasks and own executors.
@@ -32,6 +32,7 @@ mod rest;
 mod scheduler;
 mod session;
 mod setup;
+mod strikes;
 mod succession;
 mod table;
 mod told;

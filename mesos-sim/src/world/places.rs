@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use mesos_core::engine::{EndClass, Task};
 use mesos_core::{Key, Persist, StoreOp, UnixTime};
 use mesos_proto::store::{Instance, instance};
 use mesos_proto::v1::scheduler::Event;
@@ -14,6 +15,7 @@ use super::Violation;
 use super::disk::{Disk, Kept, is_inactive};
 use super::ends::Ends;
 use super::ledger::{Launched, parse};
+use super::strikes::Strikes;
 use super::succession::Succession;
 use super::users::Users;
 use super::variety::{Place, zone};
@@ -41,6 +43,7 @@ pub(super) struct Places {
     /// When a place last lost a task.
     vacated: BTreeMap<(String, u32), Duration>,
     pub(super) succession: Succession,
+    strikes: Strikes,
     pub(super) ends: Ends,
     /// Offers that said when they came that their agent is about to be taken away; until when, since the epoch.
     closing: BTreeMap<String, Duration>,
@@ -104,6 +107,7 @@ impl Places {
         self.vacated.clear();
         self.closing.clear();
         self.ends.started();
+        self.strikes = Strikes::default();
     }
 
     /// The scheduler's clock jumps.
@@ -112,9 +116,16 @@ impl Places {
     }
 
     /// The scheduler has told that a spec avoids an agent.
-    pub(super) fn avoids(&mut self, spec: &str, agent: &str, now: Duration, during: Duration) {
+    pub(super) fn avoids(&mut self, spec: &str, agent: &str, now: Duration, during: Duration) -> Check {
         self.avoiding.insert(spec.to_owned());
         self.avoided.insert((spec.to_owned(), agent.to_owned()), (now, now + during));
+        self.strikes.avoids(spec, agent, now, during)
+    }
+
+    /// The scheduler has told that a task has ended, of which it had heard at `over_at`.
+    pub(super) fn ended(&mut self, task: &Task, class: EndClass, over_at: Duration) -> Check {
+        self.judge("I10");
+        self.strikes.ended(task, class, over_at)
     }
 
     /// A place loses a task. Beside it something may have waited for long; and where one has run for long its spec avoids
@@ -135,6 +146,7 @@ impl Places {
     /// A spec is no more, and whom it avoided with it.
     pub(super) fn forgets(&mut self, spec: &str) {
         self.avoided.retain(|(name, _), _| name != spec);
+        self.strikes.forgets(spec);
     }
 
     /// I10: what is launched with these offers isn't launched where it had to go soon.

@@ -64,7 +64,11 @@ impl World {
                 self.ledger.spent();
             }
             Event::AgentAvoided { spec, agent_id, during } => {
-                self.places.avoids(spec, agent_id, self.decided_at, *during)
+                self.places.avoids(spec, agent_id, self.decided_at, *during)?
+            }
+            Event::TaskEnded { task, class } if !self.words.own => {
+                let over_at = self.ledger.tasks.get(&task.task_id).and_then(|task| task.over_at);
+                over_at.map_or(Ok(()), |at| self.places.ended(task, *class, at))?;
             }
             Event::SpecRemoved { spec } => self.places.forgets(spec),
             Event::InstanceHeld { spec, why: Held::Invalid, .. } if self.calm => {
