@@ -147,6 +147,7 @@ mod table {
         FaultIsWanted "fault-is-wanted" 20 "what fails counts as if it had been ended",
         SatisfiedEarly "satisfied-early" 20 "a rollout that has not ended is told to be as wanted",
         StrikesForgotten "strikes-forgotten" 150 "agents that fail a spec again and again are not avoided",
+        DemandForgotten "demand-forgotten" 50 "what has waited for a minute needs no offers any more",
         TornDownEarly "torn-down-early" 600 "a process that goes on with an uninstallation removes the framework before its tasks have ended",
     }
 

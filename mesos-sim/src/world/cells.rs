@@ -122,7 +122,10 @@ pub const INVARIANTS: &[(&str, &str)] = &[
         "I11",
         "no launch before its back-off is over; which grows, and is forgiven, as the policy says, over a crash too",
     ),
-    ("I12", "a REVIVE per role every 5 s at most; SUPPRESS is told again with SUBSCRIBE; few SUBSCRIBEs"),
+    (
+        "I12",
+        "a REVIVE per role every 5 s at most; SUPPRESS only if nothing waits, and again with SUBSCRIBE; few SUBSCRIBEs",
+    ),
     ("I13", "calls leave in their order, in a session only, and none after the end"),
     ("I14", "RECONCILE: at most 1000 tasks, with their agents, each every 10 s at most"),
     ("I15", "KILLs of a task are as far apart as its time to end and 10 s, ever farther; so many tasks at a time"),

@@ -318,16 +318,40 @@ impl Places {
             .slots
             .iter()
             .find(|(place, slot)| others.contains(&&place.0) && at.waits(slot) && !touched(place) && free(place));
-        let fresh = others.iter().flat_map(|name| {
-            let since = self.resized.get(*name).copied().unwrap_or_default();
-            let wanted = if at.steady && since + 1000 < at.wall { at.disk.wanted(name) } else { 0 };
-            at.disk.fresh(name, wanted).into_iter().map(|index| ((*name).clone(), index))
-        });
+        let fresh = others.iter().flat_map(|name| self.fresh(name, at));
         let fresh = fresh.into_iter().find(|place| !touched(place) && free(place));
         match passed.map(|(place, _)| place.clone()).or(fresh) {
             Some(place) => fail("I16", format!("{} passes {place:?} over, which comes first", record.task_id)),
             None => Ok(()),
         }
+    }
+
+    /// Places that have waited for their first attempt for a second.
+    fn fresh(&self, name: &str, at: &Moment<'_>) -> BTreeSet<(String, u32)> {
+        let since = self.resized.get(name).copied().unwrap_or_default();
+        let wanted = if at.steady && since + 1000 < at.wall { at.disk.wanted(name) } else { 0 };
+        at.disk.fresh(name, wanted).into_iter().map(|index| (name.to_owned(), index)).collect()
+    }
+
+    /// I12: no offers of these roles are wanted any more, so nothing of them waits for one.
+    pub(super) fn suppresses(&mut self, roles: &[String], at: &Moment<'_>) -> Check {
+        self.judge("I12");
+        for name in at.disk.policies.keys().filter(|name| !at.disk.strict.contains(*name)) {
+            let Some(record) = at.disk.spec(name).filter(|spec| !spec.removed() && !spec.paused()) else { continue };
+            let revision = at.disk.records.get(&Key::new(["rev", name, &record.revision]));
+            let revision = revision.and_then(|value| json::decode::<store::Revision>(value).ok());
+            let Some(revision) = revision.filter(|revision| roles.contains(&revision.role)) else { continue };
+            let free = |place: &(String, u32)| !at.disk.instances.values().any(|kept| kept.slot == *place);
+            let wanted = |slot: &store::Slot| {
+                slot.goal() == store::slot::Goal::Run && slot.mark() == store::slot::Mark::None && at.waits(slot)
+            };
+            let mut slots = at.disk.slots.iter().filter(|((spec, _), slot)| spec == name && wanted(slot));
+            let waits = slots.find(|(place, _)| free(place)).map(|(place, _)| place.clone());
+            if let Some(place) = waits.or_else(|| self.fresh(name, at).into_iter().find(free)) {
+                return fail("I12", format!("SUPPRESS of {}, and {place:?} waits for an offer", revision.role));
+            }
+        }
+        Ok(())
     }
 
     /// I10: a task is launched.

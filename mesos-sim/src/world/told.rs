@@ -112,6 +112,14 @@ impl World {
         }
     }
 
+    /// A call leaves the scheduler which says that it needs no offers.
+    pub(super) fn needs_none(&mut self, call: &Call) -> Step {
+        let judged = !self.users.leaving && !self.words.own && self.ledger.flows(self.now);
+        let Some(suppress) = call.suppress.as_ref().filter(|_| judged) else { return Ok(()) };
+        let (moment, places) = self.moment(self.decided_at);
+        if moment.prompt && moment.steady { places.suppresses(&suppress.roles, &moment) } else { Ok(()) }
+    }
+
     /// What a user has said takes effect at once.
     pub(super) fn obeys(&mut self, fault: Fault, said: &Said) -> Step {
         if fault == Fault::Uninstall {
