@@ -145,6 +145,11 @@ mod table {
         NotAnswered "not-answered" 50 "inverse offers of agents with tasks get no answer",
         ReviveUndone "revive-undone" 200 "an offer that was made before a REVIVE is refused for long",
         EraseLeaves "erase-leaves" 300 "the end of a framework leaves records of tasks that were given up",
+        ClassMistold "class-mistold" 20 "every end is told as if it had been wanted",
+        FaultIsWanted "fault-is-wanted" 20 "what fails counts as if it had been ended",
+        SatisfiedEarly "satisfied-early" 20 "a rollout that has not ended is told to be as wanted",
+        StrikesForgotten "strikes-forgotten" 150 "agents that fail a spec again and again are not avoided",
+        DemandForgotten "demand-forgotten" 50 "what has waited for a minute needs no offers any more",
         TornDownEarly "torn-down-early" 600 "a process that goes on with an uninstallation removes the framework before its tasks have ended",
     }
 

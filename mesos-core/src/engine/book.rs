@@ -14,6 +14,7 @@ use super::launch::{Launch, Revision};
 use super::placement::Peers;
 use super::spec::TaskSpec;
 use super::unplaced::Obstacle;
+use crate::planted::planted;
 use crate::resources::Shortfall;
 use crate::{Instant, Key, UnixTime, v1};
 
@@ -115,6 +116,8 @@ pub(super) struct Slot {
     pub(super) current: Option<Box<Attempt>>,
     pub(super) successor: Option<Box<Attempt>>,
     pub(super) waiting: Option<Waiting>,
+    /// A back-off that isn't over, of a demand that is no more: the next one has to wait for it, too.
+    pub(super) held_until: Option<Instant>,
     /// A record that can't be read blocks the slot until a user decides.
     pub(super) blocked: bool,
     /// That of a finished or held slot; of one that waits, that in which it goes on, if it isn't the wanted one.
@@ -191,6 +194,7 @@ impl Default for Slot {
             current: None,
             successor: None,
             waiting: None,
+            held_until: None,
             blocked: false,
             revision: None,
             written_in: 0,
@@ -230,6 +234,7 @@ impl Slot {
         self.faults = 0;
         self.invalids = 0;
         self.failures = 0;
+        self.held_until = None;
     }
 
     /// Takes an attempt out; a successor moves up into an empty place.
@@ -465,7 +470,9 @@ impl Spec {
     pub(super) fn standing(&self) -> Standing {
         if self.sums.held > 0 {
             Standing::Degraded
-        } else if self.sums.ready + self.sums.finished >= self.sums.wanted && self.sums.stale == 0 {
+        } else if self.sums.ready + self.sums.finished >= self.sums.wanted
+            && (self.sums.stale == 0 || planted!(SatisfiedEarly))
+        {
             Standing::Satisfied
         } else {
             Standing::Progressing

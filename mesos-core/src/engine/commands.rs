@@ -286,10 +286,11 @@ impl Engine {
     pub fn reset_delay(&mut self, spec: &str) -> Result<(), CommandError> {
         let id = self.spec_id(spec)?;
         let now = self.now;
-        for index in self.indices(id, |slot| slot.waiting.is_some() || slot.faults > 0) {
+        for index in self.indices(id, |slot| slot.waiting.is_some() || slot.held_until.is_some() || slot.faults > 0) {
             let slot_id = SlotId { spec: id, index };
             if let Some(slot) = self.book.slot_mut(slot_id) {
                 slot.faults = 0;
+                slot.held_until = None;
                 if let Some(waiting) = &mut slot.waiting {
                     waiting.eligible_at = waiting.eligible_at.min(now);
                 }
@@ -529,6 +530,7 @@ impl Engine {
             let waits = slot.waiting.is_some();
             let failed = (slot.failures, slot.invalids) != (0, 0);
             (slot.failures, slot.invalids) = (0, 0);
+            slot.held_until = None;
             if again || waits {
                 slot.forgive();
                 slot.losses = 0;

@@ -60,7 +60,8 @@ pub(super) enum Change {
 
 impl Role {
     fn is_wanted(&self, now: Instant) -> bool {
-        self.waiting.first().is_some_and(|(at, _)| *at <= now + EARLY)
+        let forgotten = |at: Instant| planted!(DemandForgotten) && at + LOST + LOST <= now;
+        self.waiting.first().is_some_and(|(at, _)| *at <= now + EARLY && !forgotten(*at))
     }
 
     /// An instance waits that did not before.

@@ -37,6 +37,7 @@ impl Engine {
 
     /// An attempt is over (ENGINE 1.3, macro END).
     pub(super) fn end(&mut self, id: AttemptId, class: EndClass) {
+        let class = if planted!(FaultIsWanted) && class == EndClass::Fault { EndClass::Wanted } else { class };
         let now = self.now;
         let at = self.wall_now().unwrap_or_default();
         let snapshot = self.task(id);
@@ -47,6 +48,7 @@ impl Engine {
         let ran_for = attempt.running.map(|since| since.elapsed(now));
         let stable = self.was_stable(&attempt, ran_for);
         if let Some(task) = snapshot {
+            let class = if planted!(ClassMistold) { EndClass::Wanted } else { class };
             self.tell(Some(id.slot), Event::TaskEnded { task, class });
         }
         self.strike(id.slot, &attempt, class, ran_for, stable);
@@ -188,7 +190,7 @@ impl Engine {
         let row = last.state.map(|state| Row::of_state(state, last.reason, last.healthy, attempt.staged.is_none()));
         let dropped = row == Some(Row::Dropped);
         let guilty = class == EndClass::Fault && early || class == EndClass::Infra && dropped;
-        if !guilty {
+        if !guilty || planted!(StrikesForgotten) {
             if stable {
                 if let Some(agent) = self.agents.get_mut(agent_id) {
                     agent.strikes.remove(&spec);

@@ -76,8 +76,7 @@ fn is_legal(c: char) -> bool {
     !c.is_control() && !matches!(c, '/' | '\\')
 }
 
-/// As much of a text's beginning as has room.
-/// No more of a text than so many bytes.
+/// No more of a text's beginning than so many bytes.
 pub(super) fn cut(text: &str, bytes: usize) -> &str {
     let end = (0..=bytes.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
     text.get(..end.unwrap_or(0)).unwrap_or_default()

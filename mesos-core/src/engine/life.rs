@@ -255,6 +255,7 @@ impl Engine {
     /// Opens demand in a slot.
     pub(super) fn wait(&mut self, slot_id: SlotId, since: Instant, eligible_at: Instant) {
         if let Some(slot) = self.book.slot_mut(slot_id) {
+            let eligible_at = slot.held_until.take().map_or(eligible_at, |until| eligible_at.max(until));
             slot.waiting = Some(Waiting { since, eligible_at });
             self.touch_slot(slot_id);
             self.demand(slot_id.spec);
@@ -263,7 +264,8 @@ impl Engine {
 
     pub(super) fn cancel_wait(&mut self, slot_id: SlotId) {
         if let Some(slot) = self.book.slot_mut(slot_id) {
-            if slot.waiting.take().is_some() {
+            if let Some(Waiting { eligible_at, .. }) = slot.waiting.take() {
+                slot.held_until = Some(eligible_at);
                 self.touch_slot(slot_id);
             }
         }
@@ -330,6 +332,7 @@ impl Engine {
         self.unblock(slot_id);
         let Some(slot) = self.book.slot_mut(slot_id) else { return };
         let held = slot.mark != Mark::None;
+        slot.held_until = None;
         if let Some(waiting) = &mut slot.waiting {
             waiting.eligible_at = now;
         }

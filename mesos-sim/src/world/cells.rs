@@ -114,12 +114,18 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ("I7", "nothing takes a place before an end, two UNKNOWNs, or a time out of sight of the one before"),
     ("I8", "a rollout has no more tasks than surge allows, and leaves no fewer ready than it may"),
     ("I9", "only what is to end is killed, as its spec says; nothing is killed for saying that it is dead"),
-    ("I10", "nothing goes to an agent that closes, has failed, is avoided, or breaks a constraint"),
+    (
+        "I10",
+        "nothing goes to an agent that closes, has failed, is avoided, or breaks a constraint; who fails often is avoided",
+    ),
     (
         "I11",
         "no launch before its back-off is over; which grows, and is forgiven, as the policy says, over a crash too",
     ),
-    ("I12", "a REVIVE per role every 5 s at most; SUPPRESS is told again with SUBSCRIBE; few SUBSCRIBEs"),
+    (
+        "I12",
+        "a REVIVE per role every 5 s at most; SUPPRESS only if nothing waits, and again with SUBSCRIBE; few SUBSCRIBEs",
+    ),
     ("I13", "calls leave in their order, in a session only, and none after the end"),
     ("I14", "RECONCILE: at most 1000 tasks, with their agents, each every 10 s at most"),
     ("I15", "KILLs of a task are as far apart as its time to end and 10 s, ever farther; so many tasks at a time"),

@@ -24,6 +24,8 @@ pub(super) struct Disk {
     /// Specs of which two tasks of a slot must never run together.
     pub(super) strict: BTreeSet<String>,
     pub(super) policies: BTreeMap<String, store::Policy>,
+    /// What instances of each spec are to have.
+    revisions: BTreeMap<String, String>,
     /// Specs that are to go.
     leaving: BTreeSet<String>,
     keys: BTreeMap<Key, String>,
@@ -124,8 +126,14 @@ impl Disk {
                     self.leaving.remove(*spec);
                 }
                 match record {
-                    Some(record) => drop(self.policies.insert((*spec).to_owned(), record.policy)),
-                    None => drop(self.policies.remove(*spec)),
+                    Some(record) => {
+                        self.policies.insert((*spec).to_owned(), record.policy);
+                        self.revisions.insert((*spec).to_owned(), record.revision);
+                    }
+                    None => {
+                        self.policies.remove(*spec);
+                        self.revisions.remove(*spec);
+                    }
                 }
             }
             ["inst", spec, index, generation] => {
@@ -187,6 +195,32 @@ impl Disk {
     pub(super) fn wanted(&self, spec: &str) -> u32 {
         let policy = self.policies.get(spec).filter(|_| !self.leaving.contains(spec));
         policy.map_or(0, |policy| policy.instances)
+    }
+
+    /// Whether all instances of a spec are there that are wanted, and ready or finished, and none of another revision.
+    pub(super) fn is_satisfied(&self, spec: &str) -> bool {
+        let run = |slot: &store::Slot| slot.goal() == store::slot::Goal::Run;
+        let records = self.slots.iter().filter(|((name, _), _)| name == spec);
+        let mut places: BTreeMap<u32, Option<&store::Slot>> =
+            records.map(|((_, index), slot)| (*index, Some(slot))).collect();
+        let tasks: Vec<&Kept> = self.instances.values().filter(|kept| kept.slot.0 == spec).collect();
+        for kept in &tasks {
+            places.entry(kept.slot.1).or_insert(None);
+        }
+        places.retain(|_, slot| slot.is_none_or(run));
+        let fine = |index: u32, slot: Option<&store::Slot>| {
+            let mark = slot.map(store::Slot::mark).unwrap_or_default();
+            let mut mine = tasks.iter().map(|kept| (kept.slot.1, &kept.record)).filter(|(place, _)| *place == index);
+            let ready = |record: &store::Instance| record.state() == store::instance::State::Running && record.ready();
+            let current = |record: &store::Instance| Some(&record.revision) == self.revisions.get(spec);
+            match mark {
+                store::slot::Mark::Exhausted | store::slot::Mark::Invalid => false,
+                _ if !mine.clone().all(|(_, record)| is_inactive(record) || current(record)) => false,
+                store::slot::Mark::Finished => true,
+                store::slot::Mark::None => mine.any(|(_, record)| ready(record)),
+            }
+        };
+        places.len() == self.wanted(spec) as usize && places.into_iter().all(|(index, slot)| fine(index, slot))
     }
 
     /// An operator starts over with nothing.
@@ -264,6 +298,7 @@ impl World {
         if let Some((id, _)) = waits {
             return violation("L4", format!("{id} is to end, can't be reached, and is waited for"));
         }
+        self.as_kept()?;
         self.kept()
     }
 }

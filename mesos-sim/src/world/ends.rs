@@ -1,8 +1,10 @@
-//! What an end counts as, and what comes of it: I11 for the counts and the marks, I19 for what is over for good, I18 for
-//! what the store keeps longer than there is a reason to.
+//! What an end counts as, and what comes of it: I11 for the counts, the marks and the delays, I26 for what is told of it,
+//! I19 for what is over for good, I18 for what the store keeps longer than there is a reason to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use mesos_core::engine::{EndClass, Event as Told, KillReason, State};
 use mesos_core::{Key, Persist, StoreOp};
 use mesos_proto::json;
 use mesos_proto::store::{self, Instance, Slot, end::Class, engine::Marker, ghost, instance, policy, slot};
@@ -14,6 +16,7 @@ use super::Violation;
 use super::disk::{Disk, Kept};
 use super::ledger::is_infra;
 use super::places::Moment;
+use super::users::STRICT;
 use crate::agent::is_terminal;
 
 type Check = Result<(), Violation>;
@@ -28,6 +31,8 @@ pub(super) struct Ends {
     healthy: BTreeMap<String, Option<bool>>,
     /// Tasks whose end was heard of.
     over: BTreeSet<String>,
+    /// What was told of the end of the last task of a place; what comes of it is told next.
+    counted: BTreeMap<(String, u32), EndClass>,
     /// How often each invariant had something to judge.
     pub(super) judged: BTreeMap<&'static str, u64>,
 }
@@ -193,11 +198,11 @@ impl Ends {
         let what = |why: &str| {
             fail("I11", format!("{} has ended {why}: {end:?}, before {old:?}, now {new:?}", ended.record.task_id))
         };
-        if at.prompt && !self.may_count(ended, end, job) {
+        let outdated = is_outdated(&slot.0, ended, at);
+        if at.prompt && !self.may_count(ended, end, job, outdated) {
             return what("and counts as something else");
         }
         let restarts = if job && end.class() == Class::Ok { Some(false) } else { restarts(policy, end, &ended.record) };
-        let outdated = is_outdated(&slot.0, ended, at);
         let stable = self.stable(slot, &ended.record, end, policy, at);
         // What it was lost for before is forgiven once it has run.
         let base = |count: u32| if end.ran_for.is_some() && count > 0 { vec![0, count] } else { vec![count] };
@@ -277,41 +282,128 @@ impl Ends {
     }
 
     /// Whether an end may count as what it does (ENGINE 1.5).
-    fn may_count(&self, ended: &Kept, end: &store::End, job: bool) -> bool {
+    fn may_count(&self, ended: &Kept, end: &store::End, job: bool, outdated: bool) -> bool {
         let record = &ended.record;
         let Some(state) = end.state.map(|_| end.state()) else { return true };
-        let reason = end.reason.map(|_| end.reason());
         let unhealthy = self.healthy.get(&record.task_id) == Some(&Some(false));
         let early =
             matches!(record.state(), instance::State::Prepared | instance::State::Launching | instance::State::Staged);
-        use TaskState as T;
-        let plain = match state {
-            T::TaskFinished => Class::Ok,
-            T::TaskFailed if is_infra(reason) => Class::Infra,
-            T::TaskFailed => Class::Fault,
-            T::TaskKilled | T::TaskDropped | T::TaskGone | T::TaskGoneByOperator
-                if reason == Some(Reason::AgentDraining) =>
-            {
-                Class::Drain
-            }
-            T::TaskKilled if reason == Some(Reason::TaskKilledDuringLaunch) => Class::Infra,
-            T::TaskKilled if unhealthy => Class::Fault,
-            T::TaskKilled => Class::External,
-            T::TaskError if early => Class::Invalid,
-            T::TaskError => Class::Fault,
-            T::TaskDropped | T::TaskGone | T::TaskGoneByOperator => Class::Infra,
-            // Also the last word about what goes with its framework.
-            _ => return true,
-        };
+        let Some(plain) = plain(state, end.reason.map(|_| end.reason()), unhealthy, early) else { return true };
         let why = (record.state() == instance::State::Killing).then(|| record.why());
         let class = end.class();
         match why {
             _ if job && plain == Class::Ok => class == Class::Ok,
-            None | Some(instance::Why::External) => class == plain || class == Class::Wanted,
+            // A rollout may have begun to end it in the same moment; nobody else without a command.
+            None | Some(instance::Why::External) => class == plain || outdated && class == Class::Wanted,
             Some(instance::Why::Overdue) if record.never_seen() => class == Class::Infra,
             Some(instance::Why::Overdue | instance::Why::Unhealthy) => class == Class::Fault,
             Some(_) => class == Class::Wanted,
         }
+    }
+
+    /// A new process tells anew.
+    pub(super) fn started(&mut self) {
+        self.counted.clear();
+    }
+
+    /// I26: what is told of an end is what it counts as, and what comes of it follows from that. `error`: the master has
+    /// sent ERROR, and with the framework its tasks may have ended, whatever they were told to be.
+    pub(super) fn told(&mut self, event: &Told, disk: &Disk, error: bool) -> Check {
+        match event {
+            Told::TaskEnded { task, class } => {
+                self.counted.insert((task.spec.clone(), task.index), *class);
+                let Some(state) = task.task_state.filter(|state| is_terminal(*state)) else { return Ok(()) };
+                // Where a double is forbidden it is no end: what comes later is, whatever was said last.
+                let no_end = state == TaskState::TaskGoneByOperator && task.spec == STRICT;
+                if state == TaskState::TaskLost || no_end || error && *class == EndClass::Infra {
+                    return Ok(());
+                }
+                let unhealthy = self.healthy.get(&task.task_id) == Some(&Some(false));
+                let early = matches!(task.state, State::Launching | State::Staged);
+                let Some(plain) = plain(state, task.reason, unhealthy, early) else { return Ok(()) };
+                // With its last task a spec is gone, and what it was (simulated: seed 4000000486).
+                let job = disk.policies.get(&task.spec).map(|policy| policy.kind() == policy::Kind::Job);
+                let done = plain == Class::Ok && *class == EndClass::Ok;
+                self.judge("I26");
+                let right = match task.killing() {
+                    None | Some(KillReason::External) => kept(*class) == Some(plain),
+                    Some(_) if job == Some(true) && plain == Class::Ok => done,
+                    Some(_) if job.is_none() && done => true,
+                    Some(KillReason::Overdue) => matches!(class, EndClass::Fault | EndClass::Infra),
+                    Some(_) => *class == EndClass::Wanted,
+                };
+                match right {
+                    true => Ok(()),
+                    false => fail("I26", format!("told is {event:?}, which counts as {plain:?}")),
+                }
+            }
+            Told::InstanceWaiting { spec, index, cause, delay } => {
+                let place = (spec.clone(), *index);
+                if let Some(class) = self.counted.remove(&place).filter(|class| class != cause) {
+                    return fail("I26", format!("told is {event:?}, and before it that {class:?} was how it ended"));
+                }
+                let faults = disk.slots.get(&place).map_or(0, |slot| slot.faults);
+                self.judge("I11");
+                match may_wait(*cause, *delay, faults) {
+                    true => Ok(()),
+                    false => fail("I11", format!("told is {event:?}, and there were {faults} faults")),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a state counts as where nobody had it ended (ENGINE 1.5); `None` if that can't be said. `unhealthy`: says the
+/// status itself; `early`: it had not run.
+fn plain(state: TaskState, reason: Option<Reason>, unhealthy: bool, early: bool) -> Option<Class> {
+    use TaskState as T;
+    Some(match state {
+        T::TaskFinished => Class::Ok,
+        T::TaskFailed if is_infra(reason) => Class::Infra,
+        T::TaskFailed => Class::Fault,
+        T::TaskKilled | T::TaskDropped | T::TaskGone | T::TaskGoneByOperator
+            if reason == Some(Reason::AgentDraining) =>
+        {
+            Class::Drain
+        }
+        T::TaskKilled if reason == Some(Reason::TaskKilledDuringLaunch) => Class::Infra,
+        T::TaskKilled if unhealthy => Class::Fault,
+        T::TaskKilled => Class::External,
+        T::TaskError if early => Class::Invalid,
+        T::TaskError => Class::Fault,
+        T::TaskDropped | T::TaskGone | T::TaskGoneByOperator => Class::Infra,
+        // Also the last word about what goes with its framework.
+        _ => return None,
+    })
+}
+
+/// A class that is told, as it is kept.
+const fn kept(class: EndClass) -> Option<Class> {
+    Some(match class {
+        EndClass::Ok => Class::Ok,
+        EndClass::Fault => Class::Fault,
+        EndClass::Invalid => Class::Invalid,
+        EndClass::Infra => Class::Infra,
+        EndClass::Drain => Class::Drain,
+        EndClass::External => Class::External,
+        EndClass::Wanted => Class::Wanted,
+        _ => return None,
+    })
+}
+
+/// Whether the next attempt may be held back for so long (ENGINE 1.3, 3.2), where so many faults are kept.
+fn may_wait(cause: EndClass, delay: Duration, faults: u32) -> bool {
+    // One more may have come before this was told, and after a long run it is the first again.
+    let counts = [Some(faults), faults.checked_sub(1), Some(1)].into_iter().flatten().filter(|count| *count > 0);
+    let backoff = |count: u32| 2_f64.powi(count.min(20) as i32 - 1).min(300.0);
+    let near = |count: u32| (delay.as_secs_f64() / backoff(count) - 1.0).abs() <= 0.101;
+    match cause {
+        EndClass::Drain | EndClass::Wanted => delay.is_zero(),
+        EndClass::Invalid => delay.as_secs_f64() == 16.0,
+        EndClass::Infra => [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0].contains(&delay.as_secs_f64()),
+        EndClass::Ok if delay.is_zero() => true,
+        _ => faults == 0 || counts.into_iter().any(near),
     }
 }
 

@@ -22,8 +22,6 @@ pub(super) struct Killed {
     /// How many there were since the task was last heard of alive, or since the first one by force.
     sent: u32,
     forced: bool,
-    /// It was in the books, and had not been given up.
-    counted: bool,
 }
 
 impl Ledger {
@@ -60,8 +58,7 @@ impl Ledger {
         }
         self.of_this(id).or_else(|what| fail("I9", format!("KILL for {what}")))?;
         self.judge("I15");
-        // Given up, or taken back, it begins anew (simulated: seed 3100001694).
-        let before = self.killed.get(id).copied().filter(|before| before.counted == state.is_some());
+        let before = self.killed.get(id).copied();
         // Of one that was given up all news lets it begin anew; what was never launched has none (simulated: seed 2500009658).
         let at = |task: &Launched| if state.is_none() { Some(task.heard?.1) } else { task.alive_at };
         let news = self.tasks.get(id).map_or(state.is_none().then_some(now), at);
@@ -69,7 +66,7 @@ impl Ledger {
         // The first one by force counts as the first, and several that waited for the same are one.
         let sent = before.filter(|before| !returned && (before.forced || !forced));
         let sent = sent.map_or(1, |before| before.sent + u32::from(before.at + Duration::from_secs(1) < now));
-        self.killed.insert(id.clone(), Killed { at: now, sent, forced, counted: state.is_some() });
+        self.killed.insert(id.clone(), Killed { at: now, sent, forced });
         let least = manners.graces.iter().map(|grace| grace.unwrap_or(GRACE)).min().unwrap_or(GRACE).min(GRACE);
         let wait = |sent: u32, grace: Duration| ((KILL - GRACE + grace) * (1 << (sent - 1).min(10))).min(KILL_AT_MOST);
         // One that had to wait is nearer to the next one.

@@ -203,6 +203,12 @@ impl Ledger {
     pub(super) fn intends(&mut self, batch: &Persist) {
         for op in batch.ops() {
             let segments: Vec<String> = op.key().segments().collect();
+            if let [kind, task] = segments.as_slice() {
+                if kind == "ghost" {
+                    // Given up, or taken back, it is killed anew (simulated: seeds 3100001694, 5100003997).
+                    self.killed.remove(task);
+                }
+            }
             let [kind, spec, index, generation] = segments.as_slice() else { continue };
             if kind != "inst" {
                 continue;

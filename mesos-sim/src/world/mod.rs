@@ -4,12 +4,12 @@
 //! A run has two phases. In the first, things go wrong ([`Fault`]); after each step the invariants of safety are judged
 //! from outside. Then all is mended, one more call is lost, and what the users wanted must come about.
 //!
-//! Each judge has a file: `ledger` (calls, offers, acknowledgements, what really runs), `past` (what was, and forbids
+//! Each judge has a file: `ledger` (calls, offers, acknowledgements, what really runs), `kills`, `inverse`, `past` (what was, and forbids
 //! something for ever), `places` and `succession` (who takes whose place, and who comes first), `ends` (what an end counts
-//! as, and what is kept afterwards), `told` (what was promised, and what is done at once), `contents` and `variety` (what is
-//! launched), `words` (what users say and are told), `rest` (what remains when nothing happens any more). [`cells`] says which
-//! cells of the engine's state tables there are, and why some are never reached. Not simulated: records that can't be
-//! read, groups of tasks and own executors.
+//! as, and what is told and kept of it), `strikes` (which agent is avoided), `told` (what was promised, and what is done at
+//! once), `contents` and `variety` (what is launched), `words` (what users say and are told), `rest` (what remains when
+//! nothing happens any more). [`cells`] says which cells of the engine's state tables there are, and why some are never
+//! reached. Not simulated: records that can't be read, groups of tasks and own executors.
 //!
 //! In a third of the runs there are two instances of the scheduler: `instances` says who leads, `session` what the servers
 //! of the store know of it, and `deposed` judges the one that was replaced and may not know.
@@ -33,6 +33,7 @@ mod rest;
 mod scheduler;
 mod session;
 mod setup;
+mod strikes;
 mod succession;
 mod table;
 mod told;
@@ -659,13 +660,6 @@ impl World {
         open(Subscription, 1)?;
         open(Ordered, 1)?;
         open(Acks, 4)
-    }
-
-    /// Whether a task is being launched or ended.
-    fn is_under_way(&self) -> bool {
-        use mesos_core::engine::State::{Killing, Launching, Staged};
-        let mut tasks = self.engine.iter().flat_map(|engine| engine.tasks());
-        tasks.any(|task| matches!(task.state, Launching | Staged | Killing(_)))
     }
 
     /// L1: what is wanted is there.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use mesos_core::engine::{EndClass, Task};
 use mesos_core::{Key, Persist, StoreOp, UnixTime};
 use mesos_proto::store::{Instance, instance};
 use mesos_proto::v1::scheduler::Event;
@@ -14,6 +15,7 @@ use super::Violation;
 use super::disk::{Disk, Kept, is_inactive};
 use super::ends::Ends;
 use super::ledger::{Launched, parse};
+use super::strikes::Strikes;
 use super::succession::Succession;
 use super::users::Users;
 use super::variety::{Place, zone};
@@ -41,6 +43,7 @@ pub(super) struct Places {
     /// When a place last lost a task.
     vacated: BTreeMap<(String, u32), Duration>,
     pub(super) succession: Succession,
+    strikes: Strikes,
     pub(super) ends: Ends,
     /// Offers that said when they came that their agent is about to be taken away; until when, since the epoch.
     closing: BTreeMap<String, Duration>,
@@ -103,6 +106,8 @@ impl Places {
         self.avoided.clear();
         self.vacated.clear();
         self.closing.clear();
+        self.ends.started();
+        self.strikes = Strikes::default();
     }
 
     /// The scheduler's clock jumps.
@@ -111,9 +116,16 @@ impl Places {
     }
 
     /// The scheduler has told that a spec avoids an agent.
-    pub(super) fn avoids(&mut self, spec: &str, agent: &str, now: Duration, during: Duration) {
+    pub(super) fn avoids(&mut self, spec: &str, agent: &str, now: Duration, during: Duration) -> Check {
         self.avoiding.insert(spec.to_owned());
         self.avoided.insert((spec.to_owned(), agent.to_owned()), (now, now + during));
+        self.strikes.avoids(spec, agent, now, during)
+    }
+
+    /// The scheduler has told that a task has ended, of which it had heard at `over_at`.
+    pub(super) fn ended(&mut self, task: &Task, class: EndClass, over_at: Duration) -> Check {
+        self.judge("I10");
+        self.strikes.ended(task, class, over_at)
     }
 
     /// A place loses a task. Beside it something may have waited for long; and where one has run for long its spec avoids
@@ -134,6 +146,7 @@ impl Places {
     /// A spec is no more, and whom it avoided with it.
     pub(super) fn forgets(&mut self, spec: &str) {
         self.avoided.retain(|(name, _), _| name != spec);
+        self.strikes.forgets(spec);
     }
 
     /// I10: what is launched with these offers isn't launched where it had to go soon.
@@ -307,16 +320,40 @@ impl Places {
             .slots
             .iter()
             .find(|(place, slot)| others.contains(&&place.0) && at.waits(slot) && !touched(place) && free(place));
-        let fresh = others.iter().flat_map(|name| {
-            let since = self.resized.get(*name).copied().unwrap_or_default();
-            let wanted = if at.steady && since + 1000 < at.wall { at.disk.wanted(name) } else { 0 };
-            at.disk.fresh(name, wanted).into_iter().map(|index| ((*name).clone(), index))
-        });
+        let fresh = others.iter().flat_map(|name| self.fresh(name, at));
         let fresh = fresh.into_iter().find(|place| !touched(place) && free(place));
         match passed.map(|(place, _)| place.clone()).or(fresh) {
             Some(place) => fail("I16", format!("{} passes {place:?} over, which comes first", record.task_id)),
             None => Ok(()),
         }
+    }
+
+    /// Places that have waited for their first attempt for a second.
+    fn fresh(&self, name: &str, at: &Moment<'_>) -> BTreeSet<(String, u32)> {
+        let since = self.resized.get(name).copied().unwrap_or_default();
+        let wanted = if at.steady && since + 1000 < at.wall { at.disk.wanted(name) } else { 0 };
+        at.disk.fresh(name, wanted).into_iter().map(|index| (name.to_owned(), index)).collect()
+    }
+
+    /// I12: no offers of these roles are wanted any more, so nothing of them waits for one.
+    pub(super) fn suppresses(&mut self, roles: &[String], at: &Moment<'_>) -> Check {
+        self.judge("I12");
+        for name in at.disk.policies.keys().filter(|name| !at.disk.strict.contains(*name)) {
+            let Some(record) = at.disk.spec(name).filter(|spec| !spec.removed() && !spec.paused()) else { continue };
+            let revision = at.disk.records.get(&Key::new(["rev", name, &record.revision]));
+            let revision = revision.and_then(|value| json::decode::<store::Revision>(value).ok());
+            let Some(revision) = revision.filter(|revision| roles.contains(&revision.role)) else { continue };
+            let free = |place: &(String, u32)| !at.disk.instances.values().any(|kept| kept.slot == *place);
+            let wanted = |slot: &store::Slot| {
+                slot.goal() == store::slot::Goal::Run && slot.mark() == store::slot::Mark::None && at.waits(slot)
+            };
+            let mut slots = at.disk.slots.iter().filter(|((spec, _), slot)| spec == name && wanted(slot));
+            let waits = slots.find(|(place, _)| free(place)).map(|(place, _)| place.clone());
+            if let Some(place) = waits.or_else(|| self.fresh(name, at).into_iter().find(free)) {
+                return fail("I12", format!("SUPPRESS of {}, and {place:?} waits for an offer", revision.role));
+            }
+        }
+        Ok(())
     }
 
     /// I10: a task is launched.

@@ -14,6 +14,13 @@ use super::{QUIET, Step, World, violation};
 const MORE: usize = 4_000;
 
 impl World {
+    /// Whether a task is being launched or ended.
+    pub(super) fn is_under_way(&self) -> bool {
+        use mesos_core::engine::State::{Killing, Launching, Staged};
+        let mut tasks = self.engine.iter().flat_map(|engine| engine.tasks());
+        tasks.any(|task| matches!(task.state, Launching | Staged | Killing(_)))
+    }
+
     /// L6, L7.
     pub(super) fn rests(&mut self) -> Step {
         let settled = self.now.saturating_sub(QUIET);

@@ -186,6 +186,9 @@ impl World {
                 self.told_skew = self.skew;
             }
             engine.handle_input(now, input);
+            if !self.instances.acting {
+                self.words.sees(engine);
+            }
         }
         self.drain()
     }
@@ -451,13 +454,14 @@ impl World {
         self.ledger.manners = killed.map(|(spec, ..)| self.users.manners(&spec)).unwrap_or_default();
         self.ledger.leaves(self.now, call, stream, &self.disk)?;
         self.ends_all(call)?;
+        self.needs_none(call)?;
         let judged = self.setup.is_none() && !self.users.constrained && !self.users.leaving;
         self.past.need = judged.then(users::need);
         self.past.leaves(call, stream)
     }
 
     /// What the judge of places has to know of this moment.
-    fn moment(&mut self, now: Duration) -> (Moment<'_>, &mut Places) {
+    pub(super) fn moment(&mut self, now: Duration) -> (Moment<'_>, &mut Places) {
         let wall = self.wall().since_epoch().saturating_sub(self.now.saturating_sub(now));
         let wall = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
         let moment = Moment {

@@ -31,7 +31,14 @@ impl World {
             return Ok(());
         }
         self.past.told(event);
-        self.words.told(event, &self.disk, self.users.leaving);
+        let satisfied = match (event, &self.engine) {
+            (Event::SpecSatisfied { spec }, Some(engine)) => engine.spec(spec).is_some_and(|spec| spec.satisfied),
+            _ => false,
+        };
+        self.words.told(event, &self.disk, self.users.leaving, satisfied);
+        if !self.words.own {
+            self.places.ends.told(event, &self.disk, self.words.error)?;
+        }
         let wait = Duration::from_secs(10);
         match event {
             Event::Fatal(reason) => {
@@ -57,7 +64,11 @@ impl World {
                 self.ledger.spent();
             }
             Event::AgentAvoided { spec, agent_id, during } => {
-                self.places.avoids(spec, agent_id, self.decided_at, *during)
+                self.places.avoids(spec, agent_id, self.decided_at, *during)?
+            }
+            Event::TaskEnded { task, class } if !self.words.own => {
+                let over_at = self.ledger.tasks.get(&task.task_id).and_then(|task| task.over_at);
+                over_at.map_or(Ok(()), |at| self.places.ended(task, *class, at))?;
             }
             Event::SpecRemoved { spec } => self.places.forgets(spec),
             Event::InstanceHeld { spec, why: Held::Invalid, .. } if self.calm => {
@@ -99,6 +110,14 @@ impl World {
             Some(((task, _), _)) => violation("L3", format!("TEARDOWN, and the end of {task} is not acknowledged")),
             None => Ok(()),
         }
+    }
+
+    /// A call leaves the scheduler which says that it needs no offers.
+    pub(super) fn needs_none(&mut self, call: &Call) -> Step {
+        let judged = !self.users.leaving && !self.words.own && self.ledger.flows(self.now);
+        let Some(suppress) = call.suppress.as_ref().filter(|_| judged) else { return Ok(()) };
+        let (moment, places) = self.moment(self.decided_at);
+        if moment.prompt && moment.steady { places.suppresses(&suppress.roles, &moment) } else { Ok(()) }
     }
 
     /// What a user has said takes effect at once.

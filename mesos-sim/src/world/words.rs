@@ -24,12 +24,15 @@ pub(super) struct Words {
     /// A user has let the scheduler end.
     left: bool,
     /// The master has sent ERROR.
-    error: bool,
+    pub(super) error: bool,
     fenced: bool,
     /// Tasks of which it was told that they run, and not that they have ended.
     alive: BTreeSet<String>,
     /// Specs that were last told to be as wanted.
     satisfied: BTreeSet<String>,
+    /// Specs that were as wanted since the store was last idle and they weren't. That may have been several times while it
+    /// hung, all of which are told together (simulated: seed 4000000885).
+    seen: BTreeSet<String>,
     fault: Option<String>,
     /// What was told to be gone, and is kept: unless something else is told of it in the same moment.
     gone: BTreeMap<String, String>,
@@ -98,8 +101,9 @@ impl Words {
         self.error |= event.error.is_some();
     }
 
-    /// The scheduler has told something. `leaving`: users want the framework removed.
-    pub(super) fn told(&mut self, event: &Event, disk: &Disk, leaving: bool) {
+    /// The scheduler has told something. `leaving`: users want the framework removed; `satisfied`: the spec of which it is
+    /// told is as wanted now.
+    pub(super) fn told(&mut self, event: &Event, disk: &Disk, leaving: bool, satisfied: bool) {
         let kept = |task: &Task| disk.instances.get(&task.task_id).map(|kept| kept.record.state());
         let mut fault = None;
         match event {
@@ -114,7 +118,12 @@ impl Words {
                 self.gone.extend(what.map(|what| (task.task_id.clone(), what)));
             }
             Event::TaskUpdated(task) => drop(self.gone.remove(&task.task_id)),
-            Event::SpecSatisfied { spec } => drop(self.satisfied.insert(spec.clone())),
+            Event::SpecSatisfied { spec } => {
+                self.satisfied.insert(spec.clone());
+                if !self.seen.contains(spec) && !satisfied {
+                    self.fault = Some(format!("told is {event:?}, and it never was"));
+                }
+            }
             Event::SpecDegraded { spec } | Event::SpecRemoved { spec } => drop(self.satisfied.remove(spec)),
             _ => {}
         }
@@ -132,6 +141,11 @@ impl Words {
         if !reason {
             self.fault = Some(format!("{event:?} has no reason"));
         }
+    }
+
+    /// What the engine says of its specs now. What it then tells of them waits for the store, and may be over by then.
+    pub(super) fn sees(&mut self, engine: &Engine) {
+        self.seen.extend(engine.specs().filter(|spec| spec.satisfied).map(|spec| spec.name));
     }
 
     pub(super) fn check(&mut self, runs: bool) -> Result<(), Violation> {
@@ -158,6 +172,7 @@ impl World {
         }
         let before = Before::of(engine, &name);
         let said = self.users.act(fault, name, engine, &mut self.ledger, &mut self.rng, &mut self.plan);
+        self.words.sees(engine);
         self.words.left |= fault == Fault::Leave;
         self.note(|| format!("!! {}", said.what));
         if let Some(row) = said.row {
@@ -276,6 +291,26 @@ impl World {
                     "I26",
                     format!("{name} is wanted as {wish:?}, and kept are {record:?}, {revision:?}"),
                 );
+            }
+        }
+        Ok(())
+    }
+
+    /// What the engine says of its specs is what the store says of them.
+    pub(super) fn as_kept(&mut self) -> Step {
+        let Some(engine) = &self.engine else { return Ok(()) };
+        for spec in engine.specs().filter(|spec| !spec.removed) {
+            *self.ledger.judged.entry("I26").or_default() += 1;
+            if self.disk.is_satisfied(&spec.name) != spec.satisfied {
+                let of = |name: &String| *name == spec.name;
+                let places: Vec<_> = self.disk.slots.iter().filter(|((name, _), _)| of(name)).collect();
+                let tasks: Vec<_> = self.disk.instances.values().filter(|kept| of(&kept.slot.0)).collect();
+                return violation("I26", format!("{spec:?} is kept with {places:?} and {tasks:?}"));
+            }
+            if !spec.satisfied {
+                // That it is again has to be told again.
+                self.words.satisfied.remove(&spec.name);
+                self.words.seen.remove(&spec.name);
             }
         }
         Ok(())

@@ -258,3 +258,22 @@ fn what_was_lost_may_be_the_agents_fault() {
         assert_eq!(s.told(|e| matches!(e, Event::AgentAvoided { .. })), avoided, "{reason:?}");
     }
 }
+
+// I11: what returns ends the demand for another one in its place, but not the back-off of that (simulated: seed
+// 4100003179).
+#[test]
+fn a_return_does_not_shorten_the_back_off_of_what_took_its_place() {
+    let of = |version: &str| service("web", 1).env("V", version).max_surge(Amount::Count(1));
+    let mut s = Script::new([of("1")]);
+    let old = s.running(1).remove(0);
+    s.master_says(&old, TaskUnreachable, Reason::AgentDisconnected);
+    s.engine.apply(of("2")).unwrap();
+    s.tick();
+    let new = s.launch("a2", BIG).remove(0);
+    s.update(&new, TaskRunning);
+    s.update(&new, TaskFailed);
+    s.master_says(&old, TaskRunning, Reason::AgentReregistered);
+    assert!(s.launch("a3", BIG).is_empty());
+    s.sleep(secs(2));
+    assert_eq!(s.launch("a3", BIG).len(), 1);
+}
