@@ -12,14 +12,12 @@ use mesos_proto::v1::TaskState;
 use mesos_proto::v1::scheduler::Event;
 use mesos_proto::v1::task_status::Reason;
 
-use super::Violation;
 use super::disk::{Disk, Kept};
 use super::ledger::is_infra;
 use super::places::Moment;
 use super::users::STRICT;
+use super::{Step, violation};
 use crate::agent::is_terminal;
-
-type Check = Result<(), Violation>;
 
 /// Of refusals in a row (ENGINE 1.3).
 const INVALIDS: u32 = 3;
@@ -35,10 +33,6 @@ pub(super) struct Ends {
     counted: BTreeMap<(String, u32), EndClass>,
     /// How often each invariant had something to judge.
     pub(super) judged: BTreeMap<&'static str, u64>,
-}
-
-fn fail(invariant: &'static str, what: String) -> Check {
-    Err(Violation { invariant, what })
 }
 
 /// A record that a batch writes.
@@ -98,7 +92,7 @@ impl Ends {
     }
 
     /// A batch is about to be durable. `certain`: no user's command is in it.
-    pub(super) fn durable(&mut self, batch: &Persist, certain: bool, at: &Moment<'_>) -> Check {
+    pub(super) fn durable(&mut self, batch: &Persist, certain: bool, at: &Moment<'_>) -> Step {
         for op in batch.ops() {
             let segments: Vec<String> = op.key().segments().collect();
             match (segments.iter().map(String::as_str).collect::<Vec<_>>().as_slice(), op) {
@@ -126,13 +120,13 @@ impl Ends {
     }
 
     /// I18: what was to be removed is not forgotten.
-    fn goes_on(&mut self, value: &[u8], disk: &Disk) -> Check {
+    fn goes_on(&mut self, value: &[u8], disk: &Disk) -> Step {
         let marker = |value: &[u8]| json::decode::<store::Engine>(value).map(|engine| engine.marker()).ok();
         let old = disk.records.get(&Key::new(["engine"])).and_then(|value| marker(value));
         if matches!(old, Some(Marker::Uninstalling | Marker::TearingDown)) {
             self.judge("I18");
             if marker(value) == Some(Marker::Running) {
-                return fail("I18", format!("the framework is {old:?}, and that is forgotten"));
+                return violation("I18", format!("the framework is {old:?}, and that is forgotten"));
             }
         }
         Ok(())
@@ -140,12 +134,12 @@ impl Ends {
 
     /// I19: where all is finished or given up, nothing begins again by itself; and what was given up for good doesn't take
     /// its place again, but to be ended.
-    fn begins(&mut self, slot: &(String, u32), record: &Instance, batch: &Persist, at: &Moment<'_>) -> Check {
+    fn begins(&mut self, slot: &(String, u32), record: &Instance, batch: &Persist, at: &Moment<'_>) -> Step {
         self.judge("I19");
         let id = &record.task_id;
         let mark = at.disk.slots.get(slot).filter(|slot| slot.goal() == slot::Goal::Run).map(Slot::mark);
         if let Some(mark) = mark.filter(|mark| *mark != slot::Mark::None) {
-            return fail("I19", format!("{id} begins where all is {mark:?}"));
+            return violation("I19", format!("{id} begins where all is {mark:?}"));
         }
         let ghost = Key::new(["ghost", id]);
         let gone = batch.ops().iter().any(|op| matches!(op, StoreOp::Delete { key } if *key == ghost));
@@ -153,14 +147,14 @@ impl Ends {
         let why = was.and_then(|value| json::decode::<store::Ghost>(value).ok()).map(|ghost| ghost.why());
         match why {
             Some(ghost::Why::Abandoned) if record.state() != instance::State::Killing => {
-                fail("I19", format!("{id} was given up because it was to end, and is {:?} again", record.state()))
+                violation("I19", format!("{id} was given up because it was to end, and is {:?} again", record.state()))
             }
             _ => Ok(()),
         }
     }
 
     /// I11: once it runs, what was lost or refused before is forgiven.
-    fn starts(&mut self, old: &Instance, new: &Instance, slot: &Key, batch: &Persist, at: &Moment<'_>) -> Check {
+    fn starts(&mut self, old: &Instance, new: &Instance, slot: &Key, batch: &Persist, at: &Moment<'_>) -> Step {
         use instance::State as S;
         let starts = new.state() == S::Running
             && matches!(old.state(), S::Prepared | S::Launching | S::Staged)
@@ -172,13 +166,13 @@ impl Ends {
         self.judge("I11");
         // Another one beside it may have been lost at the same time.
         match slot.losses > 1 || slot.invalids > 1 {
-            true => fail("I11", format!("{} runs, and what was before counts on: {slot:?}", new.task_id)),
+            true => violation("I11", format!("{} runs, and what was before counts on: {slot:?}", new.task_id)),
             false => Ok(()),
         }
     }
 
     /// I11: the only attempt of a place has ended.
-    fn ended(&mut self, slot: &(String, u32), key: &Key, ended: &Kept, batch: &Persist, at: &Moment<'_>) -> Check {
+    fn ended(&mut self, slot: &(String, u32), key: &Key, ended: &Kept, batch: &Persist, at: &Moment<'_>) -> Step {
         let mine = |op: &&StoreOp| {
             let segments: Vec<String> = op.key().segments().take(3).collect();
             segments.len() == 3 && segments[0] == "inst" && segments[1] == slot.0 && segments[2] == slot.1.to_string()
@@ -196,7 +190,7 @@ impl Ends {
         self.judge("I11");
         let job = policy.kind() == policy::Kind::Job;
         let what = |why: &str| {
-            fail("I11", format!("{} has ended {why}: {end:?}, before {old:?}, now {new:?}", ended.record.task_id))
+            violation("I11", format!("{} has ended {why}: {end:?}, before {old:?}, now {new:?}", ended.record.task_id))
         };
         let outdated = is_outdated(&slot.0, ended, at);
         if at.prompt && !self.may_count(ended, end, job, outdated) {
@@ -253,7 +247,7 @@ impl Ends {
     }
 
     /// While a rollout is halted, what takes the place of a task is of its revision.
-    fn revision(&mut self, spec: &str, ended: &Kept, new: &Slot, at: &Moment<'_>) -> Check {
+    fn revision(&mut self, spec: &str, ended: &Kept, new: &Slot, at: &Moment<'_>) -> Step {
         let Some(record) = at.disk.spec(spec) else { return Ok(()) };
         let before = &ended.record.revision;
         let former = record.paused() && record.history.contains(before);
@@ -261,7 +255,10 @@ impl Ends {
         if new.mark() != slot::Mark::None || new.eligible_at.is_none() || new.revision.as_ref() == wanted {
             return Ok(());
         }
-        fail("I8", format!("{} is replaced in {:?}, not in {wanted:?}: {record:?}", ended.record.task_id, new.revision))
+        violation(
+            "I8",
+            format!("{} is replaced in {:?}, not in {wanted:?}: {record:?}", ended.record.task_id, new.revision),
+        )
     }
 
     /// Whether it ran for so long that what went before is forgiven; `None` if that can't be said.
@@ -308,7 +305,7 @@ impl Ends {
 
     /// I26: what is told of an end is what it counts as, and what comes of it follows from that. `error`: the master has
     /// sent ERROR, and with the framework its tasks may have ended, whatever they were told to be.
-    pub(super) fn told(&mut self, event: &Told, disk: &Disk, error: bool) -> Check {
+    pub(super) fn told(&mut self, event: &Told, disk: &Disk, error: bool) -> Step {
         match event {
             Told::TaskEnded { task, class } => {
                 self.counted.insert((task.spec.clone(), task.index), *class);
@@ -334,19 +331,22 @@ impl Ends {
                 };
                 match right {
                     true => Ok(()),
-                    false => fail("I26", format!("told is {event:?}, which counts as {plain:?}")),
+                    false => violation("I26", format!("told is {event:?}, which counts as {plain:?}")),
                 }
             }
             Told::InstanceWaiting { spec, index, cause, delay } => {
                 let place = (spec.clone(), *index);
                 if let Some(class) = self.counted.remove(&place).filter(|class| class != cause) {
-                    return fail("I26", format!("told is {event:?}, and before it that {class:?} was how it ended"));
+                    return violation(
+                        "I26",
+                        format!("told is {event:?}, and before it that {class:?} was how it ended"),
+                    );
                 }
                 let faults = disk.slots.get(&place).map_or(0, |slot| slot.faults);
                 self.judge("I11");
                 match may_wait(*cause, *delay, faults) {
                     true => Ok(()),
-                    false => fail("I11", format!("told is {event:?}, and there were {faults} faults")),
+                    false => violation("I11", format!("told is {event:?}, and there were {faults} faults")),
                 }
             }
             _ => Ok(()),

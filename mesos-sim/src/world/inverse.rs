@@ -7,7 +7,8 @@ use mesos_proto::v1;
 use mesos_proto::v1::scheduler::{Call, Event};
 
 use super::disk::Disk;
-use super::ledger::{ANSWER, Check, Ledger, fail};
+use super::ledger::{ANSWER, Ledger};
+use super::{Step, violation};
 
 /// Those of the present session.
 #[derive(Debug, Default)]
@@ -68,13 +69,13 @@ impl Ledger {
     }
 
     /// I1: each is answered once. I10: an agent may be taken away if nothing of ours is there.
-    pub(super) fn inverse_answers(&mut self, now: Duration, call: &Call, disk: &Disk) -> Check {
+    pub(super) fn inverse_answers(&mut self, now: Duration, call: &Call, disk: &Disk) -> Step {
         for v1::OfferId { value: id } in answered(call) {
             self.judge("I1");
             let open = self.inverse.open.remove(id).is_some();
             // Taken back while its answer waited.
             if !open && !self.inverse.rescinded.contains(id) {
-                return fail("I1", format!("inverse offer {id} was answered, or never made in this session"));
+                return violation("I1", format!("inverse offer {id} was answered, or never made in this session"));
             }
             self.inverse.answered.insert(id.clone());
         }
@@ -85,17 +86,17 @@ impl Ledger {
                 continue;
             };
             if self.living_on(agent, disk).is_some() && self.tasks.get(task).is_some_and(|task| !task.ended) {
-                return fail("I10", format!("agent {agent} may be taken away, and {task} is there"));
+                return violation("I10", format!("agent {agent} may be taken away, and {task} is there"));
             }
         }
         Ok(())
     }
 
     /// I1: none is left without an answer, if nothing has hindered one since that moment.
-    pub(super) fn inverse_check(&self, now: Duration, since: Option<Duration>) -> Check {
+    pub(super) fn inverse_check(&self, now: Duration, since: Option<Duration>) -> Step {
         let late = |at: &Duration| since.is_some_and(|since| since.max(*at) + ANSWER < now);
         match self.inverse.open.iter().find(|(_, at)| late(at)) {
-            Some((id, at)) => fail("I1", format!("inverse offer {id} of {at:?} has no answer at {now:?}")),
+            Some((id, at)) => violation("I1", format!("inverse offer {id} of {at:?} has no answer at {now:?}")),
             None => Ok(()),
         }
     }

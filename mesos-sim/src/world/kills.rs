@@ -6,7 +6,8 @@ use mesos_proto::store::instance;
 use mesos_proto::v1::scheduler::call;
 
 use super::disk::Disk;
-use super::ledger::{ASK, Check, Launched, Ledger, fail};
+use super::ledger::{ASK, Launched, Ledger};
+use super::{Step, violation};
 
 /// Per task, between two KILLs: the grace that Mesos gives by default, and ten seconds.
 pub(super) const KILL: Duration = Duration::from_secs(13);
@@ -26,14 +27,14 @@ pub(super) struct Killed {
 
 impl Ledger {
     /// I9, I15: a KILL leaves.
-    pub(super) fn kill(&mut self, now: Duration, kill: &call::Kill, disk: &Disk) -> Check {
+    pub(super) fn kill(&mut self, now: Duration, kill: &call::Kill, disk: &Disk) -> Step {
         self.judge("I9");
         let id = &kill.task_id.value;
         let state = disk.instances.get(id).map(|kept| kept.record.state());
         let task = self.tasks.get(id);
         match state {
             Some(instance::State::Killing) => {}
-            Some(state) => return fail("I9", format!("KILL for {id}, which is {state:?} in the store")),
+            Some(state) => return violation("I9", format!("KILL for {id}, which is {state:?} in the store")),
             None => {
                 // It may have ended while the KILL waited for its turn, for the store, or for the end of a standstill; and
                 // in a lane where one call after the other waits long for its answer, for longer.
@@ -45,7 +46,7 @@ impl Ledger {
                 // Of one that is gone a user may think otherwise.
                 let wished = disk.ghosts.contains(id) && self.user_kills.contains(id);
                 if !wished && over_at.is_some_and(|at| at + limit < now) && !just_woke {
-                    return fail("I9", format!("KILL for {id}, which has ended"));
+                    return violation("I9", format!("KILL for {id}, which has ended"));
                 }
             }
         }
@@ -54,9 +55,9 @@ impl Ledger {
         let grace = grace.map(|nanos| Duration::from_nanos(nanos.unsigned_abs()));
         let forced = grace == Some(Duration::ZERO);
         if !forced && !manners.graces.contains(&grace) && state.is_some() && !self.own {
-            return fail("I9", format!("KILL for {id} with {grace:?} to end, and not {:?}", manners.graces));
+            return violation("I9", format!("KILL for {id} with {grace:?} to end, and not {:?}", manners.graces));
         }
-        self.of_this(id).or_else(|what| fail("I9", format!("KILL for {what}")))?;
+        self.of_this(id).or_else(|what| violation("I9", format!("KILL for {what}")))?;
         self.judge("I15");
         let before = self.killed.get(id).copied();
         // Of one that was given up all news lets it begin anew; what was never launched has none (simulated: seed 2500009658).
@@ -78,11 +79,14 @@ impl Ledger {
         let first = *self.killed_first.entry(id.clone()).or_insert(now);
         let soon = |force: Duration| now < first + force.mul_f64(0.9) && self.flows(now);
         if forced && !self.own && manners.force.is_none_or(soon) {
-            return fail("I15", format!("KILL for {id} by force, and it has {:?} from {first:?} on", manners.force));
+            return violation(
+                "I15",
+                format!("KILL for {id} by force, and it has {:?} from {first:?} on", manners.force),
+            );
         }
         let early = (!forced || before.is_some_and(|before| before.forced)) && least.is_some_and(|least| now < least);
         if early && !self.own && !returned && self.flows(now) && !self.user_kills.remove(id) {
-            return fail(
+            return violation(
                 "I15",
                 format!("KILL number {sent} for {id} after {:?}", before.map(|before| now - before.at)),
             );

@@ -15,7 +15,7 @@ use super::disk::{Disk, is_inactive};
 use super::inverse::InverseOffers;
 use super::kills::{KILL, Killed};
 use super::past::deletes;
-use super::{Violation, contents};
+use super::{Step, contents, violation};
 use crate::Cluster;
 use crate::agent::is_terminal;
 use crate::resources::Pool;
@@ -29,8 +29,6 @@ const REVIVE: Duration = Duration::from_secs(5);
 
 /// In a minute, with a back-off from one second to fifteen, and each of them sent on by a redirect.
 const SUBSCRIBES: usize = 30;
-
-pub(super) type Check = Result<(), Violation>;
 
 /// What the judge knows of a task.
 #[derive(Debug)]
@@ -135,10 +133,6 @@ pub(super) struct Ledger {
     pub(super) judged: BTreeMap<&'static str, u64>,
     /// When the present process has sent SUBSCRIBE, in the last minute.
     subscribes: VecDeque<Duration>,
-}
-
-pub(super) fn fail(invariant: &'static str, what: String) -> Check {
-    Err(Violation { invariant, what })
 }
 
 /// Whether this is an end by the task's own fault, and not by its agent's (ENGINE 3.4).
@@ -341,40 +335,40 @@ impl Ledger {
     }
 
     /// A request leaves the scheduler.
-    pub(super) fn leaves(&mut self, now: Duration, call: &Call, stream: Option<&str>, disk: &Disk) -> Check {
+    pub(super) fn leaves(&mut self, now: Duration, call: &Call, stream: Option<&str>, disk: &Disk) -> Step {
         *self.calls.entry(call.r#type()).or_default() += 1;
         self.judge("I13");
         if self.terminal {
-            return fail("I13", format!("{:?} leaves after a terminal event", call.r#type()));
+            return violation("I13", format!("{:?} leaves after a terminal event", call.r#type()));
         }
         if call.r#type() == call::Type::Subscribe {
             self.subscribes.push_back(now);
             self.subscribes.retain(|at| *at + Duration::from_secs(60) > now);
             if self.subscribes.len() > SUBSCRIBES {
-                return fail("I12", format!("{} times SUBSCRIBE in a minute", self.subscribes.len()));
+                return violation("I12", format!("{} times SUBSCRIBE in a minute", self.subscribes.len()));
             }
             self.judge("I4");
             return match &call.framework_id {
                 // What this process has heard itself it may say again; nothing else is said before it is durable.
                 Some(id) if disk.framework.as_ref() != Some(&id.value) && self.heard_as.as_ref() != Some(&id.value) => {
-                    fail("I4", format!("SUBSCRIBE as {}, durable is {:?}", id.value, disk.framework))
+                    violation("I4", format!("SUBSCRIBE as {}, durable is {:?}", id.value, disk.framework))
                 }
                 None if disk.goes_on_but(&self.former) => {
-                    fail("I4", format!("SUBSCRIBE without an id, durable is {:?}", disk.framework))
+                    violation("I4", format!("SUBSCRIBE without an id, durable is {:?}", disk.framework))
                 }
                 _ => Ok(()),
             };
         }
         let open = self.session.as_ref().map(|(_, stream)| stream.as_str());
         if open.is_none() || open != stream {
-            return fail(
+            return violation(
                 "I13",
                 format!("{:?} leaves on stream {stream:?}, subscribed: {:?}", call.r#type(), self.session),
             );
         }
         self.judge("I4");
         if disk.framework.as_ref() != Some(&self.framework) && call.r#type() != call::Type::Teardown {
-            return fail("I4", format!("{:?} leaves before the framework's id is durable", call.r#type()));
+            return violation("I4", format!("{:?} leaves before the framework's id is durable", call.r#type()));
         }
         if !matches!(call.r#type(), call::Type::Reconcile | call::Type::Acknowledge) {
             self.busy_at = now;
@@ -392,14 +386,14 @@ impl Ledger {
     }
 
     /// I1: an offer is used up.
-    fn answer(&mut self, id: &str) -> Check {
+    fn answer(&mut self, id: &str) -> Step {
         self.judge("I1");
         if !self.offers.contains_key(id) {
-            return fail("I1", format!("offer {id} was never made in this session"));
+            return violation("I1", format!("offer {id} was never made in this session"));
         }
         self.open.retain(|(_, open)| open != id);
         if !self.spent.insert(id.to_owned()) {
-            return fail("I1", format!("offer {id} is answered twice"));
+            return violation("I1", format!("offer {id} is answered twice"));
         }
         Ok(())
     }
@@ -418,11 +412,11 @@ impl Ledger {
         }
     }
 
-    fn decline(&mut self, decline: &call::Decline) -> Check {
+    fn decline(&mut self, decline: &call::Decline) -> Step {
         self.judge("I21");
         let refuse = decline.filters.as_ref().and_then(|filters| filters.refuse_seconds).unwrap_or(0.0);
         if !(refuse > 0.0 && refuse <= 3600.0) {
-            return fail("I21", format!("refuse_seconds {refuse}"));
+            return violation("I21", format!("refuse_seconds {refuse}"));
         }
         decline.offer_ids.iter().try_for_each(|id| match self.rescinded.contains(&id.value) {
             // Taken back while the DECLINE waited: that is harmless, and common.
@@ -432,18 +426,18 @@ impl Ledger {
     }
 
     /// I21: a long filter for an offer that came before its role was revived would undo that.
-    fn undoes_nothing(&self, id: &str, refuse: f64) -> Check {
+    fn undoes_nothing(&self, id: &str, refuse: f64) -> Step {
         let Some((came, offer)) = self.offers.get(id).filter(|_| refuse > REVIVE.as_secs_f64()) else { return Ok(()) };
         let role = offer.allocation_info.as_ref().and_then(|info| info.role.as_ref());
         match role.and_then(|role| self.revived.get(role)).filter(|at| came < at) {
             Some(at) => {
-                fail("I21", format!("offer {id} of {came:?} is refused for {refuse} s, and asked for at {at:?}"))
+                violation("I21", format!("offer {id} of {came:?} is refused for {refuse} s, and asked for at {at:?}"))
             }
             None => Ok(()),
         }
     }
 
-    fn accept(&mut self, now: Duration, accept: &call::Accept, disk: &Disk) -> Check {
+    fn accept(&mut self, now: Duration, accept: &call::Accept, disk: &Disk) -> Step {
         let mut left = Pool::default();
         let mut places = BTreeSet::new();
         for id in &accept.offer_ids {
@@ -452,7 +446,7 @@ impl Ledger {
                 self.answer(&id.value)?;
             }
             let Some((_, offer)) = self.offers.get(&id.value) else {
-                return fail("I1", format!("offer {} was never made in this session", id.value));
+                return violation("I1", format!("offer {} was never made in this session", id.value));
             };
             let refuse = accept.filters.as_ref().and_then(|filters| filters.refuse_seconds).unwrap_or(5.0);
             self.undoes_nothing(&id.value, refuse)?;
@@ -462,42 +456,42 @@ impl Ledger {
         }
         self.judge("I2");
         if places.len() != 1 {
-            return fail("I2", format!("an ACCEPT over {places:?}"));
+            return violation("I2", format!("an ACCEPT over {places:?}"));
         }
         let tasks = accept.operations.iter().filter_map(|operation| operation.launch.as_ref());
         for task in tasks.flat_map(|launch| &launch.task_infos) {
             let id = &task.task_id.value;
             let need = Pool::of(&task.resources).unwrap_or_default();
             if !left.contains(&need) {
-                return fail("I2", format!("{id} needs {need:?}, left are {left:?}"));
+                return violation("I2", format!("{id} needs {need:?}, left are {left:?}"));
             }
             left.subtract(&need);
             self.launch(now, id, disk)?;
             self.judge("I25");
             if let Some(why) = disk.instances.get(id).and_then(|kept| contents::fault(task, kept, disk)) {
-                return fail("I25", format!("{id} is launched, and {why}"));
+                return violation("I25", format!("{id} is launched, and {why}"));
             }
         }
         Ok(())
     }
 
-    fn launch(&mut self, now: Duration, id: &str, disk: &Disk) -> Check {
+    fn launch(&mut self, now: Duration, id: &str, disk: &Disk) -> Step {
         self.judge("I3");
         let Some((spec, index, generation, _)) = parse(id) else {
-            return fail("I3", format!("task id {id} can't be read"));
+            return violation("I3", format!("task id {id} can't be read"));
         };
         let slot = (spec, index);
         let Some(kept) = disk.instances.get(id) else {
-            return fail("I4", format!("ACCEPT with {id}, which isn't durable"));
+            return violation("I4", format!("ACCEPT with {id}, which isn't durable"));
         };
         if kept.slot != slot || kept.generation != generation {
-            return fail("I3", format!("{id} is kept as {:?}, generation {}", kept.slot, kept.generation));
+            return violation("I3", format!("{id} is kept as {:?}, generation {}", kept.slot, kept.generation));
         }
         if let Some(at) = self.not_before.remove(&slot) {
             self.judge("I11");
             // What was decided before the fault is still to leave.
             if now < at && now + Duration::from_millis(850) > at {
-                return fail("I11", format!("{id} is launched at {now:?}, its slot is held back until {at:?}"));
+                return violation("I11", format!("{id} is launched at {now:?}, its slot is held back until {at:?}"));
             }
         }
         let launched = Launched {
@@ -510,7 +504,7 @@ impl Ledger {
             released: false,
         };
         if self.tasks.insert(id.to_owned(), launched).is_some() {
-            return fail("I3", format!("task id {id} is used twice"));
+            return violation("I3", format!("task id {id} is used twice"));
         }
         Ok(())
     }
@@ -570,21 +564,24 @@ impl Ledger {
         self.not_before.retain(|slot, _| slot.0 != spec);
     }
 
-    fn acknowledge(&mut self, acknowledge: &call::Acknowledge, disk: &Disk) -> Check {
+    fn acknowledge(&mut self, acknowledge: &call::Acknowledge, disk: &Disk) -> Step {
         self.judge("I5");
         let id = &acknowledge.task_id.value;
         let Some(delivery) = self.deliveries.get_mut(&(id.clone(), acknowledge.uuid.to_vec())) else {
-            return fail("I5", format!("an acknowledgement for {id} that nobody asked for"));
+            return violation("I5", format!("an acknowledgement for {id} that nobody asked for"));
         };
         delivery.acknowledged += 1;
         if delivery.acknowledged > delivery.heard {
-            return fail(
+            return violation(
                 "I5",
                 format!("{} for {id} is acknowledged more often than it came", delivery.state.as_str_name()),
             );
         }
         if delivery.agent != acknowledge.agent_id.value {
-            return fail("I5", format!("the acknowledgement for {id} goes to agent {}", acknowledge.agent_id.value));
+            return violation(
+                "I5",
+                format!("the acknowledgement for {id} goes to agent {}", acknowledge.agent_id.value),
+            );
         }
         let kept = disk.instances.get(id).map(|kept| kept.record.state());
         let early = |state: instance::State| matches!(state, instance::State::Prepared | instance::State::Launching);
@@ -597,30 +594,30 @@ impl Ledger {
         let starts = delivery.state == TaskState::TaskRunning && kept == Some(instance::State::Staged);
         if is_terminal(delivery.state) && kept.is_some() || kept.is_some_and(early) || starts {
             let state = delivery.state.as_str_name();
-            return fail("I5", format!("{state} of {id} is acknowledged, while the store says {kept:?}"));
+            return violation("I5", format!("{state} of {id} is acknowledged, while the store says {kept:?}"));
         }
         Ok(())
     }
 
-    fn reconcile(&mut self, now: Duration, reconcile: &call::Reconcile) -> Check {
+    fn reconcile(&mut self, now: Duration, reconcile: &call::Reconcile) -> Step {
         self.judge("I14");
         if reconcile.tasks.len() > 1000 {
-            return fail("I14", format!("{} tasks in a RECONCILE", reconcile.tasks.len()));
+            return violation("I14", format!("{} tasks in a RECONCILE", reconcile.tasks.len()));
         }
         self.implicit += u32::from(reconcile.tasks.is_empty());
         for task in &reconcile.tasks {
             let id = &task.task_id.value;
-            self.of_this(id).or_else(|what| fail("I14", format!("asked for is {what}")))?;
+            self.of_this(id).or_else(|what| violation("I14", format!("asked for is {what}")))?;
             *self.questions.entry(id.clone()).or_default() += 1;
             let before = self.asked.insert(task.task_id.value.clone(), now);
             if before.is_some_and(|before| now < before + ASK.mul_f64(0.9)) && self.flows(now) {
-                return fail(
+                return violation(
                     "I14",
                     format!("{} is asked for again after {:?}", task.task_id.value, now - before.unwrap_or_default()),
                 );
             }
             if task.agent_id.is_none() {
-                return fail("I14", format!("{} is asked for without its agent", task.task_id.value));
+                return violation("I14", format!("{} is asked for without its agent", task.task_id.value));
             }
         }
         Ok(())
@@ -632,53 +629,55 @@ impl Ledger {
     }
 
     /// L6: nobody asks more than from time to time, but that.
-    pub(super) fn regular(&self, time: Duration, tasks: &BTreeSet<String>) -> Check {
+    pub(super) fn regular(&self, time: Duration, tasks: &BTreeSet<String>) -> Step {
         let minutes = (time.as_secs() / 60) as u32;
         // Every 15 min, and every 60; some more after a subscription.
         let most = minutes / 13 + 4;
         if let Some((id, times)) = self.questions.iter().find(|(_, times)| **times > most) {
-            return fail("L6", format!("{id} is asked for {times} times in {minutes} min"));
+            return violation("L6", format!("{id} is asked for {times} times in {minutes} min"));
         }
         let asked = |id: &&String| self.questions.get(*id).copied().unwrap_or_default();
         if let Some(id) = tasks.iter().find(|id| asked(id) + 1 < minutes / 17) {
-            return fail("L6", format!("{id} is asked for {} times in {minutes} min", asked(&id)));
+            return violation("L6", format!("{id} is asked for {} times in {minutes} min", asked(&id)));
         }
         match self.implicit {
-            0 => fail("L6", format!("nobody asks for everything in {minutes} min")),
-            times if times > minutes / 50 + 4 => fail("L6", format!("all is asked for {times} times in {minutes} min")),
+            0 => violation("L6", format!("nobody asks for everything in {minutes} min")),
+            times if times > minutes / 50 + 4 => {
+                violation("L6", format!("all is asked for {times} times in {minutes} min"))
+            }
             _ => Ok(()),
         }
     }
 
-    fn revive(&mut self, now: Duration, revive: &call::Revive) -> Check {
+    fn revive(&mut self, now: Duration, revive: &call::Revive) -> Step {
         for role in &revive.roles {
             self.judge("I12");
             let before = self.revived.insert(role.clone(), now);
             if before.is_some_and(|before| now < before + REVIVE.mul_f64(0.9)) && self.flows(now) {
-                return fail("I12", format!("REVIVE of {role} after {:?}", now - before.unwrap_or_default()));
+                return violation("I12", format!("REVIVE of {role} after {:?}", now - before.unwrap_or_default()));
             }
         }
         Ok(())
     }
 
     /// What must hold at any time. `idle`: nothing hinders calls from leaving.
-    pub(super) fn check(&mut self, now: Duration, idle: bool, disk: &Disk) -> Check {
+    pub(super) fn check(&mut self, now: Duration, idle: bool, disk: &Disk) -> Step {
         if idle && disk.framework.as_ref() == Some(&self.framework) {
             if let Some((at, id)) = self.open.first().filter(|(at, _)| *at + ANSWER < now) {
-                return fail("I1", format!("offer {id} of {at:?} has no answer at {now:?}"));
+                return violation("I1", format!("offer {id} of {at:?} has no answer at {now:?}"));
             }
         }
         Ok(())
     }
 
     /// I4, I6: what really runs.
-    pub(super) fn truth(&mut self, cluster: &Cluster, disk: &Disk, strict: &BTreeSet<String>) -> Check {
+    pub(super) fn truth(&mut self, cluster: &Cluster, disk: &Disk, strict: &BTreeSet<String>) -> Step {
         let mut live: BTreeMap<&(String, u32), &str> = BTreeMap::new();
         let mut forbidden = 0;
         let running = cluster.agents.iter().flat_map(|agent| agent.tasks.iter());
         for ((framework, id), _) in running.filter(|(_, task)| !is_terminal(task.state)) {
             let Some(task) = self.tasks.get(id) else {
-                return fail("I3", format!("{id} runs, and nobody launched it"));
+                return violation("I3", format!("{id} runs, and nobody launched it"));
             };
             if *framework != self.framework && !self.framework.is_empty()
                 || task.framework != *framework
@@ -687,12 +686,12 @@ impl Ledger {
                 continue;
             }
             if !task.ended && !disk.knows(id) {
-                return fail("I4", format!("{id} runs, and the store doesn't know it"));
+                return violation("I4", format!("{id} runs, and the store doesn't know it"));
             }
             if strict.contains(&task.slot.0) && !task.ended {
                 forbidden += 1;
                 if let Some(other) = live.insert(&task.slot, id) {
-                    return fail("I6", format!("{id} and {other} run, although duplicates are forbidden"));
+                    return violation("I6", format!("{id} and {other} run, although duplicates are forbidden"));
                 }
             }
         }
@@ -703,7 +702,7 @@ impl Ledger {
     }
 
     /// I6, I7: what the store says of each slot.
-    pub(super) fn slots(&mut self, disk: &Disk) -> Check {
+    pub(super) fn slots(&mut self, disk: &Disk) -> Step {
         /// How many instances, and how many of each revision that are fine.
         type Count<'a> = (u32, BTreeMap<&'a str, u32>);
         let mut slots: BTreeMap<&(String, u32), Count<'_>> = BTreeMap::new();
@@ -723,7 +722,7 @@ impl Ledger {
         let bad = bad.map(|(slot, found)| format!("slot {slot:?} has {found:?}"));
         self.judge("I6");
         match bad {
-            Some(what) => fail("I6", what),
+            Some(what) => violation("I6", what),
             None => Ok(()),
         }
     }

@@ -10,12 +10,10 @@ use mesos_core::{Key, Persist, StoreOp, UnixTime};
 use mesos_proto::store;
 use mesos_proto::v1::scheduler::{Call, Event, call};
 
-use super::Violation;
 use super::disk::Disk;
 use super::ledger::parse;
+use super::{Step, violation};
 use crate::resources::Pool;
-
-type Check = Result<(), Violation>;
 
 /// A run this long is stable: a fault after it counts as the first (ENGINE 3.2).
 const STABLE: u64 = 300_000;
@@ -61,10 +59,6 @@ pub(super) struct Past {
     pub(super) need: Option<Pool>,
     /// How often each invariant had something to judge.
     pub(super) judged: BTreeMap<&'static str, u64>,
-}
-
-fn fail(invariant: &'static str, what: String) -> Check {
-    Err(Violation { invariant, what })
 }
 
 impl Past {
@@ -162,24 +156,27 @@ impl Past {
     }
 
     /// A request leaves the scheduler.
-    pub(super) fn leaves(&mut self, call: &Call, stream: Option<&str>) -> Check {
+    pub(super) fn leaves(&mut self, call: &Call, stream: Option<&str>) -> Step {
         self.judge("I13");
         if let Some(why) = self.over {
-            return fail("I13", format!("{:?} leaves, although {why}", call.r#type()));
+            return violation("I13", format!("{:?} leaves, although {why}", call.r#type()));
         }
         if let Some(subscribe) = &call.subscribe {
             self.judge("I12");
             let said: BTreeSet<String> = subscribe.suppressed_roles.iter().cloned().collect();
             if said != self.suppressed {
-                return fail("I12", format!("SUBSCRIBE suppresses {said:?}, suppressed are {:?}", self.suppressed));
+                return violation(
+                    "I12",
+                    format!("SUBSCRIBE suppresses {said:?}, suppressed are {:?}", self.suppressed),
+                );
             }
         }
         if stream.is_some_and(|stream| self.doubtful.contains(stream)) && call.r#type() != call::Type::Acknowledge {
-            return fail("I13", format!("{:?} leaves, and one before it may still arrive", call.r#type()));
+            return violation("I13", format!("{:?} leaves, and one before it may still arrive", call.r#type()));
         }
         if let Some(accept) = &call.accept {
             if let Some(id) = accept.offer_ids.iter().find(|id| self.void.contains(&id.value)) {
-                return fail("I1", format!("offer {} is used, and was taken back before", id.value));
+                return violation("I1", format!("offer {} is used, and was taken back before", id.value));
             }
             let launches = accept.operations.iter().filter_map(|operation| operation.launch.as_ref());
             let tasks: Vec<_> = launches.flat_map(|launch| &launch.task_infos).collect();
@@ -208,29 +205,32 @@ impl Past {
     }
 
     /// What is refused as too little for what waits is too little.
-    fn refused(&mut self, left: &Pool, refuse: Option<f64>) -> Check {
+    fn refused(&mut self, left: &Pool, refuse: Option<f64>) -> Step {
         let Some(need) = self.need.as_ref().filter(|_| refuse == Some(NOTHING_FITS)) else { return Ok(()) };
         if left.contains(need) {
-            return fail("I21", format!("{left:?} is refused for {NOTHING_FITS} s, and something waits that fits"));
+            return violation(
+                "I21",
+                format!("{left:?} is refused for {NOTHING_FITS} s, and something waits that fits"),
+            );
         }
         self.judge("I21");
         Ok(())
     }
 
     /// Each process has an incarnation of its own.
-    fn launched(&mut self, id: &str) -> Check {
+    fn launched(&mut self, id: &str) -> Step {
         let Some((_, _, _, incarnation)) = parse(id) else { return Ok(()) };
         self.judge("I3");
         match self.incarnations.insert(incarnation, self.process) {
             Some(process) if process != self.process => {
-                fail("I3", format!("{id} has the incarnation of an earlier process"))
+                violation("I3", format!("{id} has the incarnation of an earlier process"))
             }
             _ => Ok(()),
         }
     }
 
     /// A batch has become durable. `wall` is what the scheduler's clock shows.
-    pub(super) fn durable(&mut self, batch: &Persist, disk: &Disk, wall: UnixTime) -> Check {
+    pub(super) fn durable(&mut self, batch: &Persist, disk: &Disk, wall: UnixTime) -> Step {
         self.ticket = batch.ticket().number();
         for op in batch.ops() {
             let segments: Vec<String> = op.key().segments().collect();
@@ -248,16 +248,16 @@ impl Past {
     }
 
     /// I3: a generation of an instance is used for one task only.
-    fn intended(&mut self, id: &str) -> Check {
+    fn intended(&mut self, id: &str) -> Step {
         let Some(place) = parse(id) else { return Ok(()) };
         match self.burnt.insert(place, id.to_owned()) {
-            Some(other) if other != *id => fail("I3", format!("{id} has the generation of {other}")),
+            Some(other) if other != *id => violation("I3", format!("{id} has the generation of {other}")),
             _ => Ok(()),
         }
     }
 
     /// I11: what is durable of faults and delays stands, whatever happens to the process.
-    fn held_back(&mut self, slot: (String, u32), batch: &Persist, disk: &Disk, wall: UnixTime) -> Check {
+    fn held_back(&mut self, slot: (String, u32), batch: &Persist, disk: &Disk, wall: UnixTime) -> Step {
         let Some(new) = &disk.slot(&slot) else {
             self.slots.remove(&slot);
             return Ok(());
@@ -268,7 +268,7 @@ impl Past {
         self.judge("I11");
         let ran = new.last_end.as_ref().and_then(|end| end.ran_for).unwrap_or_default();
         if new.faults < old.faults && ran < STABLE {
-            return fail("I11", format!("{slot:?} has had {} faults, and now {}", old.faults, new.faults));
+            return violation("I11", format!("{slot:?} has had {} faults, and now {}", old.faults, new.faults));
         }
         // Beside another one it holds nothing back.
         if !self.own && !disk.instances.values().any(|kept| kept.slot == slot) {
@@ -276,13 +276,13 @@ impl Past {
             // What was intended after the end of the one before has been given up in the same moment, and waits anew.
             let given_up = batch.ops().iter().filter(|op| deletes(op, &slot)).count() > 1
                 && batch.ops().iter().any(|op| matches!(op, StoreOp::Delete { key } if *key == newest));
-            curve(&old, new, given_up).or_else(|what| fail("I11", format!("{slot:?} {what}")))?;
+            curve(&old, new, given_up).or_else(|what| violation("I11", format!("{slot:?} {what}")))?;
         }
         let wall = wall.since_epoch() + Duration::from_millis(5);
         let used = new.generation > old.generation && !returns(batch, disk, &slot, new.generation);
         if let Some(at) = old.eligible_at.filter(|_| was_certain && used) {
             if wall < Duration::from_millis(at) {
-                return fail("I11", format!("{slot:?} is used at {wall:?}, and held back until {at} ms"));
+                return violation("I11", format!("{slot:?} is used at {wall:?}, and held back until {at} ms"));
             }
         }
         Ok(())

@@ -11,7 +11,6 @@ use mesos_proto::v1::scheduler::Event;
 use mesos_proto::v1::{OfferId, TaskState};
 use mesos_proto::{json, store};
 
-use super::Violation;
 use super::disk::{Disk, Kept, is_inactive};
 use super::ends::Ends;
 use super::ledger::{Launched, parse};
@@ -19,8 +18,7 @@ use super::strikes::Strikes;
 use super::succession::Succession;
 use super::users::Users;
 use super::variety::{Place, zone};
-
-type Check = Result<(), Violation>;
+use super::{Step, violation};
 
 /// So long before an agent is taken away nothing is launched there any more (ENGINE 7), but for a second.
 const LEAD: Duration = Duration::from_secs(359);
@@ -92,10 +90,6 @@ fn wanted(spec: &str, batch: &Persist, disk: &Disk) -> u32 {
     }
 }
 
-fn fail(invariant: &'static str, what: String) -> Check {
-    Err(Violation { invariant, what })
-}
-
 impl Places {
     fn judge(&mut self, invariant: &'static str) {
         *self.judged.entry(invariant).or_default() += 1;
@@ -116,14 +110,14 @@ impl Places {
     }
 
     /// The scheduler has told that a spec avoids an agent.
-    pub(super) fn avoids(&mut self, spec: &str, agent: &str, now: Duration, during: Duration) -> Check {
+    pub(super) fn avoids(&mut self, spec: &str, agent: &str, now: Duration, during: Duration) -> Step {
         self.avoiding.insert(spec.to_owned());
         self.avoided.insert((spec.to_owned(), agent.to_owned()), (now, now + during));
         self.strikes.avoids(spec, agent, now, during)
     }
 
     /// The scheduler has told that a task has ended, of which it had heard at `over_at`.
-    pub(super) fn ended(&mut self, task: &Task, class: EndClass, over_at: Duration) -> Check {
+    pub(super) fn ended(&mut self, task: &Task, class: EndClass, over_at: Duration) -> Step {
         self.judge("I10");
         self.strikes.ended(task, class, over_at)
     }
@@ -150,10 +144,10 @@ impl Places {
     }
 
     /// I10: what is launched with these offers isn't launched where it had to go soon.
-    pub(super) fn used<'a>(&mut self, offers: impl Iterator<Item = &'a OfferId>, wall: UnixTime) -> Check {
+    pub(super) fn used<'a>(&mut self, offers: impl Iterator<Item = &'a OfferId>, wall: UnixTime) -> Step {
         for OfferId { value: id } in offers {
             if self.closing.get(id).is_some_and(|until| wall.since_epoch() < *until) {
-                return fail("I10", format!("offer {id} is used, and its agent is about to be taken away"));
+                return violation("I10", format!("offer {id} is used, and its agent is about to be taken away"));
             }
         }
         Ok(())
@@ -181,7 +175,7 @@ impl Places {
     }
 
     /// A batch leaves the scheduler for its store.
-    pub(super) fn written(&mut self, batch: &Persist, at: &Moment<'_>) -> Check {
+    pub(super) fn written(&mut self, batch: &Persist, at: &Moment<'_>) -> Step {
         self.succession.written(batch, at)?;
         let mut fresh = Vec::new();
         for op in batch.ops() {
@@ -224,7 +218,7 @@ impl Places {
 
     /// I17: a new place has the lowest index that is free; those that wait for their first attempt count, though nothing
     /// is kept of them.
-    fn opens(&mut self, spec: &str, index: &str, batch: &Persist, at: &Moment<'_>) -> Check {
+    fn opens(&mut self, spec: &str, index: &str, batch: &Persist, at: &Moment<'_>) -> Step {
         let index: u32 = index.parse().unwrap_or(u32::MAX);
         if at.disk.slot(&(spec.to_owned(), index)).is_some() {
             return Ok(());
@@ -249,22 +243,24 @@ impl Places {
                 && !haunted(*lower)
         };
         match (0..index).find(free).filter(|_| at.prompt) {
-            Some(lower) => fail("I17", format!("{spec} gets instance {index}, and {lower} is free")),
+            Some(lower) => violation("I17", format!("{spec} gets instance {index}, and {lower} is free")),
             None => Ok(()),
         }
     }
 
     /// I10: no more of a spec on a host or in a zone than there may be.
-    fn allowed(&mut self, record: &Instance, batch: &Persist, at: &Moment<'_>) -> Check {
+    fn allowed(&mut self, record: &Instance, batch: &Persist, at: &Moment<'_>) -> Step {
         let Some((name, index, ..)) = parse(&record.task_id) else { return Ok(()) };
         let Some(place) = at.users.place(&name).filter(|_| at.prompt) else { return Ok(()) };
         self.judge("I10");
         let here = record.agent.hostname();
         let most = match place {
             Place::Zone(wanted) if zone(here) == Some(wanted) => return Ok(()),
-            Place::Zone(wanted) => return fail("I10", format!("{} goes to {here}, not to {wanted}", record.task_id)),
+            Place::Zone(wanted) => {
+                return violation("I10", format!("{} goes to {here}, not to {wanted}", record.task_id));
+            }
             Place::PerZone(_) if zone(here).is_none() => {
-                return fail("I10", format!("{} goes to {here}, which is in no zone", record.task_id));
+                return violation("I10", format!("{} goes to {here}, which is in no zone", record.task_id));
             }
             Place::PerHost(most) | Place::PerZone(most) => most,
         };
@@ -282,24 +278,27 @@ impl Places {
         let others: Vec<&String> = others.map(|(id, _)| id).collect();
         match others.len() < most as usize {
             true => Ok(()),
-            false => fail("I10", format!("{} goes where {others:?} are, and must not", record.task_id)),
+            false => violation("I10", format!("{} goes where {others:?} are, and must not", record.task_id)),
         }
     }
 
     /// I10: nothing goes to an agent that its spec avoids, but what has waited for long.
-    fn unavoided(&mut self, record: &Instance, at: &Moment<'_>) -> Check {
+    fn unavoided(&mut self, record: &Instance, at: &Moment<'_>) -> Step {
         let Some((spec, index, ..)) = parse(&record.task_id) else { return Ok(()) };
         let Some(vacated) = self.vacated.get(&(spec.clone(), index)) else { return Ok(()) };
         let place = (spec, record.agent.id.clone());
         let Some((since, until)) = self.avoided.get(&place) else { return Ok(()) };
         if *since < at.now && at.now < *until && at.now < *vacated + PATIENCE {
-            return fail("I10", format!("{} goes to {}, which is avoided until {until:?}", record.task_id, place.1));
+            return violation(
+                "I10",
+                format!("{} goes to {}, which is avoided until {until:?}", record.task_id, place.1),
+            );
         }
         Ok(())
     }
 
     /// I16: nobody is passed over who comes first and could have had the same.
-    fn first(&mut self, record: &Instance, batch: &Persist, at: &Moment<'_>) -> Check {
+    fn first(&mut self, record: &Instance, batch: &Persist, at: &Moment<'_>) -> Step {
         let Some((name, ..)) = parse(&record.task_id).filter(|_| at.fresh) else { return Ok(()) };
         let Some(others) = at.users.before(&name) else { return Ok(()) };
         self.judge("I16");
@@ -323,7 +322,7 @@ impl Places {
         let fresh = others.iter().flat_map(|name| self.fresh(name, at));
         let fresh = fresh.into_iter().find(|place| !touched(place) && free(place));
         match passed.map(|(place, _)| place.clone()).or(fresh) {
-            Some(place) => fail("I16", format!("{} passes {place:?} over, which comes first", record.task_id)),
+            Some(place) => violation("I16", format!("{} passes {place:?} over, which comes first", record.task_id)),
             None => Ok(()),
         }
     }
@@ -336,7 +335,7 @@ impl Places {
     }
 
     /// I12: no offers of these roles are wanted any more, so nothing of them waits for one.
-    pub(super) fn suppresses(&mut self, roles: &[String], at: &Moment<'_>) -> Check {
+    pub(super) fn suppresses(&mut self, roles: &[String], at: &Moment<'_>) -> Step {
         self.judge("I12");
         for name in at.disk.policies.keys().filter(|name| !at.disk.strict.contains(*name)) {
             let Some(record) = at.disk.spec(name).filter(|spec| !spec.removed() && !spec.paused()) else { continue };
@@ -350,24 +349,24 @@ impl Places {
             let mut slots = at.disk.slots.iter().filter(|((spec, _), slot)| spec == name && wanted(slot));
             let waits = slots.find(|(place, _)| free(place)).map(|(place, _)| place.clone());
             if let Some(place) = waits.or_else(|| self.fresh(name, at).into_iter().find(free)) {
-                return fail("I12", format!("SUPPRESS of {}, and {place:?} waits for an offer", revision.role));
+                return violation("I12", format!("SUPPRESS of {}, and {place:?} waits for an offer", revision.role));
             }
         }
         Ok(())
     }
 
     /// I10: a task is launched.
-    pub(super) fn launched(&mut self, id: &str, agent: &str, prompt: bool, at: &Moment<'_>) -> Check {
+    pub(super) fn launched(&mut self, id: &str, agent: &str, prompt: bool, at: &Moment<'_>) -> Step {
         self.judge("I10");
         if let Some(since) = self.failed.get(agent).filter(|since| prompt && **since + Duration::from_secs(1) < at.now)
         {
-            return fail("I10", format!("{id} is launched on {agent}, which has failed at {since:?}"));
+            return violation("I10", format!("{id} is launched on {agent}, which has failed at {since:?}"));
         }
         self.succession.launched(id, prompt, at)
     }
 
     /// I19: an end is for ever, once it is durable.
-    pub(super) fn durable(&mut self, batch: &Persist, at: &Moment<'_>) -> Check {
+    pub(super) fn durable(&mut self, batch: &Persist, at: &Moment<'_>) -> Step {
         for op in batch.ops() {
             let key = op.key();
             if key.segments().next().as_deref() != Some("inst") {
@@ -388,7 +387,7 @@ impl Places {
                     let Ok(record) = json::decode::<Instance>(value) else { continue };
                     self.judge("I19");
                     if self.buried.contains(&record.task_id) {
-                        return fail(
+                        return violation(
                             "I19",
                             format!("{} has ended, and is back as {:?}", record.task_id, record.state()),
                         );

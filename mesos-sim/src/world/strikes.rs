@@ -6,9 +6,7 @@ use std::time::Duration;
 use mesos_core::engine::{EndClass, Task};
 use mesos_proto::v1::TaskState;
 
-use super::Violation;
-
-type Check = Result<(), Violation>;
+use super::{Step, violation};
 
 /// So many ends in so short a time are too many.
 const STRIKES: usize = 3;
@@ -30,13 +28,9 @@ pub(super) struct Strikes {
     avoided: BTreeMap<(String, String), (Duration, u32)>,
 }
 
-fn fail(what: String) -> Check {
-    Err(Violation { invariant: "I10", what })
-}
-
 impl Strikes {
     /// A task has ended, of which was heard at `over_at`.
-    pub(super) fn ended(&mut self, task: &Task, class: EndClass, over_at: Duration) -> Check {
+    pub(super) fn ended(&mut self, task: &Task, class: EndClass, over_at: Duration) -> Step {
         let place = (task.spec.clone(), task.agent_id.clone());
         let early = task.running_for.is_none_or(|ran| ran < EARLY);
         let dropped = task.task_state == Some(TaskState::TaskDropped);
@@ -55,12 +49,15 @@ impl Strikes {
         strikes.retain(|at| *at + WITHIN > over_at);
         match strikes.len() < STRIKES {
             true => Ok(()),
-            false => fail(format!("{} has failed on {} at {strikes:?}, and avoids it not", task.spec, task.agent_id)),
+            false => violation(
+                "I10",
+                format!("{} has failed on {} at {strikes:?}, and avoids it not", task.spec, task.agent_id),
+            ),
         }
     }
 
     /// From now on the spec avoids the agent for so long.
-    pub(super) fn avoids(&mut self, spec: &str, agent: &str, now: Duration, during: Duration) -> Check {
+    pub(super) fn avoids(&mut self, spec: &str, agent: &str, now: Duration, during: Duration) -> Step {
         let place = (spec.to_owned(), agent.to_owned());
         self.at.remove(&place);
         let (since, times) = self.avoided.entry(place).or_default();
@@ -70,7 +67,9 @@ impl Strikes {
         // A long run may have cleared it in between.
         match (0..=times).any(|times| during == length(times)) {
             true => Ok(()),
-            false => fail(format!("{spec} avoids {agent} for {during:?}, and has done so {times} times before")),
+            false => {
+                violation("I10", format!("{spec} avoids {agent} for {during:?}, and has done so {times} times before"))
+            }
         }
     }
 

@@ -10,13 +10,11 @@ use mesos_proto::store::{self, Instance, ghost, instance, slot};
 use mesos_proto::v1::TaskState;
 use mesos_proto::v1::scheduler::Event;
 
-use super::Violation;
 use super::disk::{Kept, is_inactive};
 use super::ledger::parse;
 use super::places::Moment;
+use super::{Step, violation};
 use crate::agent::is_terminal;
-
-type Check = Result<(), Violation>;
 
 /// A second question about a task that nobody knows comes so long after the first.
 const AGAIN: Duration = Duration::from_secs(9);
@@ -76,10 +74,6 @@ pub(super) struct Succession {
     pub(super) judged: BTreeMap<&'static str, u64>,
 }
 
-fn fail(invariant: &'static str, what: String) -> Check {
-    Err(Violation { invariant, what })
-}
-
 /// How many places of a spec may have two, if that is a number and known.
 fn surge(spec: &str, at: &Moment<'_>) -> usize {
     let Some(policy) = at.disk.policies.get(spec) else { return usize::MAX };
@@ -127,7 +121,7 @@ impl Succession {
     }
 
     /// A task is launched: in a place that is free, or beside one of a former revision.
-    pub(super) fn launched(&mut self, id: &str, prompt: bool, at: &Moment<'_>) -> Check {
+    pub(super) fn launched(&mut self, id: &str, prompt: bool, at: &Moment<'_>) -> Step {
         let Some((spec, index, ..)) = parse(id).filter(|_| !self.own) else { return Ok(()) };
         let slot = (spec, index);
         let revision = at.disk.instances.get(id).map(|kept| kept.record.revision.clone()).unwrap_or_default();
@@ -138,14 +132,14 @@ impl Succession {
         for (other, _) in before {
             judged = true;
             let Some(told) = self.told.get(other) else {
-                return fail("I7", format!("{id} takes the place of {other}, of which nothing was heard"));
+                return violation("I7", format!("{id} takes the place of {other}, of which nothing was heard"));
             };
             // A rollout ends it: meanwhile its own revision may have become the next one again.
             let leaves = at.disk.instances.get(other).is_some_and(|kept| {
                 kept.record.state() == instance::State::Killing && kept.record.why() == instance::Why::Update
             });
             if !told.ended && told.revision == revision && !leaves && !told.is_given_up(other, prompt, at) {
-                return fail("I7", format!("{id} takes the place of {other}, which has not ended: {told:?}"));
+                return violation("I7", format!("{id} takes the place of {other}, which has not ended: {told:?}"));
             }
         }
         if judged {
@@ -158,7 +152,7 @@ impl Succession {
     }
 
     /// I8: no more places have two than the surge allows, when one more gets a second one.
-    fn surge(&mut self, slot: &(String, u32), id: &str, at: &Moment<'_>) -> Check {
+    fn surge(&mut self, slot: &(String, u32), id: &str, at: &Moment<'_>) -> Step {
         let surge = self.told.get(id).map_or(0, |told| told.surge).max(surge(&slot.0, at));
         if surge == usize::MAX {
             return Ok(());
@@ -177,13 +171,13 @@ impl Succession {
         self.judge("I8");
         let double = places.values().filter(|revisions| revisions.len() > 1).count();
         if double > surge {
-            return fail("I8", format!("{id} is the second one in its place, as in {double} places of {surge}"));
+            return violation("I8", format!("{id} is the second one in its place, as in {double} places of {surge}"));
         }
         Ok(())
     }
 
     /// A batch leaves the scheduler for its store.
-    pub(super) fn written(&mut self, batch: &Persist, at: &Moment<'_>) -> Check {
+    pub(super) fn written(&mut self, batch: &Persist, at: &Moment<'_>) -> Step {
         for (_, record) in batch.ops().iter().filter_map(written) {
             if record.state() == instance::State::Killing && record.why() != instance::Why::External {
                 self.told.entry(record.task_id).or_default().killed = true;
@@ -212,7 +206,7 @@ impl Succession {
                     .get(&old.slot.0)
                     .is_some_and(|policy| policy.duplicates() != store::policy::Duplicates::Forbid)
             {
-                return fail("I8", format!("a rollout waits for {}, which is out of sight", record.task_id));
+                return violation("I8", format!("a rollout waits for {}, which is out of sight", record.task_id));
             }
             // One of which bad news has come isn't ready any more, whatever the record still says.
             let fine = self.told.get(&record.task_id).is_some_and(|told| told.fine);
@@ -237,7 +231,10 @@ impl Succession {
                 let since = ghost.instance.and_then(|was| was.unreachable_since).filter(|_| at.steady);
                 let least = at.disk.policies.get(&ghost.spec).map(|policy| policy.expunge_after).unwrap_or_default();
                 if since.is_some_and(|since| since + least > ghost.since + 10) {
-                    return fail("I7", format!("{} is given up {} ms after {since:?}", ghost.task_id, ghost.since));
+                    return violation(
+                        "I7",
+                        format!("{} is given up {} ms after {since:?}", ghost.task_id, ghost.since),
+                    );
                 }
             }
         }
@@ -245,7 +242,7 @@ impl Succession {
     }
 
     /// A7, A21: time alone does nothing about a task of which there is no news.
-    fn overdue(&mut self, old: &Instance, new: &Instance, at: &Moment<'_>) -> Check {
+    fn overdue(&mut self, old: &Instance, new: &Instance, at: &Moment<'_>) -> Step {
         let launching =
             matches!(old.state(), instance::State::Prepared | instance::State::Launching | instance::State::Staged);
         let overdue = new.state() == instance::State::Killing && new.why() == instance::Why::Overdue && launching;
@@ -257,7 +254,7 @@ impl Succession {
     }
 
     /// I8: a rollout that is halted ends nothing.
-    fn goes_on(&mut self, slot: &(String, u32), task: &str, batch: &Persist, at: &Moment<'_>) -> Check {
+    fn goes_on(&mut self, slot: &(String, u32), task: &str, batch: &Persist, at: &Moment<'_>) -> Step {
         let key = Key::new(["spec", &slot.0]);
         let told = batch.ops().iter().any(|op| *op.key() == key);
         let Some(record) = at.disk.spec(&slot.0).filter(|_| !told) else { return Ok(()) };
@@ -270,7 +267,7 @@ impl Succession {
             _ => false,
         });
         match record.paused() && !finished {
-            true => fail("I8", format!("{task} is ended for the next one, and the rollout is halted")),
+            true => violation("I8", format!("{task} is ended for the next one, and the rollout is halted")),
             false => Ok(()),
         }
     }
@@ -283,7 +280,7 @@ impl Succession {
         new: &Instance,
         batch: &Persist,
         at: &Moment<'_>,
-    ) -> Check {
+    ) -> Step {
         use instance::{State as S, Why};
         let duplicate = new.state() == S::Killing && new.why() == Why::Duplicate && old.state() != S::Killing;
         let mut there: Vec<&Kept> = at.disk.instances.values().filter(|kept| kept.slot == *slot).collect();
@@ -317,9 +314,10 @@ impl Succession {
         let wanted = if loses { first } else { second };
         match wanted.record.task_id == new.task_id || second.record.state() == S::Killing {
             true => Ok(()),
-            false => {
-                fail("I7", format!("{} ends, and not {}: {first:?} {second:?}", new.task_id, wanted.record.task_id))
-            }
+            false => violation(
+                "I7",
+                format!("{} ends, and not {}: {first:?} {second:?}", new.task_id, wanted.record.task_id),
+            ),
         }
     }
 
@@ -327,16 +325,16 @@ impl Succession {
         self.known.contains(task)
     }
 
-    fn is_known(&mut self, task: &str, what: &str, at: &Moment<'_>) -> Check {
+    fn is_known(&mut self, task: &str, what: &str, at: &Moment<'_>) -> Step {
         self.judge("I7");
         match at.subscribed && self.known.contains(task) {
             true => Ok(()),
-            false => fail("I7", format!("{task} {what}, and nobody has said anything of it in this session")),
+            false => violation("I7", format!("{task} {what}, and nobody has said anything of it in this session")),
         }
     }
 
     /// I8: an instance that is ready is ended only if enough others are.
-    fn budget(&mut self, slot: &(String, u32), task: &str, batch: &Persist, at: &Moment<'_>) -> Check {
+    fn budget(&mut self, slot: &(String, u32), task: &str, batch: &Persist, at: &Moment<'_>) -> Step {
         // What is to be durable with it counts.
         let after = |key: &Key| batch.ops().iter().find(|op| op.key() == key);
         let value = |key: Key| match after(&key) {
@@ -399,7 +397,7 @@ impl Succession {
         let ready = wanted.iter().filter(|index| ready.contains(index)).count();
         let least = wanted.len().saturating_sub(unavailable as usize);
         if ready < least {
-            return fail(
+            return violation(
                 "I8",
                 format!("{task} is ended, and then {ready} of {} are ready, of which {least} have to be", wanted.len()),
             );
