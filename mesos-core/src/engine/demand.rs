@@ -73,6 +73,8 @@ impl Role {
     pub(super) fn subscribed(&mut self, now: Instant, first: bool) {
         self.revive = None;
         self.last_change = None;
+        // Nobody has looked meanwhile.
+        self.unwanted_since = None;
         self.repeat_at = first.then_some(now + LOST);
         self.silent = 0;
         if !first {

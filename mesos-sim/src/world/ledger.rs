@@ -284,7 +284,8 @@ impl Ledger {
             delivery.state = status.state();
             delivery.agent = status.agent_id.as_ref().map(|id| id.value.clone()).unwrap_or_default();
             delivery.heard += 1;
-            delivery.ended_in = (is_terminal(status.state()) && state != "unknown").then_some(exchange);
+            let counts = !matches!(&*state, "unknown" | "Ghost");
+            delivery.ended_in = (counts && is_terminal(status.state())).then_some(exchange);
         }
         let Some(task) = self.tasks.get_mut(id) else { return };
         if task.is_out_of_sight() {

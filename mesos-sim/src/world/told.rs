@@ -114,7 +114,8 @@ impl World {
 
     /// A call leaves the scheduler which says that it needs no offers.
     pub(super) fn needs_none(&mut self, call: &Call) -> Step {
-        let judged = !self.users.leaving && !self.words.own && self.ledger.flows(self.now);
+        // What is being launched may be on its way to the store (simulated: seed 6000000124).
+        let judged = !self.users.leaving && !self.words.own && !self.unsaved && self.ledger.flows(self.now);
         let Some(suppress) = call.suppress.as_ref().filter(|_| judged) else { return Ok(()) };
         let (moment, places) = self.moment(self.decided_at);
         if moment.prompt && moment.steady { places.suppresses(&suppress.roles, &moment) } else { Ok(()) }

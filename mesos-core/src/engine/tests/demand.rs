@@ -259,3 +259,17 @@ fn a_role_that_was_given_up_is_not_suppressed_later() {
     let last = s.subscribes.last().unwrap();
     assert_eq!((&last.framework_info.roles[..], last.suppressed_roles.len()), (&["*".to_string()][..], 0));
 }
+
+// ENGINE 2.5: that nothing was wanted before a disconnection says nothing of the time since.
+#[test]
+fn a_new_session_waits_before_it_suppresses() {
+    let mut s = Script::new([service("web", 1)]);
+    s.running(1);
+    s.master = false;
+    s.cut();
+    s.sleep(secs(60));
+    s.resubscribe();
+    assert!(s.take(Type::Suppress).is_empty());
+    s.sleep(secs(6));
+    assert_eq!(s.take(Type::Suppress).len(), 1);
+}
