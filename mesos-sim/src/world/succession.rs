@@ -134,9 +134,12 @@ impl Succession {
             let Some(told) = self.told.get(other) else {
                 return violation("I7", format!("{id} takes the place of {other}, of which nothing was heard"));
             };
-            // A rollout ends it: meanwhile its own revision may have become the next one again.
-            let leaves = at.disk.instances.get(other).is_some_and(|kept| {
-                kept.record.state() == instance::State::Killing && kept.record.why() == instance::Why::Update
+            // A rollout ends it: meanwhile its own revision may have become the next one again. Or it is back, and had lost
+            // its place while it was out of sight, maybe to one that has ended since (simulated: seed 6000000164).
+            let leaves = at.disk.instances.get(other).is_some_and(|kept| match kept.record.why() {
+                instance::Why::Update => kept.record.state() == instance::State::Killing,
+                instance::Why::Duplicate => kept.record.state() == instance::State::Killing && told.lost,
+                _ => false,
             });
             if !told.ended && told.revision == revision && !leaves && !told.is_given_up(other, prompt, at) {
                 return violation("I7", format!("{id} takes the place of {other}, which has not ended: {told:?}"));
