@@ -386,7 +386,7 @@ impl Engine {
     fn launch_again(&mut self, task_id: &str) {
         let Some(id) = id::parse(task_id) else { return };
         if let Some(spec) = self.book.id(id.spec) {
-            self.wait(SlotId { spec, index: id.index }, self.now, self.now);
+            self.wait(SlotId { spec, index: id.index });
         }
     }
 

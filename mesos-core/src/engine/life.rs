@@ -175,7 +175,6 @@ impl Engine {
 
     /// A slot whose attempt has been out of sight for too long wants another one beside it, unless it has one.
     fn replace_lost(&mut self, slot_id: SlotId) {
-        let now = self.now;
         let Some(slot) = self.book.slot(slot_id) else { return };
         let lost = slot.current.as_ref().filter(|current| !current.counts() && slot.successor.is_none());
         let (Some(revision), waits) = (lost.map(|current| current.revision), slot.waiting.is_some()) else { return };
@@ -185,7 +184,7 @@ impl Engine {
             self.touch_slot(slot_id);
         } else if self.may_have_successor(slot_id) {
             self.go_on_in(slot_id, revision);
-            self.wait(slot_id, now, now);
+            self.wait(slot_id);
         }
     }
 
@@ -234,12 +233,11 @@ impl Engine {
 
     /// A slot without attempt wants one, if it is wanted and nothing holds it.
     pub(super) fn fill(&mut self, slot_id: SlotId) {
-        let now = self.now;
         let empty = self.book.slot(slot_id).is_some_and(|slot| {
             slot.wanted && !slot.blocked && slot.current.is_none() && slot.waiting.is_none() && slot.mark == Mark::None
         });
         if empty && !self.take_back(slot_id) {
-            self.wait(slot_id, now, now);
+            self.wait(slot_id);
         }
     }
 
@@ -252,10 +250,17 @@ impl Engine {
         }
     }
 
-    /// Opens demand in a slot.
-    pub(super) fn wait(&mut self, slot_id: SlotId, since: Instant, eligible_at: Instant) {
+    /// Opens demand in a slot; at once, unless an earlier one of it is still held back.
+    pub(super) fn wait(&mut self, slot_id: SlotId) {
+        let held = self.book.slot(slot_id).and_then(|slot| slot.held_until);
+        self.wait_until(slot_id, held.map_or(self.now, |until| until.max(self.now)));
+    }
+
+    /// Opens demand in a slot, for a launch from this moment on.
+    pub(super) fn wait_until(&mut self, slot_id: SlotId, eligible_at: Instant) {
+        let since = self.now;
         if let Some(slot) = self.book.slot_mut(slot_id) {
-            let eligible_at = slot.held_until.take().map_or(eligible_at, |until| eligible_at.max(until));
+            slot.held_until = None;
             slot.waiting = Some(Waiting { since, eligible_at });
             self.touch_slot(slot_id);
             self.demand(slot_id.spec);

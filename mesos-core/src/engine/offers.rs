@@ -739,7 +739,7 @@ impl Engine {
             slot.generation = slot.generation.saturating_sub(1);
         }
         if self.may_have_successor(id.slot) {
-            self.wait(id.slot, self.now, self.now);
+            self.wait(id.slot);
         }
         self.reconsider(id.slot);
     }

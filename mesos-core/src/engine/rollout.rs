@@ -85,7 +85,6 @@ impl Engine {
 
     /// Takes one step of a rollout; `None` if none is allowed.
     fn next_step(&mut self, id: SpecId) -> Option<SlotId> {
-        let now = self.now;
         let spec = self.book.specs.get(&id)?;
         let &(ready, index) = spec.sums.outdated.first()?;
         let slot_id = SlotId { spec: id, index };
@@ -98,7 +97,7 @@ impl Engine {
         let wanted = spec.sums.wanted.saturating_sub(spec.sums.finished);
         let (surge, unavailable) = spec.spec.policy.budget();
         if spec.sums.doubles < surge {
-            self.wait(slot_id, now, now);
+            self.wait(slot_id);
             return Some(slot_id);
         }
         if spec.sums.ready.saturating_sub(1) >= wanted.saturating_sub(unavailable) {
