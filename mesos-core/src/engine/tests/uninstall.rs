@@ -370,3 +370,29 @@ fn disconnect() {
     s.recover();
     assert_eq!(s.asked(), [task]);
 }
+
+// ENGINE 34, W10: that the old id is spent is written last, or a crash would leave tasks of the old framework to the new one.
+#[test]
+fn a_crash_between_the_ends_of_many() {
+    let config = config().on_removed(OnRemoved::FreshId).max_launching_per_agent(1000);
+    let mut s = Script::with(config, [service("web", 300)]);
+    for (agent, count) in [("a1", 200), ("a2", 100)] {
+        let tasks = s.launch(agent, "cpus:1000;mem:1000000");
+        assert_eq!(tasks.len(), count);
+        tasks.iter().for_each(|task| s.update(task, TaskRunning));
+    }
+    s.master = false;
+    s.disk = Disk::Hangs;
+    s.error(REMOVED);
+    s.confirm();
+    s.disk = Disk::Writes;
+    s.crash();
+    let request = s.subscription.take().unwrap();
+    let subscribe = Call::decode(request.body().clone()).unwrap().subscribe.unwrap();
+    assert_eq!(subscribe.framework_info.id.map(|id| id.value).as_deref(), Some("f-1"));
+    s.master = true;
+    s.accept_as_removed(&request);
+    s.resubscribe();
+    assert_eq!(s.subscribes.last().unwrap().framework_info.id, None);
+    assert_eq!((s.engine.tasks().count(), s.spec("web").waiting), (0, 300));
+}
