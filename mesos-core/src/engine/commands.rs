@@ -430,7 +430,7 @@ impl Engine {
         let id = match self.book.id(&name) {
             None => {
                 let id = self.book.insert(Spec::new(spec));
-                self.write_new_spec(id);
+                self.write_spec(id, true);
                 if let Some(instances) = self.quarantined.orphans.remove(&name) {
                     self.restore_instances(id, &name, instances);
                 }

@@ -4,7 +4,9 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::attempt::{SlotId, SpecId};
+use bytes::Bytes;
+
+use super::attempt::SlotId;
 use super::engine::Engine;
 use super::recover::Instances;
 use crate::Key;
@@ -16,10 +18,8 @@ pub(super) struct Quarantine {
     unreadable: BTreeSet<Key>,
     /// Those of each slot that is blocked by them.
     slots: BTreeMap<SlotId, Vec<Key>>,
-    /// Instances whose spec can't be read, and isn't given so far.
+    /// Instances whose spec can't be read, or is missing, and isn't given so far.
     pub(super) orphans: BTreeMap<String, Instances>,
-    /// What [`Engine::knew_framework`] is to be again once nothing is hidden any more.
-    knew_framework: bool,
 }
 
 impl Quarantine {
@@ -31,6 +31,25 @@ impl Quarantine {
     pub(super) fn hides_task(&self, slot_id: SlotId) -> bool {
         self.slots.get(&slot_id).into_iter().flatten().any(|key| generation(key).is_some())
     }
+
+    /// Whether what looks like nobody's task may be one of ours.
+    pub(super) fn hides_tasks(&self) -> bool {
+        !self.unreadable.is_empty() || !self.orphans.is_empty()
+    }
+
+    /// What can't be read of a spec's own records is no longer kept: removals of it, to be written with what takes its place.
+    pub(super) fn release(&mut self, spec: &str) -> Vec<(Key, Option<Bytes>)> {
+        let of_spec = |key: &&Key| {
+            let mut segments = key.segments();
+            let kind = segments.next();
+            matches!(kind.as_deref(), Some("spec" | "rev")) && segments.next().as_deref() == Some(spec)
+        };
+        let keys: Vec<Key> = self.unreadable.iter().filter(of_spec).cloned().collect();
+        for key in &keys {
+            self.unreadable.remove(key);
+        }
+        keys.into_iter().map(|key| (key, None)).collect()
+    }
 }
 
 /// The generation that the record of an attempt belongs to, which its name says.
@@ -40,22 +59,15 @@ fn generation(key: &Key) -> Option<u64> {
 }
 
 impl Engine {
-    /// These can't be read. One of them may be what a task belongs to: none is killed for being nobody's.
+    /// These can't be read.
     pub(super) fn set_aside(&mut self, unreadable: impl IntoIterator<Item = Key>) {
         self.quarantined.unreadable.extend(unreadable);
-        if !self.quarantined.unreadable.is_empty() {
-            self.quarantined.knew_framework = core::mem::take(&mut self.knew_framework);
-        }
     }
 
     /// Somebody has decided about records that can't be read: they go.
     fn discard(&mut self, keys: Vec<Key>) {
-        let quarantined = &mut self.quarantined;
         for key in &keys {
-            quarantined.unreadable.remove(key);
-        }
-        if quarantined.unreadable.is_empty() {
-            self.knew_framework |= core::mem::take(&mut quarantined.knew_framework);
+            self.quarantined.unreadable.remove(key);
         }
         self.writer.write(self.now, keys.into_iter().map(|key| (key, None)).collect());
     }
@@ -82,18 +94,5 @@ impl Engine {
         self.touch_slot(slot_id);
         // What has waited meanwhile may do so for an offer that was declined.
         self.demand(slot_id.spec);
-    }
-
-    /// Writes a spec that comes from the program, in place of what can't be read of it.
-    pub(super) fn write_new_spec(&mut self, id: SpecId) {
-        let Some(spec) = self.book.specs.get(&id) else { return };
-        let of_spec = |key: &&Key| {
-            let mut segments = key.segments();
-            let kind = segments.next();
-            matches!(kind.as_deref(), Some("spec" | "rev")) && segments.next().as_deref() == Some(spec.spec.name())
-        };
-        let keys = self.quarantined.unreadable.iter().filter(of_spec).cloned().collect();
-        self.discard(keys);
-        self.write_spec(id, true);
     }
 }

@@ -22,7 +22,7 @@ use super::spec::{SpecError, TaskSpec};
 use crate::planted::planted;
 use crate::{Instant, Key, ResourceProblem, UnixTime, v1};
 
-/// A record that can't be read. It is neither used nor changed, and whatever it belongs to stands still, until somebody
+/// A record that can't be read, or a spec's that is missing. It is neither used nor changed, and whatever it belongs to stands still, until somebody
 /// decides: who gives a spec, or says that an instance is to be tried again or isn't wanted any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -198,7 +198,7 @@ impl Engine {
             let id = self.book.insert(spec);
             self.update_role(id);
             if stored.unwritten {
-                self.write_new_spec(id);
+                self.write_spec(id, true);
             }
             self.restore_instances(id, &name, instances.remove(&name).unwrap_or_default());
         }
@@ -562,10 +562,14 @@ fn read(records: impl IntoIterator<Item = (Key, Bytes)>, given: Vec<TaskSpec>) -
     // Tasks of a spec whose own record can't be read, but which the program gives, go on with that.
     let orphans: Vec<String> = recovered.instances.keys().filter(|name| unknown(name)).cloned().collect();
     for name in orphans {
+        let key = record::spec_key(&name);
         if let Some(spec) = recovered.given.iter().find(|spec| spec.name() == name) {
             let (spec, history) = (spec.clone(), Vec::new());
             let stored = StoredSpec { spec, history, paused: false, removed: false, unwritten: true };
             recovered.specs.insert(name, stored);
+        } else if recovered.quarantined.iter().all(|quarantined| quarantined.key != key) {
+            let why = "it is missing, but not what belongs to it".to_string();
+            recovered.quarantined.push(Quarantined { key, why });
         }
     }
     Ok(recovered)

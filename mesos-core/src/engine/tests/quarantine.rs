@@ -229,3 +229,27 @@ fn a_spec_that_comes_later() {
     assert_eq!(unreadable(&mut s), 0);
     assert_eq!((s.spec("web").wanted, s.engine.tasks().count()), (3, 3));
 }
+
+// W47: a task whose spec's record is missing, removed by hand maybe, is nobody's no more than one whose spec can't be read.
+#[test]
+fn a_spec_that_is_missing() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    s.stop();
+    s.specs.clear();
+    let missing = StoreOp::Delete { key: Key::new(["spec", "web"]) };
+    s.store.apply_now(&Persist::new(Ticket::new(0), vec![missing]));
+    s.recover();
+    assert_eq!(s.told(|e| matches!(e, Event::RecordQuarantined(_))), 1);
+    s.answer(&task, TaskRunning);
+    assert!(s.kills().is_empty());
+    s.engine.apply(service("web", 1)).unwrap();
+    s.tick();
+    s.answer(&task, TaskRunning);
+    assert!(s.launch("a2", BIG).is_empty());
+    assert_eq!(s.state(&task), Some(State::Running));
+    s.answer("zombie", TaskRunning);
+    assert_eq!(s.kills(), ["zombie"], "nothing is hidden any more");
+    s.specs = vec![service("web", 1)];
+    assert_eq!(unreadable(&mut s), 0);
+}
