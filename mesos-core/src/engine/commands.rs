@@ -431,7 +431,7 @@ impl Engine {
             None => {
                 let id = self.book.insert(Spec::new(spec));
                 self.write_spec(id, true);
-                if let Some(instances) = self.quarantined.orphans.remove(&name) {
+                if let Some(instances) = self.quarantined.take_orphans(&name) {
                     self.restore_instances(id, &name, instances);
                 }
                 id

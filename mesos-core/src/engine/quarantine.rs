@@ -1,7 +1,7 @@
 //! What can't be read of the store, until somebody decides about it (ENGINE 6.3).
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -19,7 +19,9 @@ pub(super) struct Quarantine {
     /// Those of each slot that is blocked by them.
     slots: BTreeMap<SlotId, Vec<Key>>,
     /// Instances whose spec can't be read, or is missing, and isn't given so far.
-    pub(super) orphans: BTreeMap<String, Instances>,
+    orphans: BTreeMap<String, Instances>,
+    /// The ids of their tasks.
+    orphan_tasks: BTreeSet<String>,
 }
 
 impl Quarantine {
@@ -30,6 +32,23 @@ impl Quarantine {
     /// Whether a slot may have a task whose record can't be read.
     pub(super) fn hides_task(&self, slot_id: SlotId) -> bool {
         self.slots.get(&slot_id).into_iter().flatten().any(|key| generation(key).is_some())
+    }
+
+    pub(super) fn set_orphans(&mut self, orphans: BTreeMap<String, Instances>) {
+        self.orphan_tasks = orphans.values().flat_map(Instances::task_ids).map(ToString::to_string).collect();
+        self.orphans = orphans;
+    }
+
+    /// The instances of a spec that is given now.
+    pub(super) fn take_orphans(&mut self, spec: &str) -> Option<Instances> {
+        let instances = self.orphans.remove(spec)?;
+        instances.task_ids().for_each(|id| drop(self.orphan_tasks.remove(id)));
+        Some(instances)
+    }
+
+    /// Whether this is a task of a spec that may be given later.
+    pub(super) fn is_orphan(&self, task_id: &str) -> bool {
+        self.orphan_tasks.contains(task_id)
     }
 
     /// Whether what looks like nobody's task may be one of ours.

@@ -121,6 +121,12 @@ pub(super) struct Instances {
     blocked: BTreeMap<u32, Vec<Key>>,
 }
 
+impl Instances {
+    pub(super) fn task_ids(&self) -> impl Iterator<Item = &str> {
+        self.attempts.iter().map(|(_, _, record)| record.task_id.as_str())
+    }
+}
+
 #[derive(Debug)]
 struct StoredSpec {
     spec: TaskSpec,
@@ -202,7 +208,7 @@ impl Engine {
             }
             self.restore_instances(id, &name, instances.remove(&name).unwrap_or_default());
         }
-        self.quarantined.orphans = instances;
+        self.quarantined.set_orphans(instances);
         for record in recovered.ghosts {
             self.restore_ghost(record);
         }
@@ -368,7 +374,7 @@ impl Engine {
             self.haunt(task_id, Ghost::of(attempt, name, GhostReason::Unknown, Since::now(now)));
             return;
         }
-        // Its spec may have come so late that it has been found to be nobody's.
+        // A crash in between may have left it twice, and its spec has come after its ghost.
         self.lay(&attempt.task_id);
         self.book.place(attempt);
         self.ask(id, Duration::ZERO);

@@ -253,3 +253,23 @@ fn a_spec_that_is_missing() {
     s.specs = vec![service("web", 1)];
     assert_eq!(unreadable(&mut s), 0);
 }
+
+// I5, I19: what becomes of a task whose spec can't be read is news for who goes on with it: until then its agent repeats it.
+#[test]
+fn a_job_whose_spec_comes_later() {
+    let job = || service("job", 1).job();
+    let mut s = Script::new([job()]);
+    let task = s.running(1).remove(0);
+    s.specs.clear();
+    garble(&mut s, ["spec", "job"]);
+    s.update(&task, TaskRunning);
+    s.update(&task, TaskFinished);
+    assert!(s.acks().is_empty() && s.kills().is_empty());
+    assert_eq!(s.told(|e| matches!(e, Event::UnknownTask { .. })), 0);
+    s.engine.apply(job()).unwrap();
+    s.tick();
+    s.update(&task, TaskFinished);
+    assert_eq!(s.acks(), [&*task]);
+    assert!(s.launch("a1", BIG).is_empty());
+    assert_eq!(s.spec("job").finished, 1);
+}
