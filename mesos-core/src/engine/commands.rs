@@ -441,6 +441,7 @@ impl Engine {
                 let old = core::mem::replace(&mut entry.revision, revision);
                 let same = entry.spec == spec && !entry.removed;
                 if same {
+                    self.drop_unreadable(&name);
                     self.fit(id);
                     return;
                 }

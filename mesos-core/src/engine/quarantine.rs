@@ -42,7 +42,9 @@ impl Quarantine {
     /// The instances of a spec that is given now.
     pub(super) fn take_orphans(&mut self, spec: &str) -> Option<Instances> {
         let instances = self.orphans.remove(spec)?;
-        instances.task_ids().for_each(|id| drop(self.orphan_tasks.remove(id)));
+        for id in instances.task_ids() {
+            self.orphan_tasks.remove(id);
+        }
         Some(instances)
     }
 
@@ -51,9 +53,12 @@ impl Quarantine {
         self.orphan_tasks.contains(task_id)
     }
 
-    /// Whether what looks like nobody's task may be one of ours.
+    /// Whether what looks like nobody's task may be one that is wanted. Each such task has a record of its own, of a name
+    /// that says whose it is: no other record can hide it. What a ghost was, the slot has given up.
     pub(super) fn hides_tasks(&self) -> bool {
-        !self.unreadable.is_empty() || !self.orphans.is_empty()
+        let of_orphans = self.orphans.values().flat_map(Instances::unreadable);
+        let mut keys = self.slots.values().flatten().chain(of_orphans);
+        !self.orphan_tasks.is_empty() || keys.any(|key| generation(key).is_some())
     }
 
     /// What can't be read of a spec's own records is no longer kept: removals of it, to be written with what takes its place.
@@ -89,6 +94,12 @@ impl Engine {
             self.quarantined.unreadable.remove(key);
         }
         self.writer.write(self.now, keys.into_iter().map(|key| (key, None)).collect());
+    }
+
+    /// A spec is given that the store has, too: what can't be read of its former revisions goes.
+    pub(super) fn drop_unreadable(&mut self, spec: &str) {
+        let ops = self.quarantined.release(spec);
+        self.writer.write(self.now, ops);
     }
 
     /// A slot stands still because of these.

@@ -114,7 +114,8 @@ impl Engine {
         }
         self.agents.retain(|_, agent| agent.launching > 0 || !agent.strikes.is_empty());
         let name = spec.spec.name();
-        let mut ops = alloc::vec![(spec_key(name), None), (revision_key(name, spec.revision), None)];
+        let mut ops = self.quarantined.release(name);
+        ops.extend([(spec_key(name), None), (revision_key(name, spec.revision), None)]);
         ops.extend(
             spec.history
                 .iter()

@@ -125,6 +125,10 @@ impl Instances {
     pub(super) fn task_ids(&self) -> impl Iterator<Item = &str> {
         self.attempts.iter().map(|(_, _, record)| record.task_id.as_str())
     }
+
+    pub(super) fn unreadable(&self) -> impl Iterator<Item = &Key> {
+        self.blocked.values().flatten()
+    }
 }
 
 #[derive(Debug)]

@@ -273,3 +273,45 @@ fn a_job_whose_spec_comes_later() {
     assert!(s.launch("a1", BIG).is_empty());
     assert_eq!(s.spec("job").finished, 1);
 }
+
+// L2, rule X: a record that can't hide a task is no reason to leave tasks alive that are nobody's; and what can't be read of a
+// former revision goes with the next that is said of its spec.
+#[test]
+fn what_hides_no_task() {
+    let wanted = || service("web", 1).env("N", "1");
+    for given in [true, false] {
+        let mut s = Script::new([service("web", 1)]);
+        let old = s.running(1).remove(0);
+        let former = s.spec("web").revision.to_string();
+        s.engine.apply(wanted()).unwrap();
+        s.tick();
+        let new = s.launch("a2", BIG).remove(0);
+        s.update(&new, TaskRunning);
+        s.update(&old, TaskKilled);
+        s.specs = given.then(wanted).into_iter().collect();
+        garble(&mut s, ["rev", "web", &former]);
+        assert_eq!(s.told(|e| matches!(e, Event::RecordQuarantined(_))), 1);
+        s.clear();
+        s.answer(&new, TaskRunning);
+        s.answer("zombie", TaskRunning);
+        assert_eq!(s.kills(), ["zombie"]);
+        if !given {
+            s.engine.remove("web").unwrap();
+            s.tick();
+            s.update(&new, TaskKilled);
+            assert!(!s.store.records().keys().any(|key| key.as_str().contains("web")));
+        }
+        assert_eq!(unreadable(&mut s), 0);
+    }
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    garble(&mut s, ["ghost", "gone"]);
+    garble(&mut s, ["slot", "web", "first"]);
+    garble(&mut s, ["inst", "web", "0", "first"]);
+    garble(&mut s, ["slot", "web", "0"]);
+    s.clear();
+    s.answer(&task, TaskRunning);
+    s.answer("zombie", TaskRunning);
+    assert_eq!(s.kills(), ["zombie"]);
+    assert_eq!(s.stored(["ghost", "gone"]).as_deref(), Some("{"), "left as it is");
+}
