@@ -242,9 +242,10 @@ impl Engine {
                 self.touch_slot(slot_id);
             }
         } else {
-            // In the wanted one nobody has tried them; and what waits may do so for another role now.
+            // In the wanted one nobody has tried them; and what waits may do so for another role now. About what is hidden
+            // that says nothing.
             let wanted = self.book.specs.get(&id).map(|spec| spec.revision);
-            self.set_all_going(id, |slot| slot.is_held() && slot.revision != wanted);
+            self.set_all_going(id, |slot| slot.is_held() && !slot.blocked && slot.revision != wanted);
             self.demand(id);
         }
         self.touch_dirty(SlotId { spec: id, index: 0 });

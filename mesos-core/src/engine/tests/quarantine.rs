@@ -315,3 +315,25 @@ fn what_hides_no_task() {
     assert_eq!(s.kills(), ["zombie"]);
     assert_eq!(s.stored(["ghost", "gone"]).as_deref(), Some("{"), "left as it is");
 }
+
+// I6: to let a rollout go on is no word about what is hidden.
+#[test]
+fn resume_leaves_what_is_blocked() {
+    let of = |n: &str| service("web", 1).duplicates(Duplicates::Forbid).max_failures(Some(1)).env("N", n);
+    let mut s = Script::new([of("1")]);
+    let task = s.running(1).remove(0);
+    s.engine.pause("web").unwrap();
+    s.engine.apply(of("2")).unwrap();
+    s.tick();
+    s.update(&task, TaskFailed);
+    assert_eq!(s.told(|e| matches!(e, Event::InstanceHeld { why: Held::Exhausted, .. })), 1);
+    s.specs = vec![of("2")];
+    garble(&mut s, ["inst", "web", "0", "2"]);
+    s.engine.resume("web").unwrap();
+    s.tick();
+    assert!(s.launch("a2", BIG).is_empty());
+    assert_eq!(s.stored(["inst", "web", "0", "2"]).as_deref(), Some("{"));
+    s.engine.retry("web").unwrap();
+    s.tick();
+    assert_eq!(s.launch("a2", BIG).len(), 1);
+}
