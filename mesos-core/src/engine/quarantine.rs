@@ -122,6 +122,8 @@ impl Engine {
             slot.blocked = false;
         }
         self.touch_slot(slot_id);
+        // What went out of sight meanwhile has got none beside it.
+        self.replace_lost(slot_id);
         // What has waited meanwhile may do so for an offer that was declined.
         self.demand(slot_id.spec);
     }

@@ -337,3 +337,18 @@ fn resume_leaves_what_is_blocked() {
     s.tick();
     assert_eq!(s.launch("a2", BIG).len(), 1);
 }
+
+// L1: what went out of sight while its instance was blocked is replaced as soon as that isn't any more.
+#[test]
+fn what_is_lost_while_it_is_blocked() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    garble(&mut s, ["slot", "web", "0"]);
+    s.answer(&task, TaskRunning);
+    s.master_says(&task, TaskUnreachable, Reason::AgentRemoved);
+    s.tick();
+    assert!(s.launch("a2", BIG).is_empty());
+    s.engine.retry("web").unwrap();
+    s.tick();
+    assert_eq!(s.launch("a2", BIG).len(), 1);
+}
