@@ -465,6 +465,7 @@ impl Engine {
         };
         self.fit(id);
         self.forbid_duplicates(id);
+        self.unblock_unwanted(id);
         // Limits may have changed.
         let attempts =
             self.book.specs.get(&id).into_iter().flat_map(|spec| spec.slots.values()).flat_map(Slot::attempts);
@@ -502,6 +503,17 @@ impl Engine {
                 if self.take_back(slot_id) {
                     self.cancel_wait(slot_id);
                 }
+            }
+        }
+    }
+
+    /// Where duplicates are allowed now, a place that nobody wants isn't kept for what may be hidden there.
+    fn unblock_unwanted(&mut self, id: SpecId) {
+        if self.book.specs.get(&id).is_some_and(|spec| !spec.spec.policy.is_strict()) {
+            for index in self.indices(id, |slot| slot.blocked && !slot.wanted) {
+                let slot_id = SlotId { spec: id, index };
+                self.unblock(slot_id);
+                self.reconsider(slot_id);
             }
         }
     }

@@ -352,3 +352,26 @@ fn what_is_lost_while_it_is_blocked() {
     s.tick();
     assert_eq!(s.launch("a2", BIG).len(), 1);
 }
+
+// A10: where two tasks of an instance may live from now on, a place that nobody wants isn't kept any longer.
+#[test]
+fn what_is_blocked_may_be_doubled_after_all() {
+    for crashes in [false, true] {
+        let (mut s, tasks) = blocked(service("web", 3).duplicates(Duplicates::Forbid));
+        s.engine.scale("web", 2).unwrap();
+        s.tick();
+        assert!(s.stored(["inst", "web", "1", "1"]).is_some());
+        let allows = service("web", 2).scalable(true);
+        s.specs = vec![allows.clone()];
+        if crashes {
+            s.crash();
+        } else {
+            s.engine.apply(allows).unwrap();
+            s.tick();
+        }
+        assert_eq!(s.stored(["inst", "web", "1", "1"]), None);
+        s.answer(&tasks[1], TaskRunning);
+        assert_eq!(s.kills(), [&*tasks[1]]);
+        assert_eq!(s.engine.instances("web").count(), 2);
+    }
+}
