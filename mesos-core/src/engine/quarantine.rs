@@ -90,10 +90,38 @@ impl Engine {
 
     /// Somebody has decided about records that can't be read: they go.
     fn discard(&mut self, keys: Vec<Key>) {
-        for key in &keys {
-            self.quarantined.unreadable.remove(key);
+        for some in keys.chunks(200) {
+            for key in some {
+                self.quarantined.unreadable.remove(key);
+            }
+            self.writer.write(self.now, some.iter().map(|key| (key.clone(), None)).collect());
         }
-        self.writer.write(self.now, keys.into_iter().map(|key| (key, None)).collect());
+    }
+
+    /// The framework was removed: whatever tasks are hidden, they are dead. What a slot itself was isn't known all the same.
+    pub(super) fn forget_hidden(&mut self) {
+        let is_task = |key: &Key| generation(key).is_some();
+        let mut gone = Vec::new();
+        for (name, instances) in &mut self.quarantined.orphans {
+            gone.extend(instances.forget_tasks(name, is_task));
+        }
+        self.quarantined.orphan_tasks.clear();
+        // No slot that is made anew has theirs.
+        self.book.burnt = gone.iter().filter_map(generation).fold(self.book.burnt, u64::max);
+        let mut free = Vec::new();
+        for (slot_id, keys) in &mut self.quarantined.slots {
+            let (tasks, left): (Vec<_>, Vec<_>) = core::mem::take(keys).into_iter().partition(is_task);
+            gone.extend(tasks);
+            *keys = left;
+            if keys.is_empty() || self.book.slot(*slot_id).is_some_and(|slot| !slot.wanted) {
+                free.push(*slot_id);
+            }
+        }
+        self.discard(gone);
+        for slot_id in free {
+            self.unblock(slot_id);
+            self.reconsider(slot_id);
+        }
     }
 
     /// A spec is given that the store has, too: what can't be read of its former revisions goes.

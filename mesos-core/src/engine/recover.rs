@@ -129,6 +129,23 @@ impl Instances {
     pub(super) fn unreadable(&self) -> impl Iterator<Item = &Key> {
         self.blocked.values().flatten()
     }
+
+    /// Nothing is known of tasks any more, nor of those slots of which only tasks were left; their records.
+    pub(super) fn forget_tasks(&mut self, name: &str, is_task: impl Fn(&Key) -> bool) -> Vec<Key> {
+        let id = |index, generation| AttemptId { slot: SlotId { spec: SpecId(0), index }, generation };
+        let attempts = self.attempts.drain(..).map(|(index, generation, _)| id(index, generation));
+        let mut keys: Vec<Key> = attempts.map(|id| record::attempt_key(name, id)).collect();
+        for unreadable in self.blocked.values_mut() {
+            let (gone, left): (Vec<_>, Vec<_>) = core::mem::take(unreadable).into_iter().partition(&is_task);
+            keys.extend(gone);
+            *unreadable = left;
+        }
+        self.blocked.retain(|_, unreadable| !unreadable.is_empty());
+        let leaves = |record: &store::Slot| record.goal != i32::from(slot::Goal::Run);
+        keys.extend(self.slots.iter().filter(|(_, slot)| leaves(slot)).map(|(index, _)| record::slot_key(name, *index)));
+        self.slots.retain(|_, slot| !leaves(slot));
+        keys
+    }
 }
 
 #[derive(Debug)]

@@ -91,6 +91,7 @@ impl Engine {
         }
         let ghosts: Vec<_> = self.ghosts.iter().map(|(id, _)| id.clone()).collect();
         ghosts.iter().for_each(|id| self.lay(id));
+        self.forget_hidden();
         // What has ended just now would be remembered otherwise.
         self.executors = Executors::default();
         // SUBSCRIBE without an id only once it is durable that the old one is spent; and what says so comes last, as all

@@ -396,3 +396,35 @@ fn a_crash_between_the_ends_of_many() {
     assert_eq!(s.subscribes.last().unwrap().framework_info.id, None);
     assert_eq!((s.engine.tasks().count(), s.spec("web").waiting), (0, 300));
 }
+
+// ENGINE 34, 6.3: with the framework those tasks have died, too, that are hidden by what can't be read.
+#[test]
+fn what_is_hidden_is_made_anew() {
+    for given in [true, false] {
+        let spec = || service("web", 3).duplicates(Duplicates::Forbid);
+        let mut s = Script::with(config().on_removed(OnRemoved::FreshId), [spec()]);
+        let old = s.running(3);
+        s.stop();
+        let mut garbled = vec![Key::new(["inst", "web", "1", "1"])];
+        if !given {
+            s.specs.clear();
+            garbled.push(Key::new(["spec", "web"]));
+        }
+        let garbled = garbled.into_iter().map(|key| StoreOp::Put { key, value: "{".into() }).collect();
+        s.store.apply_now(&Persist::new(Ticket::new(0), garbled));
+        s.recover();
+        s.error(REMOVED);
+        s.resubscribe();
+        assert!(!s.store.records().keys().any(|key| key.as_str().starts_with("inst/")));
+        s.answer("zombie", TaskRunning);
+        assert_eq!(s.kills(), ["zombie"]);
+        if !given {
+            s.engine.apply(spec()).unwrap();
+            s.tick();
+        }
+        let new = s.launch("a1", BIG);
+        assert_eq!(new.len(), 3);
+        assert!(new.iter().all(|task| !old.contains(task)));
+        assert!(new.iter().all(|task| s.engine.find_task(task).unwrap().generation == 2), "each is used once");
+    }
+}
