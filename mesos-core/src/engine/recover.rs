@@ -22,8 +22,11 @@ use super::spec::{SpecError, TaskSpec};
 use crate::planted::planted;
 use crate::{Instant, Key, ResourceProblem, UnixTime, v1};
 
-/// A record that can't be read, or a spec's that is missing. It is neither used nor changed, and whatever it belongs to stands still, until somebody
-/// decides: who gives a spec, or says that an instance is to be tried again or isn't wanted any more.
+/// A record that can't be read, or a spec's that is missing. It is neither used nor changed, and whatever it belongs to
+/// stands still, until somebody decides: who gives a spec, or says that an instance is to be tried again or isn't wanted
+/// any more. As long as it may hide a task that is wanted, none is [killed for being unknown](super::UnknownTasks): an
+/// instance's task, or a spec with all of its own. Others, as of tasks that were given up, hide nothing: they do no harm,
+/// and go with the framework at the latest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Quarantined {
@@ -142,7 +145,9 @@ impl Instances {
         }
         self.blocked.retain(|_, unreadable| !unreadable.is_empty());
         let leaves = |record: &store::Slot| record.goal != i32::from(slot::Goal::Run);
-        keys.extend(self.slots.iter().filter(|(_, slot)| leaves(slot)).map(|(index, _)| record::slot_key(name, *index)));
+        keys.extend(
+            self.slots.iter().filter(|(_, slot)| leaves(slot)).map(|(index, _)| record::slot_key(name, *index)),
+        );
         self.slots.retain(|_, slot| !leaves(slot));
         keys
     }

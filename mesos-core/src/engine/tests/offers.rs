@@ -187,10 +187,8 @@ fn inverse_offers_that_are_taken_back() {
     assert_eq!(s.take(Type::DeclineInverseOffers).len(), 1);
     assert_eq!(s.told(|e| matches!(e, Event::AgentClosing { .. })), 1);
     let rescinded = event::RescindInverseOffer { inverse_offer_id: v1::OfferId { value: "i1".into() } };
-    let rescinded = v1::scheduler::Event {
-        rescind_inverse_offer: Some(rescinded),
-        ..event_of(event::Type::RescindInverseOffer)
-    };
+    let rescinded =
+        v1::scheduler::Event { rescind_inverse_offer: Some(rescinded), ..event_of(event::Type::RescindInverseOffer) };
     s.send(&rescinded);
     s.not_sent();
     assert!(s.take(Type::DeclineInverseOffers).is_empty());
