@@ -307,12 +307,13 @@ impl Engine {
     /// Slots that wait for their first instance have no record: as many as are missing, and their numbers are the lowest
     /// that are free. Those above all others are made when the spec is looked at.
     fn restore_fresh(&mut self, id: SpecId) {
+        let burnt = self.book.burnt;
         let Some(spec) = self.book.specs.get_mut(&id).filter(|spec| !spec.removed) else { return };
         let there = spec.slots.values().filter(|slot| slot.wanted).count() as u32;
         let last = spec.slots.last_key_value().map_or(0, |(last, _)| *last);
         let free = (0..last).filter(|index| !spec.slots.contains_key(index));
         let free: Vec<u32> = free.take(spec.spec.instance_count().saturating_sub(there) as usize).collect();
-        spec.slots.extend(free.into_iter().map(|index| (index, Slot::default())));
+        spec.slots.extend(free.into_iter().map(|index| (index, Slot { generation: burnt, ..Slot::default() })));
     }
 
     fn backoff_limit(&self, id: SpecId) -> Duration {

@@ -403,7 +403,10 @@ fn what_is_hidden_is_made_anew() {
     for given in [true, false] {
         let spec = || service("web", 3).duplicates(Duplicates::Forbid);
         let mut s = Script::with(config().on_removed(OnRemoved::FreshId), [spec()]);
-        let old = s.running(3);
+        let mut old = s.running(3);
+        s.update(&old[2], TaskFailed);
+        s.sleep(secs(5));
+        old.extend(s.running(1));
         s.stop();
         let mut garbled = vec![Key::new(["inst", "web", "1", "1"])];
         if !given {
@@ -425,6 +428,6 @@ fn what_is_hidden_is_made_anew() {
         let new = s.launch("a1", BIG);
         assert_eq!(new.len(), 3);
         assert!(new.iter().all(|task| !old.contains(task)));
-        assert!(new.iter().all(|task| s.engine.find_task(task).unwrap().generation == 2), "each is used once");
+        assert!(new.iter().all(|task| s.engine.find_task(task).unwrap().generation > 1), "each is used once");
     }
 }
