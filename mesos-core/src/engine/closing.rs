@@ -93,6 +93,12 @@ impl Engine {
     /// An agent isn't to be taken away, or at another time, which is said anew.
     pub(super) fn inverse_rescinded(&mut self, id: &str) {
         self.inverse.retain(|offer| offer.id.value != id);
+        // One whose answer is under way isn't answered again if that was never sent.
+        for sent in self.sent.values_mut() {
+            if let Sent::Inverse(offers) = sent {
+                offers.retain(|offer| offer.id.value != id);
+            }
+        }
         self.closings.retain(|_, closing| closing.inverse.as_deref() != Some(id));
     }
 

@@ -242,9 +242,10 @@ impl Engine {
                 self.touch_slot(slot_id);
             }
         } else {
-            // In the wanted one nobody has tried them; and what waits may do so for another role now.
+            // In the wanted one nobody has tried them; and what waits may do so for another role now. About what is hidden
+            // that says nothing.
             let wanted = self.book.specs.get(&id).map(|spec| spec.revision);
-            self.set_all_going(id, |slot| slot.is_held() && slot.revision != wanted);
+            self.set_all_going(id, |slot| slot.is_held() && !slot.blocked && slot.revision != wanted);
             self.demand(id);
         }
         self.touch_dirty(SlotId { spec: id, index: 0 });
@@ -430,8 +431,8 @@ impl Engine {
         let id = match self.book.id(&name) {
             None => {
                 let id = self.book.insert(Spec::new(spec));
-                self.write_new_spec(id);
-                if let Some(instances) = self.quarantined.orphans.remove(&name) {
+                self.write_spec(id, true);
+                if let Some(instances) = self.quarantined.take_orphans(&name) {
                     self.restore_instances(id, &name, instances);
                 }
                 id
@@ -441,6 +442,7 @@ impl Engine {
                 let old = core::mem::replace(&mut entry.revision, revision);
                 let same = entry.spec == spec && !entry.removed;
                 if same {
+                    self.drop_unreadable(&name);
                     self.fit(id);
                     return;
                 }
@@ -463,6 +465,7 @@ impl Engine {
         };
         self.fit(id);
         self.forbid_duplicates(id);
+        self.unblock_unwanted(id);
         // Limits may have changed.
         let attempts =
             self.book.specs.get(&id).into_iter().flat_map(|spec| spec.slots.values()).flat_map(Slot::attempts);
@@ -500,6 +503,17 @@ impl Engine {
                 if self.take_back(slot_id) {
                     self.cancel_wait(slot_id);
                 }
+            }
+        }
+    }
+
+    /// Where duplicates are allowed now, a place that nobody wants isn't kept for what may be hidden there.
+    fn unblock_unwanted(&mut self, id: SpecId) {
+        if self.book.specs.get(&id).is_some_and(|spec| !spec.spec.policy.is_strict()) {
+            for index in self.indices(id, |slot| slot.blocked && !slot.wanted) {
+                let slot_id = SlotId { spec: id, index };
+                self.unblock(slot_id);
+                self.reconsider(slot_id);
             }
         }
     }

@@ -102,7 +102,8 @@ impl Config {
         }
     }
 
-    /// What to do about unknown tasks; by default they are killed.
+    /// What to do about unknown tasks; by default they are killed, but none while a task of ours may look like one, as
+    /// what is [known of it can't be read](super::Quarantined).
     #[must_use]
     pub const fn unknown_tasks(mut self, unknown: UnknownTasks) -> Self {
         self.unknown_tasks = unknown;

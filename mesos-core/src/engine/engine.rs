@@ -784,8 +784,8 @@ impl Machine for Engine {
 
 impl CallSink for Engine {
     fn submit(&mut self, call: Outgoing) -> Result<CallId, CallError> {
-        if self.subscribed && !self.writer.is_durable(self.gate) {
-            // The framework's id comes first.
+        if self.subscribed && !self.may_submit() {
+            // The framework's id comes first. Without a subscription the client says what may be asked for.
             return Err(CallError::NotSubscribed);
         }
         self.client.submit(call)

@@ -194,7 +194,8 @@ pub enum Event {
     },
     /// The store works again.
     StoreBack,
-    /// A record of the store can't be read. It is left as it is, and its instance is blocked, until somebody decides.
+    /// A record of the store can't be read, or a spec's is missing. It is left as it is, and what it belongs to is blocked,
+    /// until somebody decides.
     RecordQuarantined(Quarantined),
     /// A stored spec isn't among those given by the program; it is kept running.
     SpecKept {

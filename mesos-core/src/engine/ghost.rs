@@ -364,7 +364,8 @@ impl Engine {
         }
         // The first start of a lost store would take the ids of another first start for its own.
         let made_now = self.incarnation > 1 && id::parse(task_id).is_some_and(|id| id.incarnation == self.incarnation);
-        let armed = (self.knew_framework || made_now) && !planted!(StrangerLives);
+        let known = self.knew_framework && !self.quarantined.hides_tasks();
+        let armed = (known || made_now) && !planted!(StrangerLives);
         let killed = armed && self.config.unknown_tasks == UnknownTasks::Kill;
         let event = Event::UnknownTask {
             task_id: task_id.to_string(),

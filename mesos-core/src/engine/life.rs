@@ -174,7 +174,7 @@ impl Engine {
     }
 
     /// A slot whose attempt has been out of sight for too long wants another one beside it, unless it has one.
-    fn replace_lost(&mut self, slot_id: SlotId) {
+    pub(super) fn replace_lost(&mut self, slot_id: SlotId) {
         let Some(slot) = self.book.slot(slot_id) else { return };
         let lost = slot.current.as_ref().filter(|current| !current.counts() && slot.successor.is_none());
         let (Some(revision), waits) = (lost.map(|current| current.revision), slot.waiting.is_some()) else { return };

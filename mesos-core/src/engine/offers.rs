@@ -389,6 +389,7 @@ impl Engine {
         let (revision, launch, wanted) = spec.next(index);
         let need = &launch.need;
         let with_headroom = (!self.config.headroom.is_empty()).then(|| need.plus(&self.config.headroom));
+        let asked = with_headroom.as_ref().unwrap_or(need);
         let executor = launch.executor_need();
         let (mut best, mut hopeless, mut lacking, mut obstacles) = (None, Vec::new(), None, Vec::new());
         for &place in &candidate.hands {
@@ -415,11 +416,11 @@ impl Engine {
             } else if let Some(field) = placement::forbids(spec, index, revision, &hand.agent) {
                 obstacles.push(Obstacle::Constraint(field.clone()));
                 hopeless.push(place);
-            } else if let Err(shortfall) = {
-                let asked = with_headroom.as_ref().unwrap_or(need);
-                match &executor {
-                    None => hand.pool.fits(asked),
-                    Some(executor) => hand.pool.fits(&self.with_executor(asked, executor, launch, hand)),
+            } else if let Err(shortfall) = match &executor {
+                None => hand.pool.fits(asked),
+                Some(executor) => {
+                    let there = self.described(asked, executor, launch, hand, desperate);
+                    hand.pool.fits(&self.with_executor(asked, executor, there, launch, hand))
                 }
             } {
                 obstacles.push(Obstacle::Resource(shortfall.first().into()));
@@ -442,15 +443,17 @@ impl Engine {
         }
         let chosen = best.and_then(|(_, place)| {
             let hand = hands.get_mut(place)?;
-            let Some(executor) = executor else { return Some((place, hand.pool.take(need).ok()?)) };
-            let mut taken = hand.pool.take(&self.with_executor(need, &executor, launch, hand)).ok()?;
+            let Some(executor) = executor else { return Some((place, hand.pool.take(need).ok()?, None)) };
+            let there = self.described(asked, &executor, launch, hand, desperate);
+            let mut taken = hand.pool.take(&self.with_executor(need, &executor, there, launch, hand)).ok()?;
             if !self.has_executor(launch, hand) {
                 taken.share(&executor);
             }
-            if let Some(there) = self.described(&executor, launch, hand) {
+            if let Some(there) = there {
                 taken.executor = there.to_vec();
             }
-            Some((place, taken))
+            let anew = launch.task.executor.as_ref().filter(|_| desperate && there.is_none());
+            Some((place, taken, anew.map(|executor| executor.executor_id.value.clone())))
         });
         // Both are in order. What one of a former revision doesn't fit may do for the others.
         let mut hopeless = hopeless.into_iter().filter(|_| wanted).peekable();
@@ -463,8 +466,11 @@ impl Engine {
             }
             spec.lacking = if chosen.is_some() { None } else { lacking.or_else(|| spec.lacking.take()) };
         }
-        let Some((place, taken)) = chosen else { return !wanted };
+        let Some((place, taken, anew)) = chosen else { return !wanted };
         if let Some(hand) = hands.get_mut(place) {
+            if let Some(executor) = anew {
+                self.executors.forget(&hand.agent.id, Some(&executor));
+            }
             if let Some(placed) = self.prepare(SlotId { spec: id, index }, hand, taken) {
                 hand.placed.push(placed);
             }
@@ -496,18 +502,34 @@ impl Engine {
         self.book.on_agent(&hand.agent.id).filter(same)
     }
 
-    /// What its executor was described with, if that may be there.
-    fn described(&self, executor: &Resources, launch: &Launch, hand: &Hand<'_>) -> Option<&[v1::Resource]> {
+    /// What its executor was described with, if that may be there. What is only remembered isn't believed by one that has
+    /// waited for long and finds no room beside it: the end of that executor may never have been heard of.
+    fn described(
+        &self,
+        need: &Resources,
+        executor: &Resources,
+        launch: &Launch,
+        hand: &Hand<'_>,
+        desperate: bool,
+    ) -> Option<&[v1::Resource]> {
         let there = self.of_executor(launch, hand).max_by_key(|attempt| attempt.state == State::Running);
         there.map(|attempt| &*attempt.executor_resources).or_else(|| {
             let id = &launch.task.executor.as_ref()?.executor_id.value;
-            self.executors.get(&hand.agent.id, id, executor)
+            let fits = |there: &&[v1::Resource]| hand.pool.fits(&need.beside(there).plus(executor)).is_ok();
+            self.executors.get(&hand.agent.id, id, executor).filter(|there| !desperate || fits(there))
         })
     }
 
-    /// What has to be taken of a hand for what a task and its executor need.
-    fn with_executor(&self, need: &Resources, executor: &Resources, launch: &Launch, hand: &Hand<'_>) -> Resources {
-        let need = need.beside(self.described(executor, launch, hand).unwrap_or_default());
+    /// What has to be taken of a hand for what a task and its executor need, which was described like this.
+    fn with_executor(
+        &self,
+        need: &Resources,
+        executor: &Resources,
+        there: Option<&[v1::Resource]>,
+        launch: &Launch,
+        hand: &Hand<'_>,
+    ) -> Resources {
+        let need = need.beside(there.unwrap_or_default());
         // If it may be there, nobody gets its share all the same: Mesos takes it again if it isn't.
         if self.has_executor(launch, hand) { need } else { need.plus(executor) }
     }

@@ -1,10 +1,12 @@
 //! What can't be read of the store, until somebody decides about it (ENGINE 6.3).
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::attempt::{SlotId, SpecId};
+use bytes::Bytes;
+
+use super::attempt::SlotId;
 use super::engine::Engine;
 use super::recover::Instances;
 use crate::Key;
@@ -16,10 +18,10 @@ pub(super) struct Quarantine {
     unreadable: BTreeSet<Key>,
     /// Those of each slot that is blocked by them.
     slots: BTreeMap<SlotId, Vec<Key>>,
-    /// Instances whose spec can't be read, and isn't given so far.
-    pub(super) orphans: BTreeMap<String, Instances>,
-    /// What [`Engine::knew_framework`] is to be again once nothing is hidden any more.
-    knew_framework: bool,
+    /// Instances whose spec can't be read, or is missing, and isn't given so far.
+    orphans: BTreeMap<String, Instances>,
+    /// The ids of their tasks.
+    orphan_tasks: BTreeSet<String>,
 }
 
 impl Quarantine {
@@ -31,6 +33,47 @@ impl Quarantine {
     pub(super) fn hides_task(&self, slot_id: SlotId) -> bool {
         self.slots.get(&slot_id).into_iter().flatten().any(|key| generation(key).is_some())
     }
+
+    pub(super) fn set_orphans(&mut self, orphans: BTreeMap<String, Instances>) {
+        self.orphan_tasks = orphans.values().flat_map(Instances::task_ids).map(ToString::to_string).collect();
+        self.orphans = orphans;
+    }
+
+    /// The instances of a spec that is given now.
+    pub(super) fn take_orphans(&mut self, spec: &str) -> Option<Instances> {
+        let instances = self.orphans.remove(spec)?;
+        for id in instances.task_ids() {
+            self.orphan_tasks.remove(id);
+        }
+        Some(instances)
+    }
+
+    /// Whether this is a task of a spec that may be given later.
+    pub(super) fn is_orphan(&self, task_id: &str) -> bool {
+        self.orphan_tasks.contains(task_id)
+    }
+
+    /// Whether what looks like nobody's task may be one that is wanted. Each such task has a record of its own, of a name
+    /// that says whose it is: no other record can hide it. What a ghost was, the slot has given up.
+    pub(super) fn hides_tasks(&self) -> bool {
+        let of_orphans = self.orphans.values().flat_map(Instances::unreadable);
+        let mut keys = self.slots.values().flatten().chain(of_orphans);
+        !self.orphan_tasks.is_empty() || keys.any(|key| generation(key).is_some())
+    }
+
+    /// What can't be read of a spec's own records is no longer kept: removals of it, to be written with what takes its place.
+    pub(super) fn release(&mut self, spec: &str) -> Vec<(Key, Option<Bytes>)> {
+        let of_spec = |key: &&Key| {
+            let mut segments = key.segments();
+            let kind = segments.next();
+            matches!(kind.as_deref(), Some("spec" | "rev")) && segments.next().as_deref() == Some(spec)
+        };
+        let keys: Vec<Key> = self.unreadable.iter().filter(of_spec).cloned().collect();
+        for key in &keys {
+            self.unreadable.remove(key);
+        }
+        keys.into_iter().map(|key| (key, None)).collect()
+    }
 }
 
 /// The generation that the record of an attempt belongs to, which its name says.
@@ -40,24 +83,51 @@ fn generation(key: &Key) -> Option<u64> {
 }
 
 impl Engine {
-    /// These can't be read. One of them may be what a task belongs to: none is killed for being nobody's.
+    /// These can't be read.
     pub(super) fn set_aside(&mut self, unreadable: impl IntoIterator<Item = Key>) {
         self.quarantined.unreadable.extend(unreadable);
-        if !self.quarantined.unreadable.is_empty() {
-            self.quarantined.knew_framework = core::mem::take(&mut self.knew_framework);
-        }
     }
 
     /// Somebody has decided about records that can't be read: they go.
     fn discard(&mut self, keys: Vec<Key>) {
-        let quarantined = &mut self.quarantined;
-        for key in &keys {
-            quarantined.unreadable.remove(key);
+        for some in keys.chunks(200) {
+            for key in some {
+                self.quarantined.unreadable.remove(key);
+            }
+            self.writer.write(self.now, some.iter().map(|key| (key.clone(), None)).collect());
         }
-        if quarantined.unreadable.is_empty() {
-            self.knew_framework |= core::mem::take(&mut quarantined.knew_framework);
+    }
+
+    /// The framework was removed: whatever tasks are hidden, they are dead. What a slot itself was isn't known all the same.
+    pub(super) fn forget_hidden(&mut self) {
+        let is_task = |key: &Key| generation(key).is_some();
+        let mut gone = Vec::new();
+        for (name, instances) in &mut self.quarantined.orphans {
+            gone.extend(instances.forget_tasks(name, is_task));
         }
-        self.writer.write(self.now, keys.into_iter().map(|key| (key, None)).collect());
+        self.quarantined.orphan_tasks.clear();
+        // No slot that is made anew has theirs.
+        self.book.burnt = gone.iter().filter_map(generation).fold(self.book.burnt, u64::max);
+        let mut free = Vec::new();
+        for (slot_id, keys) in &mut self.quarantined.slots {
+            let (tasks, left): (Vec<_>, Vec<_>) = core::mem::take(keys).into_iter().partition(is_task);
+            gone.extend(tasks);
+            *keys = left;
+            if keys.is_empty() || self.book.slot(*slot_id).is_some_and(|slot| !slot.wanted) {
+                free.push(*slot_id);
+            }
+        }
+        self.discard(gone);
+        for slot_id in free {
+            self.unblock(slot_id);
+            self.reconsider(slot_id);
+        }
+    }
+
+    /// A spec is given that the store has, too: what can't be read of its former revisions goes.
+    pub(super) fn drop_unreadable(&mut self, spec: &str) {
+        let ops = self.quarantined.release(spec);
+        self.writer.write(self.now, ops);
     }
 
     /// A slot stands still because of these.
@@ -80,20 +150,9 @@ impl Engine {
             slot.blocked = false;
         }
         self.touch_slot(slot_id);
+        // What went out of sight meanwhile has got none beside it.
+        self.replace_lost(slot_id);
         // What has waited meanwhile may do so for an offer that was declined.
         self.demand(slot_id.spec);
-    }
-
-    /// Writes a spec that comes from the program, in place of what can't be read of it.
-    pub(super) fn write_new_spec(&mut self, id: SpecId) {
-        let Some(spec) = self.book.specs.get(&id) else { return };
-        let of_spec = |key: &&Key| {
-            let mut segments = key.segments();
-            let kind = segments.next();
-            matches!(kind.as_deref(), Some("spec" | "rev")) && segments.next().as_deref() == Some(spec.spec.name())
-        };
-        let keys = self.quarantined.unreadable.iter().filter(of_spec).cloned().collect();
-        self.discard(keys);
-        self.write_spec(id, true);
     }
 }

@@ -80,7 +80,8 @@ impl Engine {
         self.writer.write(self.now, ops)
     }
 
-    /// Writes a spec; with its revision, if that isn't there yet.
+    /// Writes a spec; with its revision, if that isn't there yet. All at once with the removal of what can't be read of it:
+    /// without any record of it, its tasks would be nobody's.
     pub(super) fn write_spec(&mut self, id: SpecId, revision: bool) {
         let stamp = self.stamp();
         let Some(spec) = self.book.specs.get(&id) else { return };
@@ -93,7 +94,8 @@ impl Engine {
             removed: spec.removed.then_some(true),
             history: spec.history.iter().map(|former| former.revision.to_string()).collect(),
         };
-        let mut ops = alloc::vec![(spec_key(name), Some(bytes(&record)))];
+        let mut ops = self.quarantined.release(name);
+        ops.push((spec_key(name), Some(bytes(&record))));
         if revision {
             let record = spec.spec.to_revision_record(stamp);
             ops.push((revision_key(name, spec.revision), Some(bytes(&record))));
@@ -112,7 +114,8 @@ impl Engine {
         }
         self.agents.retain(|_, agent| agent.launching > 0 || !agent.strikes.is_empty());
         let name = spec.spec.name();
-        let mut ops = alloc::vec![(spec_key(name), None), (revision_key(name, spec.revision), None)];
+        let mut ops = self.quarantined.release(name);
+        ops.extend([(spec_key(name), None), (revision_key(name, spec.revision), None)]);
         ops.extend(
             spec.history
                 .iter()

@@ -22,8 +22,11 @@ use super::spec::{SpecError, TaskSpec};
 use crate::planted::planted;
 use crate::{Instant, Key, ResourceProblem, UnixTime, v1};
 
-/// A record that can't be read. It is neither used nor changed, and whatever it belongs to stands still, until somebody
-/// decides: who gives a spec, or says that an instance is to be tried again or isn't wanted any more.
+/// A record that can't be read, or a spec's that is missing. It is neither used nor changed, and whatever it belongs to
+/// stands still, until somebody decides: who gives a spec, or says that an instance is to be tried again or isn't wanted
+/// any more. As long as it may hide a task that is wanted, none is [killed for being unknown](super::UnknownTasks): an
+/// instance's task, or a spec with all of its own. Others, as of tasks that were given up, hide nothing: they do no harm,
+/// and go with the framework at the latest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Quarantined {
@@ -121,6 +124,35 @@ pub(super) struct Instances {
     blocked: BTreeMap<u32, Vec<Key>>,
 }
 
+impl Instances {
+    pub(super) fn task_ids(&self) -> impl Iterator<Item = &str> {
+        self.attempts.iter().map(|(_, _, record)| record.task_id.as_str())
+    }
+
+    pub(super) fn unreadable(&self) -> impl Iterator<Item = &Key> {
+        self.blocked.values().flatten()
+    }
+
+    /// Nothing is known of tasks any more, nor of those slots of which only tasks were left; their records.
+    pub(super) fn forget_tasks(&mut self, name: &str, is_task: impl Fn(&Key) -> bool) -> Vec<Key> {
+        let id = |index, generation| AttemptId { slot: SlotId { spec: SpecId(0), index }, generation };
+        let attempts = self.attempts.drain(..).map(|(index, generation, _)| id(index, generation));
+        let mut keys: Vec<Key> = attempts.map(|id| record::attempt_key(name, id)).collect();
+        for unreadable in self.blocked.values_mut() {
+            let (gone, left): (Vec<_>, Vec<_>) = core::mem::take(unreadable).into_iter().partition(&is_task);
+            keys.extend(gone);
+            *unreadable = left;
+        }
+        self.blocked.retain(|_, unreadable| !unreadable.is_empty());
+        let leaves = |record: &store::Slot| record.goal != i32::from(slot::Goal::Run);
+        keys.extend(
+            self.slots.iter().filter(|(_, slot)| leaves(slot)).map(|(index, _)| record::slot_key(name, *index)),
+        );
+        self.slots.retain(|_, slot| !leaves(slot));
+        keys
+    }
+}
+
 #[derive(Debug)]
 struct StoredSpec {
     spec: TaskSpec,
@@ -198,11 +230,11 @@ impl Engine {
             let id = self.book.insert(spec);
             self.update_role(id);
             if stored.unwritten {
-                self.write_new_spec(id);
+                self.write_spec(id, true);
             }
             self.restore_instances(id, &name, instances.remove(&name).unwrap_or_default());
         }
-        self.quarantined.orphans = instances;
+        self.quarantined.set_orphans(instances);
         for record in recovered.ghosts {
             self.restore_ghost(record);
         }
@@ -275,12 +307,13 @@ impl Engine {
     /// Slots that wait for their first instance have no record: as many as are missing, and their numbers are the lowest
     /// that are free. Those above all others are made when the spec is looked at.
     fn restore_fresh(&mut self, id: SpecId) {
+        let burnt = self.book.burnt;
         let Some(spec) = self.book.specs.get_mut(&id).filter(|spec| !spec.removed) else { return };
         let there = spec.slots.values().filter(|slot| slot.wanted).count() as u32;
         let last = spec.slots.last_key_value().map_or(0, |(last, _)| *last);
         let free = (0..last).filter(|index| !spec.slots.contains_key(index));
         let free: Vec<u32> = free.take(spec.spec.instance_count().saturating_sub(there) as usize).collect();
-        spec.slots.extend(free.into_iter().map(|index| (index, Slot::default())));
+        spec.slots.extend(free.into_iter().map(|index| (index, Slot { generation: burnt, ..Slot::default() })));
     }
 
     fn backoff_limit(&self, id: SpecId) -> Duration {
@@ -368,7 +401,7 @@ impl Engine {
             self.haunt(task_id, Ghost::of(attempt, name, GhostReason::Unknown, Since::now(now)));
             return;
         }
-        // Its spec may have come so late that it has been found to be nobody's.
+        // A crash in between may have left it twice, and its spec has come after its ghost.
         self.lay(&attempt.task_id);
         self.book.place(attempt);
         self.ask(id, Duration::ZERO);
@@ -562,10 +595,14 @@ fn read(records: impl IntoIterator<Item = (Key, Bytes)>, given: Vec<TaskSpec>) -
     // Tasks of a spec whose own record can't be read, but which the program gives, go on with that.
     let orphans: Vec<String> = recovered.instances.keys().filter(|name| unknown(name)).cloned().collect();
     for name in orphans {
+        let key = record::spec_key(&name);
         if let Some(spec) = recovered.given.iter().find(|spec| spec.name() == name) {
             let (spec, history) = (spec.clone(), Vec::new());
             let stored = StoredSpec { spec, history, paused: false, removed: false, unwritten: true };
             recovered.specs.insert(name, stored);
+        } else if recovered.quarantined.iter().all(|quarantined| quarantined.key != key) {
+            let why = "it is missing, but not what belongs to it".to_string();
+            recovered.quarantined.push(Quarantined { key, why });
         }
     }
     Ok(recovered)

@@ -30,6 +30,10 @@ impl Engine {
     /// The steps of ENGINE 1.3, macro U.
     pub(super) fn on_update(&mut self, update: &Update) {
         let task_id = update.task_id();
+        if self.quarantined.is_orphan(task_id) {
+            // Who goes on with it has to hear this: its agent repeats what isn't acknowledged.
+            return;
+        }
         let after = if let Some(id) = self.book.find(task_id) {
             if planted!(DuplicateSilent) && self.has_dealt_with(id, update) {
                 return;

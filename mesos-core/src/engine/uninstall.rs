@@ -91,9 +91,12 @@ impl Engine {
         }
         let ghosts: Vec<_> = self.ghosts.iter().map(|(id, _)| id.clone()).collect();
         ghosts.iter().for_each(|id| self.lay(id));
+        self.forget_hidden();
         // What has ended just now would be remembered otherwise.
         self.executors = Executors::default();
-        // SUBSCRIBE without an id only once it is durable that the old one is spent.
+        // SUBSCRIBE without an id only once it is durable that the old one is spent; and what says so comes last, as all
+        // of this may be more than one batch: a crash in between is told once more that the framework was removed.
+        self.write_dirty();
         let batch = self.write_engine();
         let client = Client::new(self.config.client.clone().without_framework_id(), self.rng.next());
         self.client = client.after(&self.client);

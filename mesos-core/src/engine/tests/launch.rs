@@ -620,6 +620,24 @@ fn a_task_has_cpus_of_the_kind_that_its_executor_has() {
     assert_eq!(cpus_are_revocable(&s.accept()), [(true, true)]);
 }
 
+// ENGINE 2.1, L8: an executor that has told nothing for long may have gone without a word; what it had is no reason to wait for
+// ever.
+#[test]
+fn what_is_remembered_of_an_executor_starves_nobody() {
+    let need = Resources::new().cpus(1.0).ports(1).revocable(Revocable::Prefer);
+    let mut s = Script::new([sharing("web", 1).resources(need)]);
+    let firm = "cpus:9;mem:100;ports:[1-9]";
+    offer_revocable(&mut s, "a1", 1.5, firm);
+    let first = s.accept().ids().remove(0);
+    s.update(&first, TaskRunning);
+    s.update(&first, TaskFailed);
+    s.sleep(secs(5));
+    assert!(s.launch("a1", firm).is_empty(), "it is likely to be there");
+    s.sleep(secs(120));
+    s.offer("a1", firm);
+    assert_eq!(cpus_are_revocable(&s.accept()), [(false, false)]);
+}
+
 // ENGINE 2.1: room for an executor that may have been lost is given to nobody else in the same ACCEPT.
 #[test]
 fn an_uncertain_executor_keeps_its_room() {

@@ -224,8 +224,11 @@ impl Laws {
                 let fresh = executor.zip(key).map_or(&[][..], |(executor, key)| {
                     let there = self.executors.entry(key).or_default();
                     there.note(self.waited, engine);
-                    let known = there.known;
                     let same = there.resources == executor.resources;
+                    // Whoever waits for long may not believe what is only remembered, if that is of another kind.
+                    let kinds = |of: &[v1::Resource]| of.iter().map(|one| one.revocable.is_some()).collect::<Vec<_>>();
+                    let other = kinds(&there.resources) != kinds(&executor.resources);
+                    let known = there.known && (!other || there.has_tasks(engine));
                     assert!(same || !known, "I2: another description of the same executor, {:?}", there.resources);
                     if !known && !same {
                         *there = Described { resources: executor.resources.clone(), ..Described::default() };

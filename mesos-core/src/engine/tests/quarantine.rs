@@ -229,3 +229,149 @@ fn a_spec_that_comes_later() {
     assert_eq!(unreadable(&mut s), 0);
     assert_eq!((s.spec("web").wanted, s.engine.tasks().count()), (3, 3));
 }
+
+// W47: a task whose spec's record is missing, removed by hand maybe, is nobody's no more than one whose spec can't be read.
+#[test]
+fn a_spec_that_is_missing() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    s.stop();
+    s.specs.clear();
+    let missing = StoreOp::Delete { key: Key::new(["spec", "web"]) };
+    s.store.apply_now(&Persist::new(Ticket::new(0), vec![missing]));
+    s.recover();
+    assert_eq!(s.told(|e| matches!(e, Event::RecordQuarantined(_))), 1);
+    s.answer(&task, TaskRunning);
+    assert!(s.kills().is_empty());
+    s.engine.apply(service("web", 1)).unwrap();
+    s.tick();
+    s.answer(&task, TaskRunning);
+    assert!(s.launch("a2", BIG).is_empty());
+    assert_eq!(s.state(&task), Some(State::Running));
+    s.answer("zombie", TaskRunning);
+    assert_eq!(s.kills(), ["zombie"], "nothing is hidden any more");
+    s.specs = vec![service("web", 1)];
+    assert_eq!(unreadable(&mut s), 0);
+}
+
+// I5, I19: what becomes of a task whose spec can't be read is news for who goes on with it: until then its agent repeats it.
+#[test]
+fn a_job_whose_spec_comes_later() {
+    let job = || service("job", 1).job();
+    let mut s = Script::new([job()]);
+    let task = s.running(1).remove(0);
+    s.specs.clear();
+    garble(&mut s, ["spec", "job"]);
+    s.update(&task, TaskRunning);
+    s.update(&task, TaskFinished);
+    assert!(s.acks().is_empty() && s.kills().is_empty());
+    assert_eq!(s.told(|e| matches!(e, Event::UnknownTask { .. })), 0);
+    s.engine.apply(job()).unwrap();
+    s.tick();
+    s.update(&task, TaskFinished);
+    assert_eq!(s.acks(), [&*task]);
+    assert!(s.launch("a1", BIG).is_empty());
+    assert_eq!(s.spec("job").finished, 1);
+}
+
+// L2, rule X: a record that can't hide a task is no reason to leave tasks alive that are nobody's; and what can't be read of a
+// former revision goes with the next that is said of its spec.
+#[test]
+fn what_hides_no_task() {
+    let wanted = || service("web", 1).env("N", "1");
+    for given in [true, false] {
+        let mut s = Script::new([service("web", 1)]);
+        let old = s.running(1).remove(0);
+        let former = s.spec("web").revision.to_string();
+        s.engine.apply(wanted()).unwrap();
+        s.tick();
+        let new = s.launch("a2", BIG).remove(0);
+        s.update(&new, TaskRunning);
+        s.update(&old, TaskKilled);
+        s.specs = given.then(wanted).into_iter().collect();
+        garble(&mut s, ["rev", "web", &former]);
+        assert_eq!(s.told(|e| matches!(e, Event::RecordQuarantined(_))), 1);
+        s.clear();
+        s.answer(&new, TaskRunning);
+        s.answer("zombie", TaskRunning);
+        assert_eq!(s.kills(), ["zombie"]);
+        if !given {
+            s.engine.remove("web").unwrap();
+            s.tick();
+            s.update(&new, TaskKilled);
+            assert!(!s.store.records().keys().any(|key| key.as_str().contains("web")));
+        }
+        assert_eq!(unreadable(&mut s), 0);
+    }
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    garble(&mut s, ["ghost", "gone"]);
+    garble(&mut s, ["slot", "web", "first"]);
+    garble(&mut s, ["inst", "web", "0", "first"]);
+    garble(&mut s, ["slot", "web", "0"]);
+    s.clear();
+    s.answer(&task, TaskRunning);
+    s.answer("zombie", TaskRunning);
+    assert_eq!(s.kills(), ["zombie"]);
+    assert_eq!(s.stored(["ghost", "gone"]).as_deref(), Some("{"), "left as it is");
+}
+
+// I6: to let a rollout go on is no word about what is hidden.
+#[test]
+fn resume_leaves_what_is_blocked() {
+    let of = |n: &str| service("web", 1).duplicates(Duplicates::Forbid).max_failures(Some(1)).env("N", n);
+    let mut s = Script::new([of("1")]);
+    let task = s.running(1).remove(0);
+    s.engine.pause("web").unwrap();
+    s.engine.apply(of("2")).unwrap();
+    s.tick();
+    s.update(&task, TaskFailed);
+    assert_eq!(s.told(|e| matches!(e, Event::InstanceHeld { why: Held::Exhausted, .. })), 1);
+    s.specs = vec![of("2")];
+    garble(&mut s, ["inst", "web", "0", "2"]);
+    s.engine.resume("web").unwrap();
+    s.tick();
+    assert!(s.launch("a2", BIG).is_empty());
+    assert_eq!(s.stored(["inst", "web", "0", "2"]).as_deref(), Some("{"));
+    s.engine.retry("web").unwrap();
+    s.tick();
+    assert_eq!(s.launch("a2", BIG).len(), 1);
+}
+
+// L1: what went out of sight while its instance was blocked is replaced as soon as that isn't any more.
+#[test]
+fn what_is_lost_while_it_is_blocked() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    garble(&mut s, ["slot", "web", "0"]);
+    s.answer(&task, TaskRunning);
+    s.master_says(&task, TaskUnreachable, Reason::AgentRemoved);
+    s.tick();
+    assert!(s.launch("a2", BIG).is_empty());
+    s.engine.retry("web").unwrap();
+    s.tick();
+    assert_eq!(s.launch("a2", BIG).len(), 1);
+}
+
+// A10: where two tasks of an instance may live from now on, a place that nobody wants isn't kept any longer.
+#[test]
+fn what_is_blocked_may_be_doubled_after_all() {
+    for crashes in [false, true] {
+        let (mut s, tasks) = blocked(service("web", 3).duplicates(Duplicates::Forbid));
+        s.engine.scale("web", 2).unwrap();
+        s.tick();
+        assert!(s.stored(["inst", "web", "1", "1"]).is_some());
+        let allows = service("web", 2).scalable(true);
+        s.specs = vec![allows.clone()];
+        if crashes {
+            s.crash();
+        } else {
+            s.engine.apply(allows).unwrap();
+            s.tick();
+        }
+        assert_eq!(s.stored(["inst", "web", "1", "1"]), None);
+        s.answer(&tasks[1], TaskRunning);
+        assert_eq!(s.kills(), [&*tasks[1]]);
+        assert_eq!(s.engine.instances("web").count(), 2);
+    }
+}

@@ -370,3 +370,64 @@ fn disconnect() {
     s.recover();
     assert_eq!(s.asked(), [task]);
 }
+
+// ENGINE 34, W10: that the old id is spent is written last, or a crash would leave tasks of the old framework to the new one.
+#[test]
+fn a_crash_between_the_ends_of_many() {
+    let config = config().on_removed(OnRemoved::FreshId).max_launching_per_agent(1000);
+    let mut s = Script::with(config, [service("web", 300)]);
+    for (agent, count) in [("a1", 200), ("a2", 100)] {
+        let tasks = s.launch(agent, "cpus:1000;mem:1000000");
+        assert_eq!(tasks.len(), count);
+        tasks.iter().for_each(|task| s.update(task, TaskRunning));
+    }
+    s.master = false;
+    s.disk = Disk::Hangs;
+    s.error(REMOVED);
+    s.confirm();
+    s.disk = Disk::Writes;
+    s.crash();
+    let request = s.subscription.take().unwrap();
+    let subscribe = Call::decode(request.body().clone()).unwrap().subscribe.unwrap();
+    assert_eq!(subscribe.framework_info.id.map(|id| id.value).as_deref(), Some("f-1"));
+    s.master = true;
+    s.accept_as_removed(&request);
+    s.resubscribe();
+    assert_eq!(s.subscribes.last().unwrap().framework_info.id, None);
+    assert_eq!((s.engine.tasks().count(), s.spec("web").waiting), (0, 300));
+}
+
+// ENGINE 34, 6.3: with the framework those tasks have died, too, that are hidden by what can't be read.
+#[test]
+fn what_is_hidden_is_made_anew() {
+    for given in [true, false] {
+        let spec = || service("web", 3).duplicates(Duplicates::Forbid);
+        let mut s = Script::with(config().on_removed(OnRemoved::FreshId), [spec()]);
+        let mut old = s.running(3);
+        s.update(&old[2], TaskFailed);
+        s.sleep(secs(5));
+        old.extend(s.running(1));
+        s.stop();
+        let mut garbled = vec![Key::new(["inst", "web", "1", "1"])];
+        if !given {
+            s.specs.clear();
+            garbled.push(Key::new(["spec", "web"]));
+        }
+        let garbled = garbled.into_iter().map(|key| StoreOp::Put { key, value: "{".into() }).collect();
+        s.store.apply_now(&Persist::new(Ticket::new(0), garbled));
+        s.recover();
+        s.error(REMOVED);
+        s.resubscribe();
+        assert!(!s.store.records().keys().any(|key| key.as_str().starts_with("inst/")));
+        s.answer("zombie", TaskRunning);
+        assert_eq!(s.kills(), ["zombie"]);
+        if !given {
+            s.engine.apply(spec()).unwrap();
+            s.tick();
+        }
+        let new = s.launch("a1", BIG);
+        assert_eq!(new.len(), 3);
+        assert!(new.iter().all(|task| !old.contains(task)));
+        assert!(new.iter().all(|task| s.engine.find_task(task).unwrap().generation > 1), "each is used once");
+    }
+}
