@@ -62,7 +62,10 @@ impl Ledger {
         let before = self.killed.get(id).copied();
         // Of one that was given up all news lets it begin anew; what was never launched has none (simulated: seed 2500009658).
         let at = |task: &Launched| if state.is_none() { Some(task.heard?.1) } else { task.alive_at };
-        let news = self.tasks.get(id).map_or(state.is_none().then_some(now), at);
+        let news = match self.tasks.get(id) {
+            Some(task) => at(task),
+            None => state.is_none().then_some(now),
+        };
         let returned = news.is_some_and(|at| before.is_some_and(|before| at + Duration::from_secs(1) >= before.at));
         // The first one by force counts as the first, and several that waited for the same are one.
         let sent = before.filter(|before| !returned && (before.forced || !forced));

@@ -292,7 +292,7 @@ fn the_rest_of_an_accept_does_not_undo_a_revive() {
     s.tick();
     s.sleep(millis(1500));
     assert_eq!(s.take(Type::Revive).len(), 1);
-    s.now = s.now + secs(60);
+    s.now += secs(60);
     s.disk = Disk::Writes;
     s.confirm();
     s.settle();
