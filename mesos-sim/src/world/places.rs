@@ -117,7 +117,7 @@ impl Places {
     }
 
     /// The scheduler has told that a task has ended, of which it had heard at `over_at`.
-    pub(super) fn ended(&mut self, task: &Task, class: EndClass, over_at: Duration) -> Step {
+    pub(super) fn ended(&mut self, task: &Task, class: EndClass, over_at: Option<Duration>) -> Step {
         self.judge("I10");
         self.strikes.ended(task, class, over_at)
     }

@@ -29,8 +29,8 @@ pub(super) struct Strikes {
 }
 
 impl Strikes {
-    /// A task has ended, of which was heard at `over_at`.
-    pub(super) fn ended(&mut self, task: &Task, class: EndClass, over_at: Duration) -> Step {
+    /// A task has ended, of which was heard at `over_at`; with its framework, if nothing was (simulated: seed 7100005644).
+    pub(super) fn ended(&mut self, task: &Task, class: EndClass, over_at: Option<Duration>) -> Step {
         let place = (task.spec.clone(), task.agent_id.clone());
         let early = task.running_for.is_none_or(|ran| ran < EARLY);
         let dropped = task.task_state == Some(TaskState::TaskDropped);
@@ -40,6 +40,7 @@ impl Strikes {
             }
             return Ok(());
         }
+        let Some(over_at) = over_at else { return Ok(()) };
         // That it is avoided is told at once, and the end that has led to it once that is durable.
         if self.avoided.get(&place).is_some_and(|(since, _)| over_at <= *since) {
             return Ok(());

@@ -68,7 +68,7 @@ impl World {
             }
             Event::TaskEnded { task, class } if !self.words.own => {
                 let over_at = self.ledger.tasks.get(&task.task_id).and_then(|task| task.over_at);
-                over_at.map_or(Ok(()), |at| self.places.ended(task, *class, at))?;
+                self.places.ended(task, *class, over_at)?;
             }
             Event::SpecRemoved { spec } => self.places.forgets(spec),
             Event::InstanceHeld { spec, why: Held::Invalid, .. } if self.calm => {
