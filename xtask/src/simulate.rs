@@ -27,13 +27,16 @@ pub(crate) fn simulate(args: &[String]) -> Result<bool, Box<dyn Error>> {
     seeds(minutes)
 }
 
-/// Seeds that once failed, some hundreds that are always the same, and new ones for so many minutes.
+/// Seeds that once failed, some hundreds that are always the same, and new ones for so many minutes, if any.
 pub(crate) fn seeds(minutes: u64) -> Result<bool, Box<dyn Error>> {
     // With the planted bugs in it, none of which is let loose: they need that build anyway.
     let simulate = crate::planted::build()?;
     let fine = once_failed(&simulate)?;
     let fine = from(&simulate, KNOWN, &["--executors", "--seeds", "600"], 600)? && fine;
     let fine = from(&simulate, KNOWN, &["--seeds", "600"], 600)? && fine;
+    if minutes == 0 {
+        return Ok(fine);
+    }
     let first = SystemTime::UNIX_EPOCH.elapsed()?.as_millis() as u64;
     println!("new seeds for {minutes} minutes, from {first}");
     // Executors' worlds are small: a tenth of the time shows as much.
