@@ -131,7 +131,7 @@ fn check<'a>(task: &Adoptee, revision: Option<&'a String>, taken: Option<&String
 
 fn instance(task: Adoptee, revision: String, stamp: store::Stamp, now: UnixTime) -> store::Instance {
     use v1::TaskState as S;
-    let millis = |time: UnixTime| u64::try_from(time.since_epoch().as_millis()).unwrap_or(u64::MAX);
+    let millis = |time: UnixTime| record::millis(time.since_epoch());
     let (now, since) = (millis(now), millis(task.since.unwrap_or(now).min(now)));
     let (state, why) = match task.state {
         Some(S::TaskRunning) => (instance::State::Running, None),

@@ -98,7 +98,7 @@ pub const ROWS: &[Row] = &[
 pub const INVARIANTS: &[(&str, &str)] = &[
     (
         "I1",
-        "an ACCEPT uses only offers of this session that nobody has answered or taken back; each is answered once, soon",
+        "an ACCEPT uses only offers of this session that nobody has answered or taken back; each is answered once, soon, inverse ones too",
     ),
     ("I2", "all offers of an ACCEPT share agent and role; what is taken is in them, to a thousandth; no port twice"),
     ("I3", "no task id is used twice, by whatever process; each says what it belongs to"),
@@ -134,7 +134,10 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ("I18", "what is known, what is recorded, and what a new process would know are the same once the store is idle"),
     ("I19", "an end is for ever"),
     ("I20", "a step ends, and the same seed gives the same outputs, byte by byte"),
-    ("I21", "declines are longer than nothing and not over an hour; nothing waits beside offers that fit it"),
+    (
+        "I21",
+        "declines last for up to an hour, 5 s for what came before a REVIVE; nothing waits beside offers that fit it",
+    ),
     ("I22", "in an epoch of the store, one instance's batches are taken"),
     ("I23", "no task is launched whose intent was never durable in an epoch that was the present one"),
     ("I24", "calls of an instance that was replaced do no harm, and it is silent after its last event"),

@@ -10,6 +10,7 @@ use super::{
     Amount, Constraint, Duplicates, Field, KillSelection, Launch, OnReturn, Operator, Policy, RestartPolicy, TaskSpec,
 };
 use crate::Resources;
+use crate::engine::record::millis;
 
 /// The field of a record whose value no program of this version wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -213,9 +214,4 @@ impl Constraint {
 
 fn known<E: TryFrom<i32>>(number: i32, field: &'static str) -> Result<E, RecordError> {
     E::try_from(number).map_err(|_| RecordError(field))
-}
-
-/// All durations of a policy fit.
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
