@@ -31,9 +31,11 @@ pub(super) struct Ends {
     over: BTreeSet<String>,
     /// What was told of the end of the last task of a place; what comes of it is told next.
     counted: BTreeMap<(String, u32), EndClass>,
-    /// How often each invariant had something to judge.
     /// The faults of each place before it last lost a task.
     before: BTreeMap<(String, u32), u32>,
+    /// Specs that the last batch wrote: what they were when something ended can't be said.
+    declared: BTreeSet<String>,
+    /// How often each invariant had something to judge.
     pub(super) judged: BTreeMap<&'static str, u64>,
 }
 
@@ -95,10 +97,12 @@ impl Ends {
 
     /// A batch is about to be durable. `certain`: no user's command is in it.
     pub(super) fn durable(&mut self, batch: &Persist, certain: bool, at: &Moment<'_>) -> Step {
+        self.declared.clear();
         for op in batch.ops() {
             let segments: Vec<String> = op.key().segments().collect();
             match (segments.iter().map(String::as_str).collect::<Vec<_>>().as_slice(), op) {
                 (["engine"], StoreOp::Put { value, .. }) => self.goes_on(value, at.disk)?,
+                (["spec", spec], StoreOp::Put { .. }) => drop(self.declared.insert((*spec).to_owned())),
                 (["inst", spec, index, _], StoreOp::Put { value, .. }) => {
                     let (slot, key) = place(spec, index);
                     let Ok(record) = json::decode::<Instance>(value) else { continue };
@@ -195,7 +199,10 @@ impl Ends {
             violation("I11", format!("{} has ended {why}: {end:?}, before {old:?}, now {new:?}", ended.record.task_id))
         };
         let outdated = is_outdated(&slot.0, ended, at);
-        if at.prompt && !self.may_count(ended, end, job, outdated) {
+        // Where a double is forbidden that state is no end: what comes later is, as that the framework has been removed
+        // (simulated: seed 7200024933).
+        let no_end = end.state.map(|_| end.state()) == Some(TaskState::TaskGoneByOperator) && slot.0 == STRICT;
+        if at.prompt && !no_end && !self.may_count(ended, end, job, outdated) {
             return what("and counts as something else");
         }
         let restarts = if job && end.class() == Class::Ok { Some(false) } else { restarts(policy, end, &ended.record) };
@@ -320,8 +327,10 @@ impl Ends {
                 let unhealthy = self.healthy.get(&task.task_id) == Some(&Some(false));
                 let early = matches!(task.state, State::Launching | State::Staged);
                 let Some(plain) = plain(state, task.reason, unhealthy, early) else { return Ok(()) };
-                // With its last task a spec is gone, and what it was (simulated: seed 4000000486).
-                let job = disk.policies.get(&task.spec).map(|policy| policy.kind() == policy::Kind::Job);
+                // With its last task a spec is gone, and what it was (simulated: seed 4000000486); and it may have become
+                // something else while the end was written (simulated: seed 7100025642).
+                let policy = disk.policies.get(&task.spec).filter(|_| !self.declared.contains(&task.spec));
+                let job = policy.map(|policy| policy.kind() == policy::Kind::Job);
                 let done = plain == Class::Ok && *class == EndClass::Ok;
                 self.judge("I26");
                 let right = match task.killing() {
