@@ -44,11 +44,12 @@ pub(super) fn answered(call: &Call) -> impl Iterator<Item = &v1::OfferId> {
 }
 
 impl Ledger {
-    pub(super) fn inverse_heard(&mut self, now: Duration, event: &Event, disk: &Disk) {
+    /// `disk`: unless something is being written, as that tasks are given up (simulated: seed 8100001273).
+    pub(super) fn inverse_heard(&mut self, now: Duration, event: &Event, disk: Option<&Disk>) {
         for offer in event.inverse_offers.iter().flat_map(|inverse| &inverse.inverse_offers) {
             let agent = offer.agent_id.as_ref().map(|id| id.value.clone()).unwrap_or_default();
             let id = &offer.id.value;
-            if let Some(task) = self.living_on(&agent, disk) {
+            if let Some(task) = disk.and_then(|disk| self.living_on(&agent, disk)) {
                 self.inverse.occupied.insert(id.clone(), (agent, task));
             }
             self.inverse.answered.remove(id);

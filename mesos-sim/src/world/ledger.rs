@@ -270,7 +270,6 @@ impl Ledger {
             self.open.insert((now, offer.id.value.clone()));
             self.offers.insert(offer.id.value.clone(), (now, offer.clone()));
         }
-        self.inverse_heard(now, event, disk);
         if let Some(rescind) = &event.rescind {
             let id = &rescind.offer_id.value;
             self.rescinded.insert(id.clone());

@@ -751,6 +751,7 @@ impl World {
         self.places.heard(self.now, self.wall_of(self.told_skew), &event);
         self.words.heard(&event);
         self.ledger.heard(self.now, number, &event, state, &self.disk);
+        self.ledger.inverse_heard(self.now, &event, (!self.unsaved).then_some(&self.disk));
         if event.subscribed.is_some() {
             self.past.lost();
         }
