@@ -14,6 +14,7 @@ use super::event::{Event, Held, Task};
 use super::launch::Revision;
 use super::record;
 use super::spec::{KillSelection, SpecError, TaskSpec};
+use crate::SessionState;
 use crate::planted::planted;
 
 /// So many former revisions of a spec are remembered.
@@ -325,7 +326,14 @@ impl Engine {
     /// Leaves: the framework and its tasks stay for the failover timeout, for the next start to take over. Ends at once
     /// with [`Event::Stopped`]: what has been said since the last answer of the store may be lost.
     pub fn disconnect(&mut self) {
-        self.client.disconnect();
+        let is_over = self.client.session().state == SessionState::Ended;
+        // Where the client's word counts only once the store has spoken, that isn't waited for: of a framework that is
+        // removed the next start clears up what is left.
+        match is_over || self.client_stands_by() {
+            true if self.ended => {}
+            true => self.finish(Event::Stopped { removed: false }),
+            false => self.client.disconnect(),
+        }
     }
 
     /// Ends all tasks, then removes the framework and all records. It can't be taken back: a crash in between goes on

@@ -82,8 +82,8 @@ impl Engine {
         }
     }
 
-    /// Writes the intents of one ACCEPT, all together, after everything else that has changed: a task takes the place of
-    /// another only when it is on record what became of that one.
+    /// Writes the intents of one ACCEPT, after everything else that has changed: a task takes the place of another only when
+    /// it is on record what became of that one. Returns the batch that the last of them is in.
     pub(super) fn write_intents(&mut self, attempts: &[AttemptId]) -> u64 {
         let slots: BTreeSet<SlotId> = attempts.iter().map(|attempt| attempt.slot).collect();
         let (mine, others): (Vec<_>, Vec<_>) =
@@ -92,10 +92,8 @@ impl Engine {
                 Record::Attempt(id, _) => slots.contains(&id.slot),
                 Record::Ghost(_) => false,
             });
-        for group in self.groups(others) {
-            self.write(group);
-        }
-        self.write(mine)
+        let groups = self.groups(others).into_iter().chain(self.groups(mine));
+        groups.fold(self.writer.last(), |_, group| self.write(group))
     }
 
     /// Writes these records as they are now, in one batch.
@@ -152,8 +150,8 @@ impl Engine {
 
     /// Records that belong together stay together: those of a slot, and with them all ghosts of the step.
     fn groups(&self, records: Vec<Record>) -> Vec<Vec<Record>> {
-        /// As many as surely fit one batch.
-        const TOGETHER: usize = 200;
+        /// As many as surely fit one batch, each with a long message.
+        const TOGETHER: usize = 64;
         if records.len() <= TOGETHER {
             return alloc::vec![records];
         }

@@ -426,18 +426,23 @@ impl Engine {
     }
 
     fn feed(&mut self, input: Input<'_>) {
-        match self.client_waits {
-            Some(batch) if !self.writer.is_durable(batch) => {}
-            _ => {
-                self.client_waits = None;
-                self.client.handle_input(self.now, input);
-            }
+        if !self.client_stands_by() {
+            self.client_waits = None;
+            self.client.handle_input(self.now, input);
+        } else if let Input::Leader(leader) = input {
+            // Nobody tells it again.
+            self.client.expect_leader(leader);
         }
+    }
+
+    /// Whether the client must not say anything until the store has answered.
+    pub(super) fn client_stands_by(&self) -> bool {
+        self.client_waits.is_some_and(|batch| !self.writer.is_durable(batch))
     }
 
     /// Takes what the client has to say. With `last`, its requests and events don't count any more.
     fn drain_client(&mut self, last: bool) {
-        if self.client_waits.is_some_and(|batch| !self.writer.is_durable(batch)) {
+        if self.client_stands_by() {
             self.client_deadline = None;
             return;
         }
@@ -618,7 +623,7 @@ impl Engine {
                 Some((_, Timer::Rollout(id))) => self.on_rollout_timer(id),
                 Some((_, Timer::Second(id))) => self.touch_dirty(SlotId { spec: id, index: 0 }),
                 Some((_, Timer::Unplaced(id))) => self.on_unplaced_timer(id),
-                Some((_, Timer::Uninstall)) => self.begin_teardown(),
+                Some((_, Timer::Uninstall)) => self.uninstall_overdue(),
                 Some((_, Timer::Declines)) => self.on_declines_timer(),
                 None => {}
             }

@@ -37,6 +37,13 @@ impl Engine {
         }
     }
 
+    /// Whatever has not ended by now goes with the framework.
+    pub(super) fn uninstall_overdue(&mut self) {
+        if self.marker == Marker::Uninstalling {
+            self.begin_teardown();
+        }
+    }
+
     /// The mark first, so that a crash after TEARDOWN finishes the clean-up.
     pub(super) fn begin_teardown(&mut self) {
         self.marker = Marker::TearingDown;

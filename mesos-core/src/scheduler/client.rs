@@ -134,6 +134,11 @@ impl Client {
         self
     }
 
+    /// The leader, for a client that hasn't begun.
+    pub(crate) fn expect_leader(&mut self, leader: Option<Endpoint>) {
+        self.leader = leader;
+    }
+
     /// The calls of the scheduler API.
     pub fn calls(&mut self) -> Calls<'_> {
         Calls::new(self)

@@ -168,8 +168,8 @@ pub enum SpecProblem {
     /// No instance at all could be placed.
     #[error("max_per {0} must be at least 1")]
     MaxPer(Field),
-    /// What goes into a task is more than stores take, ZooKeeper in particular.
-    #[error("what goes into a task has {bytes} bytes as JSON, at most {MAX_RECORD} are fine")]
+    /// It is more than stores take, ZooKeeper in particular.
+    #[error("it has {bytes} bytes as JSON, at most {MAX_SPEC} are fine")]
     TooLarge {
         /// Its size.
         bytes: usize,
@@ -208,8 +208,9 @@ pub enum CheckProblem {
 
 /// So many slots are 100 MB or so.
 const MAX_INSTANCES: u32 = 1_000_000;
-/// What fits into a store.
-const MAX_RECORD: usize = Persist::MAX_BYTES;
+/// What fits into a store at once: the records of a spec and of what goes into its tasks, and besides them their names,
+/// stamps and the former revisions.
+const MAX_SPEC: usize = Persist::MAX_BYTES - 64 * 1024;
 const MAX_GRACE: i64 = 7 * 24 * 3600 * 1_000_000_000;
 /// What fits 63 bits of nanoseconds.
 const MAX_SECONDS: f64 = 9.2e9;
@@ -224,12 +225,18 @@ impl TaskSpec {
         self.container_problems(&mut problems);
         self.check_problems(&mut problems);
         self.policy_problems(&mut problems);
-        match mesos_proto::json::encode(&self.to_revision_record(Default::default())) {
-            Ok(json) if json.len() > MAX_RECORD => problems.push(SpecProblem::TooLarge { bytes: json.len() }),
+        match self.bytes() {
+            Ok(bytes) if bytes > MAX_SPEC => problems.push(SpecProblem::TooLarge { bytes }),
             Ok(_) => {}
             Err(error) => problems.push(SpecProblem::Unwritable(error.to_string())),
         }
         problems
+    }
+
+    /// How large its records are.
+    fn bytes(&self) -> Result<usize, mesos_proto::json::Error> {
+        let revision = mesos_proto::json::encode(&self.to_revision_record(Default::default()))?;
+        Ok(revision.len() + mesos_proto::json::encode(&self.to_policy_record())?.len())
     }
 
     fn name_problems(&self, problems: &mut Vec<SpecProblem>) {

@@ -223,6 +223,11 @@ fn what_no_store_takes_is_refused() {
     assert_eq!(spec(600 * 1024).problems(&ROLES), []);
     let problems = spec(700 * 1024).problems(&ROLES);
     assert!(matches!(problems[..], [SpecProblem::TooLarge { bytes }] if bytes > 900 * 1024), "{problems:?}");
+    // What both of its records have counts, as they are written at once.
+    let rack = "r".repeat(300 * 1024);
+    assert_eq!(web().is("rack", &*rack).problems(&ROLES), []);
+    let problems = spec(500 * 1024).is("rack", rack).problems(&ROLES);
+    assert!(matches!(problems[..], [SpecProblem::TooLarge { .. }]), "{problems:?}");
 }
 
 // S37, S41: all of them, and the type's name.

@@ -100,3 +100,32 @@ fn no_more_acknowledgements_wait_for_the_store() {
     fails(&mut s);
     assert_eq!(s.acks(), [task]);
 }
+
+// What one ACCEPT takes may be more records than a batch: places with a past that lose what was about to be launched there, and
+// are matched anew in the same step.
+#[test]
+fn intents_of_many_batches() {
+    let mut s = Script::with(config().max_launching_per_agent(400), [service("web", 200)]);
+    let large = "cpus:1000;mem:100000";
+    let tasks = s.launch("a1", large);
+    tasks.iter().for_each(|task| s.update(task, TaskFailed));
+    s.sleep(secs(2));
+    s.disk = Disk::Hangs;
+    let first = s.offer("a2", large);
+    assert!(s.accepts().is_empty());
+    s.disk = Disk::Writes;
+    s.laws.on_rescind(&first, false);
+    let rescind = event::Rescind { offer_id: v1::OfferId { value: first } };
+    let rescind = v1::scheduler::Event { rescind: Some(rescind), ..event_of(event::Type::Rescind) };
+    let offers = vec![s.make_offer("a2", large)];
+    offers.iter().for_each(|offer| s.laws.on_offer(offer));
+    let offers = v1::scheduler::Event { offers: Some(event::Offers { offers }), ..event_of(event::Type::Offers) };
+    // Both in one piece.
+    let mut bytes = Vec::new();
+    recordio::encode(&rescind.encode_to_vec(), &mut bytes);
+    recordio::encode(&offers.encode_to_vec(), &mut bytes);
+    let id = s.stream.expect("a stream");
+    s.feed(Input::Body { id, data: &bytes });
+    s.settle();
+    assert_eq!(s.accept().tasks.len(), 200);
+}

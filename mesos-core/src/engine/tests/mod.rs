@@ -234,6 +234,11 @@ impl Script {
                     self.stream.take_if(|stream| *stream == id);
                 }
                 Output::Persist(batch) => {
+                    let bytes: usize = batch.ops().iter().map(StoreOp::size).sum();
+                    assert!(
+                        batch.ops().len() <= Persist::MAX_OPS && bytes <= Persist::MAX_BYTES,
+                        "no store takes that"
+                    );
                     self.laws.alive();
                     assert!(self.flying.is_none(), "one batch at a time");
                     self.flying = Some(batch);

@@ -431,3 +431,77 @@ fn what_is_hidden_is_made_anew() {
         assert!(new.iter().all(|task| s.engine.find_task(task).unwrap().generation > 1), "each is used once");
     }
 }
+
+// A8, ENGINE 62: whatever the store does, one can leave at once: also where only its answer is waited for.
+#[test]
+fn leaving_waits_for_no_store() {
+    let leaves = |s: &mut Script| {
+        s.engine.disconnect();
+        s.engine.disconnect();
+        s.tick();
+        assert_eq!(s.told(|e| matches!(e, Event::Stopped { .. })), 1);
+        assert_eq!(ended(s), Some(Event::Stopped { removed: false }));
+    };
+    // The records go.
+    let mut s = Script::new([service("web", 1)]);
+    s.running(1);
+    s.answering = false;
+    s.engine.teardown();
+    s.tick();
+    s.disk = Disk::Hangs;
+    s.answering = true;
+    s.settle();
+    leaves(&mut s);
+    s.stop();
+    s.disk = Disk::Writes;
+    s.master = false;
+    s.recover();
+    s.master = true;
+    let request = s.subscription.take().unwrap();
+    s.accept_as_removed(&request);
+    assert!(s.store.records().is_empty(), "{:?}", s.store.records().keys());
+    // It isn't durable yet that the old framework is spent.
+    let mut s = Script::with(config().on_removed(OnRemoved::FreshId), [service("web", 1)]);
+    s.running(1);
+    s.disk = Disk::Hangs;
+    s.error(REMOVED);
+    leaves(&mut s);
+}
+
+// ENGINE W10: detectors tell a leader once, also while the client of a new framework isn't allowed to speak.
+#[test]
+fn a_leader_that_is_found_between_two_frameworks() {
+    let mut s = Script::with(config().on_removed(OnRemoved::FreshId), [service("web", 1)]);
+    s.running(1);
+    s.disk = Disk::Hangs;
+    s.master = false;
+    s.error(REMOVED);
+    let leader: crate::Endpoint = "10.0.0.9:5050".parse().unwrap();
+    s.feed(Input::Leader(Some(leader.clone())));
+    s.sleep(secs(1));
+    assert!(s.subscription.is_none(), "not before it is durable that the old id is spent");
+    s.disk = Disk::Writes;
+    s.master = true;
+    s.settle();
+    s.resubscribe();
+    assert_eq!(s.engine.session().master, Some(leader));
+}
+
+// ENGINE 62: what is being removed isn't removed once more when its tasks would have had to end.
+#[test]
+fn torn_down_once() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    s.engine.uninstall();
+    s.tick();
+    s.clear();
+    s.answering = false;
+    s.update(&task, TaskKilled);
+    s.reply(202, "");
+    assert_eq!(s.take(Type::Teardown).len(), 1);
+    s.master = false;
+    s.cut();
+    let written = s.stored(["engine"]);
+    s.sleep(secs(700));
+    assert_eq!(s.stored(["engine"]), written);
+}
