@@ -1,7 +1,6 @@
 //! Offers: matched with what waits, and every one of them answered in the same step.
 
 use alloc::borrow::ToOwned;
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -14,7 +13,8 @@ use super::config::{Order, PortOrder};
 use super::declines::Declines;
 use super::engine::{Engine, Sent};
 use super::event::Event;
-use super::launch::{self, Launch, Target};
+use super::executors::ExecutorIds;
+use super::launch::{self, Target};
 use super::spec::Field;
 use super::unplaced::Obstacle;
 use super::writer::Effect;
@@ -22,7 +22,7 @@ use super::{id, placement};
 use crate::planted::planted;
 use crate::resources::{Pool, Taken};
 use crate::scheduler::Outcome;
-use crate::{Instant, Offers, Resources, v1};
+use crate::{Instant, Offers, v1};
 
 /// Filters by situation, in seconds.
 pub(super) const NOTHING_WAITS: u64 = 3600;
@@ -63,9 +63,6 @@ impl Accept {
         self.tasks.iter().map(|(attempt, _)| *attempt)
     }
 }
-
-/// Executors with resources of their own, by agent and id.
-type ExecutorIds = BTreeSet<(Arc<str>, Box<str>)>;
 
 impl Accepts {
     fn insert(&mut self, accept: Accept) -> AcceptId {
@@ -135,16 +132,16 @@ impl Strikes {
 }
 
 /// All that is in hand of one agent for one role.
-struct Hand<'a> {
-    agent: Arc<Agent>,
+pub(super) struct Hand<'a> {
+    pub(super) agent: Arc<Agent>,
     role: &'a str,
     ids: Vec<&'a str>,
-    pool: Pool,
+    pub(super) pool: Pool,
     /// The agent is about to go, for so many seconds.
     closing: Option<u64>,
     /// The agent has failed since it was offered.
     failed: bool,
-    placed: Vec<(AttemptId, v1::TaskInfo)>,
+    pub(super) placed: Vec<(AttemptId, v1::TaskInfo)>,
     /// Something that waits would fit, but may not go yet.
     gated: bool,
 }
@@ -397,6 +394,7 @@ impl Engine {
             let agent = self.agents.get(&hand.agent.id);
             let avoided = agent.and_then(|agent| agent.strikes.get(&id)).and_then(|strikes| strikes.avoided_until);
             let launching = agent.map_or(0, |agent| agent.launching);
+            let mut surely = true;
             if hand.placed.len() >= LAUNCHES {
                 obstacles.push(Obstacle::Gated);
                 hand.gated = true;
@@ -419,8 +417,9 @@ impl Engine {
             } else if let Err(shortfall) = match &executor {
                 None => hand.pool.fits(asked),
                 Some(executor) => {
-                    let there = self.described(asked, executor, launch, hand, desperate);
-                    hand.pool.fits(&self.with_executor(asked, executor, there, launch, hand))
+                    let company = self.company(asked, executor, launch, hand, desperate);
+                    surely = company.surely;
+                    hand.pool.fits(&company.need(asked, executor))
                 }
             } {
                 obstacles.push(Obstacle::Resource(shortfall.first().into()));
@@ -433,9 +432,9 @@ impl Engine {
                     obstacles.push(Obstacle::Policy);
                     continue;
                 };
-                if best.is_none_or(|(best, _)| rating > best) {
-                    best = Some((rating, place));
-                    if rating == i64::MAX {
+                if best.is_none_or(|(best, _)| (surely, rating) > best) {
+                    best = Some(((surely, rating), place));
+                    if surely && rating == i64::MAX {
                         break;
                     }
                 }
@@ -444,15 +443,15 @@ impl Engine {
         let chosen = best.and_then(|(_, place)| {
             let hand = hands.get_mut(place)?;
             let Some(executor) = executor else { return Some((place, hand.pool.take(need).ok()?, None)) };
-            let there = self.described(asked, &executor, launch, hand, desperate);
-            let mut taken = hand.pool.take(&self.with_executor(need, &executor, there, launch, hand)).ok()?;
-            if !self.has_executor(launch, hand) {
+            let company = self.company(asked, &executor, launch, hand, desperate);
+            let mut taken = hand.pool.take(&company.need(need, &executor)).ok()?;
+            if company.room {
                 taken.share(&executor);
             }
-            if let Some(there) = there {
+            if let Some(there) = company.there {
                 taken.executor = there.to_vec();
             }
-            let anew = launch.task.executor.as_ref().filter(|_| desperate && there.is_none());
+            let anew = launch.task.executor.as_ref().filter(|_| desperate && company.there.is_none());
             Some((place, taken, anew.map(|executor| executor.executor_id.value.clone())))
         });
         // Both are in order. What one of a former revision doesn't fit may do for the others.
@@ -492,55 +491,6 @@ impl Engine {
             }
             self.last_ports.insert(agent_id.clone(), *last);
         }
-    }
-
-    /// The tasks of the executor that this one is to have, on the same agent; they say what that has got.
-    fn of_executor<'a>(&'a self, launch: &Launch, hand: &Hand<'_>) -> impl Iterator<Item = &'a Attempt> {
-        let id = launch.task.executor.as_ref().map(|executor| &*executor.executor_id.value);
-        let same =
-            move |attempt: &&Attempt| attempt.executor_id.as_deref() == id && !attempt.executor_resources.is_empty();
-        self.book.on_agent(&hand.agent.id).filter(same)
-    }
-
-    /// What its executor was described with, if that may be there. What is only remembered isn't believed by one that has
-    /// waited for long and finds no room beside it: the end of that executor may never have been heard of.
-    fn described(
-        &self,
-        need: &Resources,
-        executor: &Resources,
-        launch: &Launch,
-        hand: &Hand<'_>,
-        desperate: bool,
-    ) -> Option<&[v1::Resource]> {
-        let there = self.of_executor(launch, hand).max_by_key(|attempt| attempt.state == State::Running);
-        there.map(|attempt| &*attempt.executor_resources).or_else(|| {
-            let id = &launch.task.executor.as_ref()?.executor_id.value;
-            let fits = |there: &&[v1::Resource]| hand.pool.fits(&need.beside(there).plus(executor)).is_ok();
-            self.executors.get(&hand.agent.id, id, executor).filter(|there| !desperate || fits(there))
-        })
-    }
-
-    /// What has to be taken of a hand for what a task and its executor need, which was described like this.
-    fn with_executor(
-        &self,
-        need: &Resources,
-        executor: &Resources,
-        there: Option<&[v1::Resource]>,
-        launch: &Launch,
-        hand: &Hand<'_>,
-    ) -> Resources {
-        let need = need.beside(there.unwrap_or_default());
-        // If it may be there, nobody gets its share all the same: Mesos takes it again if it isn't.
-        if self.has_executor(launch, hand) { need } else { need.plus(executor) }
-    }
-
-    /// Whether its executor is there for sure, or comes along in the same ACCEPT. Otherwise there must be room for it,
-    /// even if it had been launched before.
-    fn has_executor(&self, launch: &Launch, hand: &Hand<'_>) -> bool {
-        self.of_executor(launch, hand).any(|attempt| {
-            matches!(attempt.state, State::Staged | State::Running)
-                || hand.placed.iter().any(|(placed, _)| *placed == attempt.id)
-        })
     }
 
     /// A slot has found its place: an attempt is made, and its task described.
@@ -667,25 +617,6 @@ impl Engine {
         if let Some(role) = self.roles.get_mut(&accept.role) {
             role.demand();
         }
-    }
-
-    /// The executors that are there only if these attempts are launched, as far as is known: no other task with the same
-    /// description says that they are.
-    fn uncertain_executors(&self, attempts: impl Iterator<Item = AttemptId>) -> ExecutorIds {
-        let mut found = ExecutorIds::new();
-        let attempts = attempts.filter_map(|id| self.book.attempt(id));
-        for attempt in attempts.filter(|attempt| !attempt.executor_resources.is_empty()) {
-            let same = |other: &Attempt| {
-                matches!(other.state, State::Staged | State::Running)
-                    && other.executor_id == attempt.executor_id
-                    && other.executor_resources == attempt.executor_resources
-            };
-            let agent_id = &attempt.agent.id;
-            if let Some(id) = attempt.executor_id.clone().filter(|_| !self.book.on_agent(agent_id).any(same)) {
-                found.insert((agent_id.clone(), id));
-            }
-        }
-        found
     }
 
     /// ACCEPTs that wait, after this one if it is named, and to which these executors may have been described as out of
