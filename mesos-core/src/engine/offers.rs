@@ -44,6 +44,7 @@ pub(super) struct AcceptId(u64);
 pub(super) struct Accepts {
     pending: BTreeMap<AcceptId, Accept>,
     by_attempt: BTreeMap<AttemptId, AcceptId>,
+    by_agent: BTreeSet<(Arc<str>, AcceptId)>,
     next: u64,
 }
 
@@ -71,6 +72,7 @@ impl Accepts {
         for (attempt, _) in &accept.tasks {
             self.by_attempt.insert(*attempt, id);
         }
+        self.by_agent.insert((accept.agent_id.clone(), id));
         self.pending.insert(id, accept);
         id
     }
@@ -80,11 +82,18 @@ impl Accepts {
         for (attempt, _) in &accept.tasks {
             self.by_attempt.remove(attempt);
         }
+        self.by_agent.remove(&(accept.agent_id.clone(), id));
         Some(accept)
     }
 
     fn ids(&self, wanted: impl Fn(&Accept) -> bool) -> Vec<AcceptId> {
         self.pending.iter().filter(|(_, accept)| wanted(accept)).map(|(id, _)| *id).collect()
+    }
+
+    /// Those on an agent, in their order, from this one on.
+    fn on_agent(&self, agent_id: &str, from: AcceptId) -> Vec<AcceptId> {
+        let there = self.by_agent.range((Arc::from(agent_id), from)..).take_while(|(agent, _)| **agent == *agent_id);
+        there.map(|(_, id)| *id).collect()
     }
 }
 
@@ -619,14 +628,13 @@ impl Engine {
         }
     }
 
-    /// ACCEPTs that wait, after this one if it is named, and to which these executors may have been described as out of
-    /// offers that are not used after all, are given up too.
+    /// ACCEPTs that wait, after this one if it is named, and to which these executors of one agent may have been described as
+    /// out of offers that are not used after all, are given up too.
     fn cancel_followers(&mut self, after: Option<AcceptId>, mut executors: ExecutorIds) {
-        if executors.is_empty() {
-            return;
-        }
+        let Some((agent_id, _)) = executors.first().cloned() else { return };
+        let from = after.map_or(AcceptId(0), |AcceptId(id)| AcceptId(id + 1));
         // In their order: what one of them describes only later ones have taken from it.
-        for id in self.accepts.ids(|_| true).into_iter().filter(|id| Some(*id) > after) {
+        for id in self.accepts.on_agent(&agent_id, from) {
             let Some(accept) = self.accepts.pending.get(&id) else { continue };
             let mut own = self.uncertain_executors(accept.attempts());
             if own.is_disjoint(&executors) {
@@ -664,7 +672,7 @@ impl Engine {
 
     /// An agent is no longer good.
     pub(super) fn cancel_on(&mut self, agent_id: &str) {
-        for accept in self.accepts.ids(|accept| &*accept.agent_id == agent_id) {
+        for accept in self.accepts.on_agent(agent_id, AcceptId(0)) {
             self.cancel(accept, None);
         }
         if self.in_hand.iter().flat_map(Offers::iter).any(|in_hand| in_hand.agent_id() == agent_id) {
@@ -678,8 +686,11 @@ impl Engine {
         self.void.clear();
         self.failed.clear();
         self.declines = Declines::default();
-        for accept in self.accepts.ids(|_| true) {
-            self.cancel(accept, None);
+        for id in self.accepts.ids(|_| true) {
+            // Whatever would follow goes as well.
+            if let Some(accept) = self.accepts.take(id) {
+                self.cancelled(&accept, None);
+            }
         }
     }
 

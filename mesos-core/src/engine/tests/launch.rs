@@ -565,6 +565,29 @@ fn an_executor_that_is_there_keeps_its_tasks() {
     assert_eq!(s.accept().offers, [third]);
 }
 
+// Each ACCEPT that is given up looks at those of its own agent only: at all of them, this would take minutes.
+#[test]
+fn many_executors_that_are_not_launched_after_all() {
+    const MANY: u32 = 4_000;
+    let mut s = Script::new([shared(MANY)]);
+    for stalls in [false, true] {
+        s.disk = Disk::Hangs;
+        let offers = (0..MANY).map(|n| s.make_offer(&format!("a{n}"), "cpus:1.5;mem:100;ports:[1-9]")).collect();
+        s.offers(offers);
+        assert_eq!(s.spec("web").waiting, 0);
+        if stalls {
+            s.sleep(secs(3));
+        } else {
+            s.cut();
+        }
+        assert_eq!(s.spec("web").waiting, MANY);
+        s.disk = Disk::Writes;
+        s.settle();
+        s.resubscribe();
+        assert!(s.accepts().is_empty());
+    }
+}
+
 /// How the cpus of each task and its executor are: revocable or not.
 fn cpus_are_revocable(accept: &Accept) -> Vec<(bool, bool)> {
     let is = |resources: &[v1::Resource]| {
