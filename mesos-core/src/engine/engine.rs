@@ -9,6 +9,7 @@ use core::time::Duration;
 
 use super::attempt::{AttemptId, SlotId, SpecId};
 use super::book::{Book, Spec, Standing};
+use super::bounded::Bounded;
 use super::closing::Closings;
 use super::config::{Config, OnRemoved};
 use super::declines::Declines;
@@ -64,7 +65,7 @@ pub struct Engine {
     pub(super) agents: BTreeMap<Arc<str>, AgentState>,
     pub(super) closings: Closings,
     /// The highest port that was last given away on each agent, if they rotate.
-    pub(super) last_ports: BTreeMap<Arc<str>, u16>,
+    pub(super) last_ports: Bounded<Arc<str>, u16>,
     pub(super) executors: Executors,
     pub(super) ghosts: Ghosts,
     pub(super) ended_lately: Ended,
@@ -175,7 +176,7 @@ impl Engine {
             roles,
             agents: BTreeMap::new(),
             closings: Closings::new(),
-            last_ports: BTreeMap::new(),
+            last_ports: Bounded::default(),
             executors: Executors::default(),
             ghosts: Ghosts::default(),
             ended_lately: Ended::default(),

@@ -1,10 +1,11 @@
 //! Executors that may outlive their tasks: to a master another description of one that is there is an error.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 
 use super::attempt::{Attempt, AttemptId, State};
+use super::bounded::Bounded;
 use super::engine::Engine;
 use super::launch::Launch;
 use super::offers::Hand;
@@ -23,10 +24,10 @@ pub(super) type ExecutorIds = BTreeSet<(Arc<str>, Box<str>)>;
 /// as its executor isn't in the offers; TASK_ERROR has it forgotten, and the one after it is described anew.
 #[derive(Debug, Default)]
 pub(super) struct Executors {
-    by_agent: BTreeMap<Arc<str>, Described>,
+    by_agent: Bounded<Arc<str>, Described>,
 }
 
-type Described = BTreeMap<Box<str>, Box<[v1::Resource]>>;
+type Described = Bounded<Box<str>, Box<[v1::Resource]>>;
 
 impl Executors {
     /// What it was described with, if that comes to the same as what it is to have now.
@@ -42,23 +43,18 @@ impl Executors {
     /// It has told something of this task.
     pub(super) fn remember(&mut self, attempt: &Attempt) {
         let Some(id) = attempt.executor_id.clone().filter(|_| !attempt.executor_resources.is_empty()) else { return };
-        if self.by_agent.len() >= AGENTS && !self.by_agent.contains_key(&attempt.agent.id) {
-            self.by_agent.pop_first();
-        }
-        let there = self.by_agent.entry(attempt.agent.id.clone()).or_default();
-        if there.len() >= EXECUTORS && !there.contains_key(&id) {
-            there.pop_first();
-        }
-        there.insert(id, attempt.executor_resources.clone());
+        let mut there = self.by_agent.remove(&attempt.agent.id).unwrap_or_default();
+        there.insert(EXECUTORS, id, attempt.executor_resources.clone());
+        self.by_agent.insert(AGENTS, attempt.agent.id.clone(), there);
     }
 
     /// One has ended, or with none named all of an agent have.
     pub(super) fn forget(&mut self, agent_id: &str, executor: Option<&str>) {
         let left = self.by_agent.get_mut(agent_id).zip(executor).map(|(there, id)| {
             there.remove(id);
-            there.len()
+            !there.is_empty()
         });
-        if left.is_none_or(|left| left == 0) {
+        if left != Some(true) {
             self.by_agent.remove(agent_id);
         }
     }
@@ -141,5 +137,37 @@ impl Engine {
             }
         }
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::string::String;
+
+    use super::super::attempt::{Agent, SlotId, SpecId};
+    use super::*;
+    use crate::Instant;
+
+    #[test]
+    fn what_was_heard_of_longest_ago_is_forgotten_first() {
+        let mut executors = Executors::default();
+        let mut remember = |agent: String, executor: String| {
+            let slot = SlotId { spec: SpecId(1), index: 0 };
+            let agent = Arc::new(Agent { id: agent.into(), ..Agent::default() });
+            let id = AttemptId { slot, generation: 1 };
+            let mut attempt = Attempt::new(id, "t".into(), Default::default(), agent, Instant::ORIGIN);
+            attempt.executor_id = Some(executor.into());
+            attempt.executor_resources = [v1::Resource::scalar("cpus", 0.5)].into();
+            executors.remember(&attempt);
+        };
+        (0..AGENTS).for_each(|n| remember(format!("b{n}"), "e".into()));
+        ["a", "c"].iter().for_each(|agent| remember((*agent).into(), "e".into()));
+        (0..EXECUTORS).for_each(|n| remember("c".into(), format!("f{n}")));
+        ["d", "g"].iter().for_each(|executor| remember("c".into(), (*executor).into()));
+        let need = Resources::new().cpus(0.5);
+        let known = |agent, executor| executors.get(agent, executor, &need).is_some();
+        assert_eq!(["a", "b0", "b1", "b2"].map(|agent| known(agent, "e")), [true, false, false, true]);
+        assert_eq!(["d", "e", "f0", "f1", "f2", "g"].map(|id| known("c", id)), [true, false, false, false, true, true]);
     }
 }

@@ -495,10 +495,7 @@ impl Engine {
         // Those below the last one were given when all above it were.
         let below = given.iter().filter(|port| Some(**port) <= before).max();
         if let Some(last) = below.or_else(|| given.iter().max()) {
-            if before.is_none() && self.last_ports.len() >= AGENTS {
-                self.last_ports.pop_first();
-            }
-            self.last_ports.insert(agent_id.clone(), *last);
+            self.last_ports.insert(AGENTS, agent_id.clone(), *last);
         }
     }
 
