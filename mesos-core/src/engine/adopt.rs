@@ -1,6 +1,6 @@
 //! Tasks that another program has launched, to be gone on with as if the engine had.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -44,8 +44,8 @@ pub enum NotAdopted {
     /// No spec has this name.
     #[error("no spec is called {0:?}")]
     NoSpec(String),
-    /// Another task is this instance already.
-    #[error("{0} is the same instance")]
+    /// Another task is this instance already, or this task another one.
+    #[error("{0} is the same instance, or the same task")]
     Double(String),
     /// It has ended.
     #[error("it has ended")]
@@ -91,9 +91,11 @@ pub fn adopt(
     let stamp = store::Stamp { format: FORMAT, incarnation: 1 };
     let mut adoption = Adoption::default();
     let mut taken: BTreeMap<(String, u32), String> = BTreeMap::new();
+    let mut ids: BTreeSet<String> = BTreeSet::new();
     for task in tasks {
         let place = (task.spec.clone(), task.index);
-        let revision = match check(&task, revisions.get(&*task.spec), taken.get(&place)) {
+        let double = taken.get(&place).or_else(|| ids.get(&task.task_id));
+        let revision = match check(&task, revisions.get(&*task.spec), double) {
             Ok(revision) => revision.clone(),
             Err(why) => {
                 adoption.left.push((task, why));
@@ -101,6 +103,7 @@ pub fn adopt(
             }
         };
         taken.insert(place, task.task_id.clone());
+        ids.insert(task.task_id.clone());
         let key = Key::new(["inst", &*task.spec, &task.index.to_string(), "1"]);
         adoption.records.insert(key, record::bytes(&instance(task, revision, stamp, now)));
     }
@@ -109,7 +112,7 @@ pub fn adopt(
     Ok(adoption)
 }
 
-fn check<'a>(task: &Adoptee, revision: Option<&'a String>, taken: Option<&String>) -> Result<&'a String, NotAdopted> {
+fn check<'a>(task: &Adoptee, revision: Option<&'a String>, double: Option<&String>) -> Result<&'a String, NotAdopted> {
     use v1::TaskState::*;
     let ids = [
         ("task's id", Some(&task.task_id)),
@@ -120,7 +123,7 @@ fn check<'a>(task: &Adoptee, revision: Option<&'a String>, taken: Option<&String
         return Err(NotAdopted::BadId(what));
     }
     let revision = revision.ok_or_else(|| NotAdopted::NoSpec(task.spec.clone()))?;
-    match (task.state, taken) {
+    match (task.state, double) {
         (Some(TaskFinished | TaskFailed | TaskKilled | TaskError | TaskLost | TaskDropped | TaskGone), _) => {
             Err(NotAdopted::Ended)
         }

@@ -178,6 +178,7 @@ pub(super) struct Last {
     pub(super) source: Option<v1::task_status::Source>,
     pub(super) message: Option<Box<str>>,
     pub(super) healthy: Option<bool>,
+    pub(super) check: Option<Box<v1::CheckStatusInfo>>,
     pub(super) container: Option<Box<v1::ContainerStatus>>,
 }
 

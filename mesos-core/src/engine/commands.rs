@@ -161,7 +161,8 @@ impl Engine {
         }
         let mut changed = entry.spec.clone();
         changed.policy.instances = instances;
-        changed.validate(&self.client.framework().roles)?;
+        // Whether the framework still has its role is no matter of this.
+        changed.validate(&[changed.role_name()])?;
         entry.spec = changed;
         self.write_spec(id, false);
         self.fit(id);

@@ -1,6 +1,6 @@
 //! Whether offers are wanted: SUPPRESS and REVIVE for each role.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -220,6 +220,63 @@ impl Engine {
                 self.leave_roles(id);
                 self.update_role(id);
                 self.demand(id);
+            }
+        }
+        self.know_suppressed();
+    }
+
+    /// A call of the user's may have said which roles want offers: one that something waits for is to be revived.
+    pub(super) fn know_suppressed(&mut self) {
+        for (name, role) in &mut self.roles {
+            match self.client.suppressed_roles().any(|suppressed| *suppressed == **name) {
+                true if !role.suppressed => role.suppressed(),
+                suppressed => role.suppressed = suppressed,
+            }
+        }
+    }
+
+    /// Tells a spec's role, and those of its former revisions that go on, when the first of its instances may go.
+    pub(super) fn update_role(&mut self, id: SpecId) {
+        let Some(spec) = self.book.specs.get(&id) else { return };
+        let mut first = spec.sums.waiting.first().map(|(at, _)| *at);
+        let soonest = first;
+        let mut elsewhere: BTreeMap<Arc<str>, Instant> = BTreeMap::new();
+        if spec.has_other_roles() {
+            first = None;
+            for (at, index) in &spec.sums.waiting {
+                match self.role_of(spec, *index) {
+                    role if role == spec.spec.role_name() => first = first.or(Some(*at)),
+                    role if elsewhere.contains_key(role) => {}
+                    role => drop(elsewhere.insert(role.into(), *at)),
+                }
+            }
+        }
+        if spec.first_waiting == first && spec.first_elsewhere == elsewhere {
+            return;
+        }
+        self.leave_roles(id);
+        let Some(spec) = self.book.specs.get_mut(&id) else { return };
+        (spec.first_waiting, spec.first_elsewhere) = (first, elsewhere);
+        let own = first.map(|at| (spec.spec.role_name(), at));
+        for (name, at) in own.into_iter().chain(spec.first_elsewhere.iter().map(|(role, at)| (&**role, *at))) {
+            if let Some(role) = self.roles.get_mut(name) {
+                role.waiting.insert((at, id));
+                if name != spec.spec.role_name() {
+                    role.demand();
+                }
+            }
+        }
+        self.watch_waiting(id, soonest);
+    }
+
+    /// Nothing of a spec waits for its roles, as far as they know.
+    pub(super) fn leave_roles(&mut self, id: SpecId) {
+        let Some(spec) = self.book.specs.get_mut(&id) else { return };
+        let own = spec.first_waiting.take().map(|at| (spec.spec.role_name(), at));
+        let elsewhere = core::mem::take(&mut spec.first_elsewhere);
+        for (name, at) in own.into_iter().chain(elsewhere.iter().map(|(role, at)| (&**role, *at))) {
+            if let Some(role) = self.roles.get_mut(name) {
+                role.waiting.remove(&(at, id));
             }
         }
     }

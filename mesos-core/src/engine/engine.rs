@@ -9,6 +9,7 @@ use core::time::Duration;
 
 use super::attempt::{AttemptId, SlotId, SpecId};
 use super::book::{Book, Spec, Standing};
+use super::bounded::Bounded;
 use super::closing::Closings;
 use super::config::{Config, OnRemoved};
 use super::declines::Declines;
@@ -64,7 +65,7 @@ pub struct Engine {
     pub(super) agents: BTreeMap<Arc<str>, AgentState>,
     pub(super) closings: Closings,
     /// The highest port that was last given away on each agent, if they rotate.
-    pub(super) last_ports: BTreeMap<Arc<str>, u16>,
+    pub(super) last_ports: Bounded<Arc<str>, u16>,
     pub(super) executors: Executors,
     pub(super) ghosts: Ghosts,
     pub(super) ended_lately: Ended,
@@ -175,7 +176,7 @@ impl Engine {
             roles,
             agents: BTreeMap::new(),
             closings: Closings::new(),
-            last_ports: BTreeMap::new(),
+            last_ports: Bounded::default(),
             executors: Executors::default(),
             ghosts: Ghosts::default(),
             ended_lately: Ended::default(),
@@ -288,52 +289,6 @@ impl Engine {
         let own = spec.spec.role_name();
         let role = if spec.has_other_roles() { spec.next(index).1.role.as_str() } else { own };
         if self.roles.contains_key(role) { role } else { own }
-    }
-
-    /// Tells a spec's role, and those of its former revisions that go on, when the first of its instances may go.
-    pub(super) fn update_role(&mut self, id: SpecId) {
-        let Some(spec) = self.book.specs.get(&id) else { return };
-        let mut first = spec.sums.waiting.first().map(|(at, _)| *at);
-        let soonest = first;
-        let mut elsewhere: BTreeMap<Arc<str>, Instant> = BTreeMap::new();
-        if spec.has_other_roles() {
-            first = None;
-            for (at, index) in &spec.sums.waiting {
-                match self.role_of(spec, *index) {
-                    role if role == spec.spec.role_name() => first = first.or(Some(*at)),
-                    role if elsewhere.contains_key(role) => {}
-                    role => drop(elsewhere.insert(role.into(), *at)),
-                }
-            }
-        }
-        if spec.first_waiting == first && spec.first_elsewhere == elsewhere {
-            return;
-        }
-        self.leave_roles(id);
-        let Some(spec) = self.book.specs.get_mut(&id) else { return };
-        (spec.first_waiting, spec.first_elsewhere) = (first, elsewhere);
-        let own = first.map(|at| (spec.spec.role_name(), at));
-        for (name, at) in own.into_iter().chain(spec.first_elsewhere.iter().map(|(role, at)| (&**role, *at))) {
-            if let Some(role) = self.roles.get_mut(name) {
-                role.waiting.insert((at, id));
-                if name != spec.spec.role_name() {
-                    role.demand();
-                }
-            }
-        }
-        self.watch_waiting(id, soonest);
-    }
-
-    /// Nothing of a spec waits for its roles, as far as they know.
-    pub(super) fn leave_roles(&mut self, id: SpecId) {
-        let Some(spec) = self.book.specs.get_mut(&id) else { return };
-        let own = spec.first_waiting.take().map(|at| (spec.spec.role_name(), at));
-        let elsewhere = core::mem::take(&mut spec.first_elsewhere);
-        for (name, at) in own.into_iter().chain(elsewhere.iter().map(|(role, at)| (&**role, *at))) {
-            if let Some(role) = self.roles.get_mut(name) {
-                role.waiting.remove(&(at, id));
-            }
-        }
     }
 
     /// Works off what has changed, until nothing follows from it any more.
@@ -793,6 +748,11 @@ impl CallSink for Engine {
             // The framework's id comes first. Without a subscription the client says what may be asked for.
             return Err(CallError::NotSubscribed);
         }
-        self.client.submit(call)
+        let kind = call.kind;
+        let call = self.client.submit(call)?;
+        if matches!(kind, CallKind::Suppress | CallKind::Revive) {
+            self.know_suppressed();
+        }
+        Ok(call)
     }
 }

@@ -260,6 +260,8 @@ pub struct Task {
     pub message: Option<String>,
     /// Whether its health check passes, if it has one.
     pub healthy: Option<bool>,
+    /// What its check said last, if it has one; not known again after a start before a status says so.
+    pub check_status: Option<v1::CheckStatusInfo>,
     /// Whether it counts as ready.
     pub ready: bool,
     /// The agent.

@@ -398,6 +398,7 @@ impl Engine {
             source: attempt.last.source,
             message: attempt.last.message.as_deref().map(ToString::to_string),
             healthy: attempt.last.healthy,
+            check_status: attempt.last.check.as_deref().copied(),
             ready: attempt.ready,
             agent_id: attempt.agent.id.to_string(),
             hostname: attempt.agent.hostname.clone(),

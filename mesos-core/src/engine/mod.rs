@@ -22,6 +22,7 @@
 mod adopt;
 mod attempt;
 mod book;
+mod bounded;
 mod closing;
 mod commands;
 mod config;

@@ -1,7 +1,6 @@
 //! Offers: matched with what waits, and every one of them answered in the same step.
 
 use alloc::borrow::ToOwned;
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -14,7 +13,8 @@ use super::config::{Order, PortOrder};
 use super::declines::Declines;
 use super::engine::{Engine, Sent};
 use super::event::Event;
-use super::launch::{self, Launch, Target};
+use super::executors::ExecutorIds;
+use super::launch::{self, Target};
 use super::spec::Field;
 use super::unplaced::Obstacle;
 use super::writer::Effect;
@@ -22,7 +22,7 @@ use super::{id, placement};
 use crate::planted::planted;
 use crate::resources::{Pool, Taken};
 use crate::scheduler::Outcome;
-use crate::{Instant, Offers, Resources, v1};
+use crate::{Instant, Offers, v1};
 
 /// Filters by situation, in seconds.
 pub(super) const NOTHING_WAITS: u64 = 3600;
@@ -44,6 +44,7 @@ pub(super) struct AcceptId(u64);
 pub(super) struct Accepts {
     pending: BTreeMap<AcceptId, Accept>,
     by_attempt: BTreeMap<AttemptId, AcceptId>,
+    by_agent: BTreeSet<(Arc<str>, AcceptId)>,
     next: u64,
 }
 
@@ -64,9 +65,6 @@ impl Accept {
     }
 }
 
-/// Executors with resources of their own, by agent and id.
-type ExecutorIds = BTreeSet<(Arc<str>, Box<str>)>;
-
 impl Accepts {
     fn insert(&mut self, accept: Accept) -> AcceptId {
         self.next += 1;
@@ -74,6 +72,7 @@ impl Accepts {
         for (attempt, _) in &accept.tasks {
             self.by_attempt.insert(*attempt, id);
         }
+        self.by_agent.insert((accept.agent_id.clone(), id));
         self.pending.insert(id, accept);
         id
     }
@@ -83,11 +82,18 @@ impl Accepts {
         for (attempt, _) in &accept.tasks {
             self.by_attempt.remove(attempt);
         }
+        self.by_agent.remove(&(accept.agent_id.clone(), id));
         Some(accept)
     }
 
     fn ids(&self, wanted: impl Fn(&Accept) -> bool) -> Vec<AcceptId> {
         self.pending.iter().filter(|(_, accept)| wanted(accept)).map(|(id, _)| *id).collect()
+    }
+
+    /// Those on an agent, in their order, from this one on.
+    fn on_agent(&self, agent_id: &str, from: AcceptId) -> Vec<AcceptId> {
+        let there = self.by_agent.range((Arc::from(agent_id), from)..).take_while(|(agent, _)| **agent == *agent_id);
+        there.map(|(_, id)| *id).collect()
     }
 }
 
@@ -135,16 +141,16 @@ impl Strikes {
 }
 
 /// All that is in hand of one agent for one role.
-struct Hand<'a> {
-    agent: Arc<Agent>,
+pub(super) struct Hand<'a> {
+    pub(super) agent: Arc<Agent>,
     role: &'a str,
     ids: Vec<&'a str>,
-    pool: Pool,
+    pub(super) pool: Pool,
     /// The agent is about to go, for so many seconds.
     closing: Option<u64>,
     /// The agent has failed since it was offered.
     failed: bool,
-    placed: Vec<(AttemptId, v1::TaskInfo)>,
+    pub(super) placed: Vec<(AttemptId, v1::TaskInfo)>,
     /// Something that waits would fit, but may not go yet.
     gated: bool,
 }
@@ -397,6 +403,7 @@ impl Engine {
             let agent = self.agents.get(&hand.agent.id);
             let avoided = agent.and_then(|agent| agent.strikes.get(&id)).and_then(|strikes| strikes.avoided_until);
             let launching = agent.map_or(0, |agent| agent.launching);
+            let mut surely = true;
             if hand.placed.len() >= LAUNCHES {
                 obstacles.push(Obstacle::Gated);
                 hand.gated = true;
@@ -419,8 +426,9 @@ impl Engine {
             } else if let Err(shortfall) = match &executor {
                 None => hand.pool.fits(asked),
                 Some(executor) => {
-                    let there = self.described(asked, executor, launch, hand, desperate);
-                    hand.pool.fits(&self.with_executor(asked, executor, there, launch, hand))
+                    let company = self.company(asked, executor, launch, hand, desperate);
+                    surely = company.surely;
+                    hand.pool.fits(&company.need(asked, executor))
                 }
             } {
                 obstacles.push(Obstacle::Resource(shortfall.first().into()));
@@ -433,9 +441,9 @@ impl Engine {
                     obstacles.push(Obstacle::Policy);
                     continue;
                 };
-                if best.is_none_or(|(best, _)| rating > best) {
-                    best = Some((rating, place));
-                    if rating == i64::MAX {
+                if best.is_none_or(|(best, _)| (surely, rating) > best) {
+                    best = Some(((surely, rating), place));
+                    if surely && rating == i64::MAX {
                         break;
                     }
                 }
@@ -444,15 +452,15 @@ impl Engine {
         let chosen = best.and_then(|(_, place)| {
             let hand = hands.get_mut(place)?;
             let Some(executor) = executor else { return Some((place, hand.pool.take(need).ok()?, None)) };
-            let there = self.described(asked, &executor, launch, hand, desperate);
-            let mut taken = hand.pool.take(&self.with_executor(need, &executor, there, launch, hand)).ok()?;
-            if !self.has_executor(launch, hand) {
+            let company = self.company(asked, &executor, launch, hand, desperate);
+            let mut taken = hand.pool.take(&company.need(need, &executor)).ok()?;
+            if company.room {
                 taken.share(&executor);
             }
-            if let Some(there) = there {
+            if let Some(there) = company.there {
                 taken.executor = there.to_vec();
             }
-            let anew = launch.task.executor.as_ref().filter(|_| desperate && there.is_none());
+            let anew = launch.task.executor.as_ref().filter(|_| desperate && company.there.is_none());
             Some((place, taken, anew.map(|executor| executor.executor_id.value.clone())))
         });
         // Both are in order. What one of a former revision doesn't fit may do for the others.
@@ -487,60 +495,8 @@ impl Engine {
         // Those below the last one were given when all above it were.
         let below = given.iter().filter(|port| Some(**port) <= before).max();
         if let Some(last) = below.or_else(|| given.iter().max()) {
-            if before.is_none() && self.last_ports.len() >= AGENTS {
-                self.last_ports.pop_first();
-            }
-            self.last_ports.insert(agent_id.clone(), *last);
+            self.last_ports.insert(AGENTS, agent_id.clone(), *last);
         }
-    }
-
-    /// The tasks of the executor that this one is to have, on the same agent; they say what that has got.
-    fn of_executor<'a>(&'a self, launch: &Launch, hand: &Hand<'_>) -> impl Iterator<Item = &'a Attempt> {
-        let id = launch.task.executor.as_ref().map(|executor| &*executor.executor_id.value);
-        let same =
-            move |attempt: &&Attempt| attempt.executor_id.as_deref() == id && !attempt.executor_resources.is_empty();
-        self.book.on_agent(&hand.agent.id).filter(same)
-    }
-
-    /// What its executor was described with, if that may be there. What is only remembered isn't believed by one that has
-    /// waited for long and finds no room beside it: the end of that executor may never have been heard of.
-    fn described(
-        &self,
-        need: &Resources,
-        executor: &Resources,
-        launch: &Launch,
-        hand: &Hand<'_>,
-        desperate: bool,
-    ) -> Option<&[v1::Resource]> {
-        let there = self.of_executor(launch, hand).max_by_key(|attempt| attempt.state == State::Running);
-        there.map(|attempt| &*attempt.executor_resources).or_else(|| {
-            let id = &launch.task.executor.as_ref()?.executor_id.value;
-            let fits = |there: &&[v1::Resource]| hand.pool.fits(&need.beside(there).plus(executor)).is_ok();
-            self.executors.get(&hand.agent.id, id, executor).filter(|there| !desperate || fits(there))
-        })
-    }
-
-    /// What has to be taken of a hand for what a task and its executor need, which was described like this.
-    fn with_executor(
-        &self,
-        need: &Resources,
-        executor: &Resources,
-        there: Option<&[v1::Resource]>,
-        launch: &Launch,
-        hand: &Hand<'_>,
-    ) -> Resources {
-        let need = need.beside(there.unwrap_or_default());
-        // If it may be there, nobody gets its share all the same: Mesos takes it again if it isn't.
-        if self.has_executor(launch, hand) { need } else { need.plus(executor) }
-    }
-
-    /// Whether its executor is there for sure, or comes along in the same ACCEPT. Otherwise there must be room for it,
-    /// even if it had been launched before.
-    fn has_executor(&self, launch: &Launch, hand: &Hand<'_>) -> bool {
-        self.of_executor(launch, hand).any(|attempt| {
-            matches!(attempt.state, State::Staged | State::Running)
-                || hand.placed.iter().any(|(placed, _)| *placed == attempt.id)
-        })
     }
 
     /// A slot has found its place: an attempt is made, and its task described.
@@ -669,33 +625,13 @@ impl Engine {
         }
     }
 
-    /// The executors that are there only if these attempts are launched, as far as is known: no other task with the same
-    /// description says that they are.
-    fn uncertain_executors(&self, attempts: impl Iterator<Item = AttemptId>) -> ExecutorIds {
-        let mut found = ExecutorIds::new();
-        let attempts = attempts.filter_map(|id| self.book.attempt(id));
-        for attempt in attempts.filter(|attempt| !attempt.executor_resources.is_empty()) {
-            let same = |other: &Attempt| {
-                matches!(other.state, State::Staged | State::Running)
-                    && other.executor_id == attempt.executor_id
-                    && other.executor_resources == attempt.executor_resources
-            };
-            let agent_id = &attempt.agent.id;
-            if let Some(id) = attempt.executor_id.clone().filter(|_| !self.book.on_agent(agent_id).any(same)) {
-                found.insert((agent_id.clone(), id));
-            }
-        }
-        found
-    }
-
-    /// ACCEPTs that wait, after this one if it is named, and to which these executors may have been described as out of
-    /// offers that are not used after all, are given up too.
+    /// ACCEPTs that wait, after this one if it is named, and to which these executors of one agent may have been described as
+    /// out of offers that are not used after all, are given up too.
     fn cancel_followers(&mut self, after: Option<AcceptId>, mut executors: ExecutorIds) {
-        if executors.is_empty() {
-            return;
-        }
+        let Some((agent_id, _)) = executors.first().cloned() else { return };
+        let from = after.map_or(AcceptId(0), |AcceptId(id)| AcceptId(id + 1));
         // In their order: what one of them describes only later ones have taken from it.
-        for id in self.accepts.ids(|_| true).into_iter().filter(|id| Some(*id) > after) {
+        for id in self.accepts.on_agent(&agent_id, from) {
             let Some(accept) = self.accepts.pending.get(&id) else { continue };
             let mut own = self.uncertain_executors(accept.attempts());
             if own.is_disjoint(&executors) {
@@ -733,7 +669,7 @@ impl Engine {
 
     /// An agent is no longer good.
     pub(super) fn cancel_on(&mut self, agent_id: &str) {
-        for accept in self.accepts.ids(|accept| &*accept.agent_id == agent_id) {
+        for accept in self.accepts.on_agent(agent_id, AcceptId(0)) {
             self.cancel(accept, None);
         }
         if self.in_hand.iter().flat_map(Offers::iter).any(|in_hand| in_hand.agent_id() == agent_id) {
@@ -747,8 +683,11 @@ impl Engine {
         self.void.clear();
         self.failed.clear();
         self.declines = Declines::default();
-        for accept in self.accepts.ids(|_| true) {
-            self.cancel(accept, None);
+        for id in self.accepts.ids(|_| true) {
+            // Whatever would follow goes as well.
+            if let Some(accept) = self.accepts.take(id) {
+                self.cancelled(&accept, None);
+            }
         }
     }
 

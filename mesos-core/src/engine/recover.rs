@@ -43,7 +43,8 @@ pub enum RecoverError {
     /// Specs are at fault: all of them, with all that is wrong.
     #[error("{} of the specs can't be run: {}", .0.len(), Faults(.0))]
     Specs(Vec<SpecError>),
-    /// Two specs have the same name, or names that look the same in task ids.
+    /// Two specs have the same name, or names that look the same in task ids; one of them may be the store's, which has to
+    /// be removed first, by a start without the other.
     #[error("two specs are called {0:?}, or look like it in task ids")]
     SameName(String),
     /// The [headroom](Config::headroom) can't be asked for.
@@ -183,11 +184,11 @@ impl Engine {
         let roles = config.client.framework().roles.clone();
         let mut given: Vec<TaskSpec> = specs.into_iter().collect();
         let mut errors = Vec::new();
-        let mut names = BTreeSet::new();
+        let mut names = BTreeMap::new();
         for spec in &mut given {
             spec.settle_role(roles.first().map_or("*", String::as_str));
             errors.extend(spec.validate(&roles).err());
-            if !names.insert(super::id::spec_part(spec.name())) {
+            if names.insert(super::id::spec_part(spec.name()), spec.name().to_string()).is_some() {
                 return Err(RecoverError::SameName(spec.name().to_string()));
             }
         }
@@ -195,6 +196,11 @@ impl Engine {
             return Err(RecoverError::Specs(errors));
         }
         let recovered = read(records, given)?;
+        for stored in recovered.specs.keys() {
+            if let Some(given) = names.get(&super::id::spec_part(stored)).filter(|given| *given != stored) {
+                return Err(RecoverError::SameName(given.clone()));
+            }
+        }
         let given = config.client.framework().id.as_ref().map(|id| id.value.clone());
         match (&recovered.framework, given) {
             (Some(stored), Some(given)) if stored.id != given => {

@@ -463,6 +463,8 @@ fn merge(attempt: &mut Attempt, update: &Update, stale: bool) -> bool {
     }
     let status = update.to_owned();
     let healthy = update.healthy().or(attempt.last.healthy);
+    let checked = status.check_status.is_some() && status.check_status.as_ref() != attempt.last.check.as_deref();
+    let news = checked || Some(update.state()) != attempt.last.state || healthy != attempt.last.healthy;
     let container = status.container_status.map(Box::new);
     let last = Last {
         state: Some(update.state()),
@@ -470,9 +472,9 @@ fn merge(attempt: &mut Attempt, update: &Update, stale: bool) -> bool {
         source: update.source(),
         message: update.message().map(|text| cut(text, MESSAGE).into()),
         healthy,
+        check: status.check_status.map(Box::new).or_else(|| attempt.last.check.take()),
         container: container.or_else(|| attempt.last.container.take()),
     };
-    let news = last.state != attempt.last.state || last.healthy != attempt.last.healthy;
     attempt.last = last;
     news
 }

@@ -129,7 +129,7 @@ pub(super) enum Effect {
 /// A call that has passed every check that needs no session.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Outgoing {
-    pub(super) kind: CallKind,
+    pub(crate) kind: CallKind,
     /// An encoded `Call` without its framework id.
     pub(super) encoded: Vec<u8>,
     pub(super) effect: Effect,

@@ -128,3 +128,16 @@ fn a_framework_without_tasks() {
     assert_eq!(s.subscribes[0].framework_info.id.as_ref().map(|id| &*id.value), Some("f-7"));
     assert_eq!(s.launch("a1", BIG).len(), 1);
 }
+
+// One task is one instance: the second one of the same id would be told of nothing that becomes of it.
+#[test]
+fn a_task_is_adopted_once() {
+    let mut tasks =
+        vec![adoptee("web", 0, TaskRunning), adoptee("web", 1, TaskRunning), adoptee("other", 0, TaskRunning)];
+    let id = tasks[0].task_id.clone();
+    tasks.iter_mut().for_each(|task| task.task_id = id.clone());
+    let (mut s, left) = adopted(config(), vec![service("web", 2), service("other", 1)], tasks);
+    assert_eq!(left, vec![(id.clone(), NotAdopted::Double(id.clone())); 2]);
+    s.recover();
+    assert_eq!(s.asked(), [id]);
+}

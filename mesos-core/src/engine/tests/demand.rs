@@ -273,3 +273,39 @@ fn a_new_session_waits_before_it_suppresses() {
     s.sleep(secs(6));
     assert_eq!(s.take(Type::Suppress).len(), 1);
 }
+
+// ENGINE 2.5: what a user's own call has suppressed is revived if something waits for it, and what it has revived is
+// suppressed again if nothing does.
+#[test]
+fn suppressed_and_revived_by_the_user() {
+    let update = |s: &mut Script| {
+        let info = Framework::new("test").info().clone();
+        s.engine.calls().update_framework(info, ["*"], None).unwrap();
+    };
+    let suppress = |s: &mut Script| assert!(s.engine.calls().suppress(["*"]).is_ok());
+    let suppress_all = |s: &mut Script| assert!(s.engine.calls().suppress([""; 0]).is_ok());
+    let changes: [fn(&mut Script); 3] = [update, suppress, suppress_all];
+    for change in changes {
+        let mut s = Script::new([service("web", 1)]);
+        s.sleep(secs(10));
+        s.clear();
+        change(&mut s);
+        s.settle();
+        s.take(Type::Suppress);
+        s.sleep(secs(2));
+        assert_eq!(s.take(Type::Revive).len(), 1);
+        s.running(1);
+        s.sleep(secs(10));
+        assert_eq!(s.take(Type::Suppress).len(), 1);
+        s.engine.calls().revive(["*"]).unwrap();
+        s.settle();
+        assert_eq!(s.take(Type::Revive).len(), 1);
+        s.sleep(secs(10));
+        assert_eq!(s.take(Type::Suppress).len(), 1, "nothing waits");
+        change(&mut s);
+        s.settle();
+        s.clear();
+        s.sleep(secs(100));
+        assert!(s.calls.iter().all(|(_, call)| !matches!(call.r#type(), Type::Suppress | Type::Revive)));
+    }
+}

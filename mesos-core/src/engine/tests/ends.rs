@@ -144,6 +144,23 @@ fn what_is_known_of_a_task() {
     assert_eq!(s.told(|event| matches!(event, Event::TaskEnded { class: EndClass::Ok, .. })), 1, "S124");
 }
 
+// What a check of the task's says (`TaskSpec::check`) is told when it changes, and stays until another status says more.
+#[test]
+fn what_a_check_says() {
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.running(1).remove(0);
+    let said = |code| {
+        let command = Some(v1::check_status_info::Command { exit_code: Some(code) });
+        v1::CheckStatusInfo { r#type: Some(v1::check_info::Type::Command.into()), command, ..Default::default() }
+    };
+    for (code, told) in [(Some(0), 1), (Some(0), 0), (Some(1), 1), (None, 0)] {
+        s.status(&task, TaskRunning, |status| status.check_status = code.map(said));
+        let updated: Vec<_> = s.events.drain(..).filter(|event| matches!(event, Event::TaskUpdated(_))).collect();
+        assert_eq!(updated.len(), told, "{code:?}");
+        assert_eq!(s.engine.find_task(&task).unwrap().check_status, Some(said(code.unwrap_or(1))));
+    }
+}
+
 // S130, W2, I5: the same status again is acknowledged again, and does nothing else.
 #[test]
 fn the_same_status_twice() {

@@ -565,6 +565,29 @@ fn an_executor_that_is_there_keeps_its_tasks() {
     assert_eq!(s.accept().offers, [third]);
 }
 
+// Each ACCEPT that is given up looks at those of its own agent only: at all of them, this would take minutes.
+#[test]
+fn many_executors_that_are_not_launched_after_all() {
+    const MANY: u32 = 4_000;
+    let mut s = Script::new([shared(MANY)]);
+    for stalls in [false, true] {
+        s.disk = Disk::Hangs;
+        let offers = (0..MANY).map(|n| s.make_offer(&format!("a{n}"), "cpus:1.5;mem:100;ports:[1-9]")).collect();
+        s.offers(offers);
+        assert_eq!(s.spec("web").waiting, 0);
+        if stalls {
+            s.sleep(secs(3));
+        } else {
+            s.cut();
+        }
+        assert_eq!(s.spec("web").waiting, MANY);
+        s.disk = Disk::Writes;
+        s.settle();
+        s.resubscribe();
+        assert!(s.accepts().is_empty());
+    }
+}
+
 /// How the cpus of each task and its executor are: revocable or not.
 fn cpus_are_revocable(accept: &Accept) -> Vec<(bool, bool)> {
     let is = |resources: &[v1::Resource]| {
@@ -636,6 +659,41 @@ fn what_is_remembered_of_an_executor_starves_nobody() {
     s.sleep(secs(120));
     s.offer("a1", firm);
     assert_eq!(cpus_are_revocable(&s.accept()), [(false, false)]);
+}
+
+// ENGINE 2.1, L8: what an executor that outlives its tasks leaves of its agent is enough for the next one, as Mesos has it; but
+// where there is room for both, that comes first.
+#[test]
+fn an_executor_that_outlives_its_tasks_blocks_nobody() {
+    let need = Resources::new().cpus(3.5).ports(1);
+    let mut s = Script::new([sharing("web", 1).resources(need)]);
+    let end = |s: &mut Script, resources: &str| {
+        let task = s.launch("a1", resources).remove(0);
+        s.update(&task, TaskRunning);
+        s.update(&task, TaskFailed);
+        s.sleep(secs(5));
+        assert!(s.launch("a1", "cpus:3.5;mem:1;ports:[1-9]").is_empty(), "it may have gone");
+        s.sleep(secs(120));
+    };
+    end(&mut s, "cpus:4;mem:101;ports:[1-9]");
+    let (small, large) =
+        (s.make_offer("a1", "cpus:3.5;mem:1;ports:[1-9]"), s.make_offer("a2", "cpus:4;mem:101;ports:[1-9]"));
+    let wanted = large.id.value.clone();
+    s.offers(vec![small, large]);
+    let accept = s.accept();
+    assert_eq!(accept.offers, [wanted]);
+    s.update(&accept.ids()[0], TaskFailed);
+    s.failure("a1", Some("e"));
+    s.sleep(secs(300));
+    end(&mut s, "cpus:4;mem:101;ports:[1-9]");
+    s.offer("a1", "cpus:3.5;mem:1;ports:[1-9]");
+    let accept = s.accept();
+    assert_eq!(given(&accept), [("cpus:3.5;ports:[1-1]".to_string(), "cpus:0.5;mem:100".to_string())]);
+    // If it has gone, Mesos says so, and room for it is waited for again.
+    s.status(&accept.ids()[0], TaskError, |status| status.source = Some(Source::Master.into()));
+    s.sleep(secs(300));
+    assert!(s.launch("a1", "cpus:3.5;mem:1;ports:[1-9]").is_empty());
+    assert_eq!(s.launch("a1", "cpus:4;mem:101;ports:[1-9]").len(), 1);
 }
 
 // ENGINE 2.1: room for an executor that may have been lost is given to nobody else in the same ACCEPT.

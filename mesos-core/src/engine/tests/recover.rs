@@ -385,3 +385,33 @@ fn records_begin_with_their_format() {
     assert!(s.store.records().values().all(|record| record.starts_with(ours.as_bytes())));
     assert_eq!(super::super::recover::OURS, ours.as_bytes());
 }
+
+// Task ids say neither of a spec that is given nor of one that the store keeps, if they look the same: as with `apply`, one of
+// them has to go first.
+#[test]
+fn a_name_that_looks_like_a_stored_one() {
+    for removal in [Removal::Keep, Removal::Auto] {
+        let mut s = Script::with(config().removal(removal), [service("a_b", 1)]);
+        let task = s.running(1).remove(0);
+        s.stop();
+        let records = || s.store.records().iter().map(|(key, value)| (key.clone(), value.clone()));
+        let new = |specs: Vec<TaskSpec>| Engine::new(s.config.clone(), specs, records(), 2).map(|_| ());
+        assert_eq!(new(vec![service("a.b", 1)]), Err(RecoverError::SameName("a.b".into())));
+        assert_eq!(new(vec![service("other", 1), service("a_b", 1)]), Ok(()));
+        s.specs = vec![];
+        s.recover();
+        s.answer(&task, TaskRunning);
+        let like = |s: &mut Script| matches!(s.engine.apply(service("a.b", 1)), Err(CommandError::LooksLike { .. }));
+        assert!(like(&mut s));
+        if removal == Removal::Keep {
+            s.engine.remove("a_b").unwrap();
+            s.tick();
+        }
+        assert!(like(&mut s), "it is being ended");
+        s.update(&task, TaskKilled);
+        s.stop();
+        s.specs = vec![service("a.b", 1)];
+        s.recover();
+        assert_eq!(s.spec("a.b").waiting, 1);
+    }
+}

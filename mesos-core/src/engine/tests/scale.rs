@@ -167,3 +167,16 @@ fn removed_and_back_again() {
     assert_eq!(s.told(|e| matches!(e, Event::SpecRemoved { .. })), 0);
     assert_eq!(s.launch("a1", BIG).len(), 2);
 }
+
+// A role that the framework has given up is no reason against fewer instances, nor for what is said of the spec.
+#[test]
+fn the_spec_of_a_role_that_was_given_up_is_scaled() {
+    let other = service("other", 1).role("old").scalable(true);
+    let mut s = Script::with(client(Framework::new("test").roles(["*", "old"])), [other]);
+    s.engine.calls().update_framework(Framework::new("test").roles(["*"]).info().clone(), [""; 0], None).unwrap();
+    s.tick();
+    s.engine.scale("other", 0).unwrap();
+    s.tick();
+    assert_eq!((s.spec("other").wanted, s.spec("other").waiting), (0, 0));
+    assert!(matches!(s.engine.scale("other", 1_000_001), Err(CommandError::Spec(_))));
+}

@@ -706,3 +706,43 @@ fn a_ghost_that_is_back_was_asked_for_already() {
         assert_eq!(s.asked(), [&*task]);
     }
 }
+
+// A user's kill takes nothing back of what an operator has said: a task that was declared dead takes no place again, neither
+// to be ended nor to go on, also after a crash.
+#[test]
+fn what_was_declared_dead_stays_dead_when_it_is_killed() {
+    let strict = || Script::new([service("web", 1).duplicates(Duplicates::Forbid)]);
+    let mut s = strict();
+    let first = s.running(1).remove(0);
+    lose(&mut s, &first);
+    s.engine.declare_dead("web", 0).unwrap();
+    s.tick();
+    let second = s.launch("a2", BIG).remove(0);
+    s.update(&second, TaskRunning);
+    s.engine.kill(&first).unwrap();
+    s.tick();
+    assert_eq!(s.kills(), [&*first]);
+    lose(&mut s, &second);
+    assert!(s.launch("a3", BIG).is_empty());
+    s.engine.declare_dead("web", 0).unwrap();
+    s.tick();
+    assert_eq!(s.launch("a3", BIG).len(), 1);
+
+    for crash in [false, true] {
+        let mut s = strict();
+        let task = s.running(1).remove(0);
+        lose(&mut s, &task);
+        s.engine.declare_dead("web", 0).unwrap();
+        s.engine.kill(&task).unwrap();
+        s.tick();
+        s.answer(&task, TaskUnreachable);
+        if crash {
+            s.crash();
+        }
+        s.clear();
+        s.answer(&task, TaskRunning);
+        assert_eq!((s.kills(), s.spec("web").waiting), (vec![task.clone()], 1), "{crash}");
+        s.update(&task, TaskKilled);
+        assert_eq!(s.launch("a2", BIG).len(), 1);
+    }
+}
