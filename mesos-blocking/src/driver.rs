@@ -294,7 +294,7 @@ impl<M: Machine> Driver<M> {
     /// Waits until the store has been let go, and tells those who wait for the end.
     fn finish(&mut self) {
         if let Some(thread) = self.world.store.as_mut().and_then(StoreThread::close) {
-            // Its panics are caught; there is nothing to learn from how it ended.
+            // The store's panics are caught there; there is nothing to learn from how it ended.
             let _ = thread.join();
         }
         self.ending.0.close(Closed::Finished);
