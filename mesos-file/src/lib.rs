@@ -12,7 +12,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use disk::{Disk as _, Folder};
+use disk::{Disk as _, Folder, LOCK};
 use format::Fault;
 use log::{LOG, Log, MIN_LOG};
 pub use mesos_core;
@@ -40,7 +40,7 @@ impl FileStore {
         let failed = |error| OpenError::io(path, &error);
         disk::make(path).map_err(failed)?;
         let mut folder = Folder::open(path).map_err(failed)?;
-        if !folder.lock().map_err(failed)? {
+        if !folder.lock().map_err(|error| OpenError::io(&path.join(LOCK), &error))? {
             return Err(OpenError::Locked { folder: path.into() });
         }
         let file = path.join(LOG);
