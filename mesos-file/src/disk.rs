@@ -10,6 +10,28 @@ use rustix::io::Errno;
 
 pub(crate) const LOCK: &str = "lock";
 
+/// A failure, and what in the folder has failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// None: the folder itself.
+    name: Option<&'static str>,
+    pub(crate) error: io::Error,
+}
+
+impl Failure {
+    pub(crate) const fn of_folder(error: io::Error) -> Self {
+        Self { name: None, error }
+    }
+
+    pub(crate) fn of(name: &'static str) -> impl Fn(io::Error) -> Self + Copy {
+        move |error| Self { name: Some(name), error }
+    }
+
+    pub(crate) fn path(&self, folder: &Path) -> PathBuf {
+        self.name.map_or_else(|| folder.to_owned(), |name| folder.join(name))
+    }
+}
+
 /// One folder. Tests put a model in its place, which loses and fails what real disks lose and fail.
 pub(crate) trait Disk {
     /// Read from its start, written at its end.

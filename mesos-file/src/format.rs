@@ -6,6 +6,8 @@ use bytes::Bytes;
 use mesos_core::{Key, Persist, StoreOp};
 
 use crate::Records;
+use crate::disk::Failure;
+use crate::log::LOG;
 
 const MAGIC: &str = "mesos-file";
 const VERSION: u64 = 1;
@@ -161,12 +163,19 @@ pub(crate) struct Content {
 pub(crate) enum Fault {
     Newer(u64),
     Damaged { offset: u64, detail: &'static str },
-    Io(io::Error),
+    Io(Failure),
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        Self::Io(failure)
+    }
 }
 
 impl From<io::Error> for Fault {
+    /// Of a log that is being read.
     fn from(error: io::Error) -> Self {
-        Self::Io(error)
+        Self::Io(Failure::of(LOG)(error))
     }
 }
 
@@ -195,7 +204,10 @@ pub(crate) fn read(input: impl Read) -> Result<Content, Fault> {
             }
             let missing = (MAX_FRAME + 1).saturating_sub(bytes.len());
             input.by_ref().take(missing as u64).read_to_end(&mut bytes)?;
-            if bytes.len() > MAX_FRAME || has_later_batch(seed, content.next, &bytes) {
+            if bytes.len() > MAX_FRAME {
+                return damaged("not a batch as it was written, and more follows than a crash can leave");
+            }
+            if has_later_batch(seed, content.next, &bytes) {
                 return damaged("not a batch as it was written, and others follow");
             }
             return Ok(content);
@@ -432,7 +444,7 @@ mod tests {
                         assert!(offset as usize <= frame.max(ends[0]), "{at} {flip}: {offset}");
                     }
                     Err(Fault::Newer(_)) => assert_eq!(at, 11),
-                    Err(Fault::Io(error)) => panic!("{error}"),
+                    Err(Fault::Io(failure)) => panic!("{failure:?}"),
                 }
             }
         }
@@ -448,7 +460,14 @@ mod tests {
         assert_eq!((content.live.records, content.length), (after(&batches[..2]), ends[2] as u64));
         // But one batch is all that a crash can spoil.
         let much = [&bytes[..], &[0; MAX_FRAME + 1]].concat();
-        assert!(matches!(read(&much[..]), Err(Fault::Damaged { offset, .. }) if offset == bytes.len() as u64));
+        match read(&much[..]) {
+            Err(Fault::Damaged { offset, detail }) => {
+                assert_eq!(offset, bytes.len() as u64);
+                // Which no batch is a part of.
+                assert!(!detail.contains("others follow"), "{detail}");
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

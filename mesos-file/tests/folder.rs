@@ -119,9 +119,14 @@ fn what_is_no_folder() {
         assert!(read(&path).is_err());
     }
     // Nor is everything called `log` a log; a pipe must not make anybody wait.
-    fs::create_dir(folder.path().join("log")).unwrap();
-    let error = refusal(folder.path());
-    assert!(matches!(error, OpenError::Io { .. }), "{error}");
+    for name in ["log", "log.new", "lock"] {
+        let ours = folder.path().join("ours");
+        let path = ours.join(name);
+        fs::create_dir_all(&path).unwrap();
+        let error = refusal(&ours);
+        assert!(matches!(&error, OpenError::Io { path: named, .. } if *named == path), "{error}");
+        fs::remove_dir_all(&ours).unwrap();
+    }
 }
 
 // One that leads nowhere, to a disk that isn't mounted yet for instance, must not pass for a store that isn't there: a new
