@@ -193,16 +193,22 @@ async fn drive(
     lost: impl Future<Output = String>,
 ) -> Result<End, Failed> {
     let mut lost = pin!(lost);
-    let (mut leaving, mut subscribed, mut removed, mut last) = (None, false, false, String::from("none"));
+    let (mut leaving, mut subscribed, mut last) = (None, false, String::from("none"));
+    // How, once it has.
+    let mut stopped = None;
     loop {
         let event = tokio::select! {
             biased;
             why = &mut lost => return match leaving {
-                _ if removed => Ok(End::Removed),
+                _ if matches!(stopped, Some(End::Removed)) => Ok(End::Removed),
                 None => Ok(End::Deposed(why)),
                 Some(how) => left(how),
             },
             how = cluster.leave.time() => {
+                if let Some(end) = stopped {
+                    // Only a store's batch is waited for, and that has had its time.
+                    return Ok(end);
+                }
                 leaving = leaving.or(Some(how));
                 driver.machine().specs().for_each(|spec| {
                     say(&format_args!("{}: {} of {} live, {} ready", spec.name, spec.live, spec.wanted, spec.ready));
@@ -221,7 +227,7 @@ async fn drive(
             }
             event = driver.next_event() => event,
         };
-        let Some(event) = event else { return Ok(if removed { End::Removed } else { End::Left }) };
+        let Some(event) = event else { return Ok(stopped.unwrap_or(End::Left)) };
         if let Some(line) = describe(&event) {
             say(&line);
         }
@@ -237,9 +243,13 @@ async fn drive(
             Event::Fatal(reason) => return Err(Failed::Fatal(reason)),
             Event::Fenced(failure) => return Err(Failed::Fenced(failure)),
             Event::StoreRefused(failure) => return Err(Failed::StoreRefused(failure)),
+            // Without a subscription, too: nobody gets one to what an earlier run had removed already.
+            Event::Stopped { removed: true } if subscribed || driver.machine().session().framework_id.is_some() => {
+                stopped = Some(End::Removed);
+            }
             Event::Stopped { .. } if !subscribed => return Err(Failed::NeverSubscribed(last)),
-            Event::Stopped { removed: false } if leaving == Some(How::Teardown) => return Err(Failed::NotRemoved),
-            Event::Stopped { removed: true } => removed = true,
+            Event::Stopped { .. } if leaving == Some(How::Teardown) => return Err(Failed::NotRemoved),
+            Event::Stopped { .. } => stopped = Some(End::Left),
             _ => {}
         }
     }
@@ -325,5 +335,116 @@ fn ports(task: &Task) -> String {
     match task.ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ") {
         ports if ports.is_empty() => ports,
         ports => format!(", ports {ports}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+    use std::sync::{Arc, Mutex as Shared};
+    use std::time::Duration;
+
+    use mesos_tokio::mesos_core::{MemoryStore, Persist, Store, StoreFailure};
+    use rustix::process::{Signal, getpid, kill_process};
+    use tokio::sync::Mutex;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+    /// One at a time: signals reach all that wait for one.
+    static ALONE: Mutex<()> = Mutex::const_new(());
+
+    async fn cluster(more: &[&str]) -> (Options, Cluster) {
+        let options = Options::parse_from([&["command_scheduler", "--instances", "1"], more].concat());
+        let cluster = options.cluster.prepare().await.unwrap();
+        (options, cluster)
+    }
+
+    async fn run(driver: Driver<Engine>, cluster: &mut Cluster) -> Result<End, Failed> {
+        let say = |line: &dyn Display| println!("{line}");
+        timeout(LIMIT, drive(driver, cluster, &say, std::future::pending())).await.expect("an end")
+    }
+
+    /// Remembers what was there before each batch.
+    #[derive(Clone, Default)]
+    struct History(Arc<Shared<(MemoryStore, Vec<Records>)>>);
+
+    impl Store for History {
+        async fn apply(&mut self, batch: &Persist) -> Result<(), StoreFailure> {
+            let (store, before) = &mut *self.0.lock().unwrap();
+            before.push(store.records().clone());
+            store.apply_now(batch);
+            Ok(())
+        }
+    }
+
+    // It lost the answer, or died before its records were gone: nobody subscribes to what is removed.
+    #[tokio::test]
+    async fn a_teardown_of_an_earlier_run_that_had_succeeded() {
+        let _alone = ALONE.lock().await;
+        let (options, mut cluster) = cluster(&["--duration", "2"]).await;
+        let history = History::default();
+        let first = driver(&options, &cluster, []).unwrap().store(history.clone());
+        assert!(matches!(run(first, &mut cluster).await, Ok(End::Removed)));
+        let left = history.0.lock().unwrap().1.last().cloned().unwrap();
+        assert!(!left.is_empty());
+        let second = driver(&options, &cluster, left).unwrap().store(MemoryStore::new());
+        match run(second, &mut cluster).await {
+            Ok(End::Removed) => {}
+            Ok(End::Left) => panic!("those that wait to lead would make it anew"),
+            Ok(End::Deposed(why)) => panic!("{why}"),
+            Err(failed) => panic!("{failed}"),
+        }
+        cluster.stop().await;
+    }
+
+    // Of this one nobody can say that it was removed.
+    #[tokio::test]
+    async fn a_teardown_of_what_never_was() {
+        let _alone = ALONE.lock().await;
+        let (options, mut cluster) = cluster(&["--master", "127.0.0.1:1", "--duration", "0.2"]).await;
+        let failed = run(driver(&options, &cluster, []).unwrap(), &mut cluster).await;
+        match failed {
+            Err(Failed::NeverSubscribed(_)) => {}
+            Err(failed) => panic!("{failed}"),
+            Ok(End::Left) => panic!("left"),
+            Ok(_) => panic!("nothing was removed"),
+        }
+    }
+
+    /// Answers when it is let go, and so many batches before that.
+    struct Hung(u32, Receiver<()>);
+
+    impl Store for Hung {
+        async fn apply(&mut self, _: &Persist) -> Result<(), StoreFailure> {
+            match self.0.checked_sub(1) {
+                Some(left) => self.0 = left,
+                None => drop(self.1.recv()),
+            }
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_that_hangs_keeps_nobody_from_leaving() {
+        let _alone = ALONE.lock().await;
+        let (options, mut cluster) = cluster(&["--duration", "0"]).await;
+        let (held, release) = channel();
+        let driver = driver(&options, &cluster, []).unwrap().store(Hung(1, release));
+        let signals = async {
+            for _ in 0..2 {
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                kill_process(getpid(), Signal::TERM).unwrap();
+            }
+            // Sooner than the time-out.
+            tokio::time::sleep(Duration::from_secs(4)).await;
+        };
+        tokio::select! {
+            ended = run(driver, &mut cluster) => assert!(matches!(ended, Ok(End::Left))),
+            () = signals => panic!("the second signal didn't end it"),
+        }
+        drop(held);
+        cluster.stop().await;
     }
 }

@@ -129,7 +129,8 @@ impl<M: Machine> Driver<M> {
     }
 
     /// Follows the leading master that this finds. It has a thread of its own, named `mesos-detector`, which the first
-    /// event asked for, or the first command, starts, and which ends with the driver.
+    /// event asked for, or the first command, starts, and which ends with the driver. If the system has no thread to give,
+    /// a warning says so and the driver tries again each second.
     #[must_use]
     pub fn detector<D: Detector + 'static>(mut self, detector: D) -> Self {
         self.leaders = Some(Leaders::new(detector, self.world.mailbox.clone()));
@@ -213,12 +214,15 @@ impl<M: Machine> Driver<M> {
     }
 
     fn start(&mut self) {
+        self.follow();
         if !self.pump.is_started() {
-            if let Some(leaders) = &mut self.leaders {
-                leaders.start();
-            }
             self.expire();
         }
+    }
+
+    /// Starts the detector's thread, unless it has; when to try again, if there is none to be had.
+    fn follow(&mut self) -> Option<Clock> {
+        self.leaders.as_mut().and_then(Leaders::start)
     }
 
     /// Runs what other threads have asked for.
@@ -236,7 +240,7 @@ impl<M: Machine> Driver<M> {
         // One beyond the end of the system's time never comes.
         let deadline = self.pump.deadline().and_then(|d| self.origin.checked_add(d.at.since_origin()));
         let (stream, answers) = (self.pump.wants_stream(), self.pump.wants_answers());
-        let first = [deadline, until].into_iter().flatten().min();
+        let first = [deadline, until, self.follow()].into_iter().flatten().min();
         match self.world.mailbox.next(stream, answers, first) {
             Some(mail) => self.feed(mail),
             None => {
@@ -245,8 +249,9 @@ impl<M: Machine> Driver<M> {
                 if first.is_some_and(|at| at.elapsed() > HELD_UP) {
                     thread::sleep(CATCH_UP);
                 }
-                if deadline.is_none_or(|at| at > Clock::now()) {
-                    return false;
+                let now = Clock::now();
+                if deadline.is_none_or(|at| at > now) {
+                    return until.is_none_or(|at| at > now);
                 }
             }
         }
@@ -294,7 +299,7 @@ impl<M: Machine> Driver<M> {
     /// Waits until the store has been let go, and tells those who wait for the end.
     fn finish(&mut self) {
         if let Some(thread) = self.world.store.as_mut().and_then(StoreThread::close) {
-            // Its panics are caught; there is nothing to learn from how it ended.
+            // The store's panics are caught there; there is nothing to learn from how it ended.
             let _ = thread.join();
         }
         self.ending.0.close(Closed::Finished);
@@ -306,5 +311,69 @@ impl<M: Machine> Driver<M> {
 impl<M: Machine + fmt::Debug> fmt::Debug for Driver<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Driver").field("machine", self.pump.machine()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use mesos_core::{Deadline, Endpoint, Output};
+
+    use super::*;
+    use crate::leaders::{Work, spawn};
+
+    /// Tells who leads.
+    #[derive(Default)]
+    struct Told(Option<Endpoint>);
+
+    impl Machine for Told {
+        type Event = Endpoint;
+
+        fn handle_input(&mut self, _: Instant, input: Input<'_>) {
+            if let Input::Leader(leader) = input {
+                self.0 = leader;
+            }
+        }
+
+        fn poll_output(&mut self) -> Output<Endpoint> {
+            let never = Deadline { at: Instant::from_origin(Duration::MAX), what: "never" };
+            self.0.take().map_or(Output::Timeout(Some(never)), Output::Event)
+        }
+    }
+
+    /// Finds a leader, and no other.
+    struct Found(Option<Endpoint>);
+
+    impl Detector for Found {
+        async fn next(&mut self) -> Option<Endpoint> {
+            match self.0.take() {
+                None => std::future::pending().await,
+                found => found,
+            }
+        }
+    }
+
+    // The machine has no timer that would wake the driver for this.
+    #[test]
+    fn a_detector_without_a_thread_gets_one_when_there_is_one() {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        fn reluctant(work: Work) -> io::Result<thread::Thread> {
+            match ASKED.fetch_add(1, Ordering::Relaxed) {
+                0 => Err(io::ErrorKind::WouldBlock.into()),
+                _ => spawn(work),
+            }
+        }
+        let master: Endpoint = "10.0.0.1".parse().unwrap();
+        let mut driver = Driver::new(Told::default(), Http::default()).detector(Found(Some(master.clone())));
+        driver.leaders.as_mut().unwrap().spawn = reluctant;
+        // Not asked again for each event, and time limits hold.
+        for _ in 0..3 {
+            assert_eq!(driver.next_event_timeout(Duration::ZERO), Err(TimedOut));
+        }
+        assert_eq!(ASKED.load(Ordering::Relaxed), 1);
+        assert_eq!(driver.next_event_timeout(Duration::from_secs(60)), Ok(Some(master)));
+        assert_eq!(ASKED.load(Ordering::Relaxed), 2);
     }
 }

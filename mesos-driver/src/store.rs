@@ -27,7 +27,8 @@ impl<S: Store> AnyStore for S {
 /// there.
 ///
 /// A store that panics is dropped; its batch, and each later one, counts as [`Refused`](StoreFailure::Refused), for
-/// nothing that it may have left half-done is used again. Each batch has exactly one answer.
+/// nothing that it may have left half-done is used again. Each batch has exactly one answer, even if the store panics
+/// once more as it is dropped.
 ///
 /// Dropping this waits for nothing: the batch under way is finished, and then the store dropped, on its own thread.
 ///
@@ -138,7 +139,7 @@ impl StoreThread {
     /// Takes no more batches. The thread, if there is one, ends after the batch under way, and then the store is free
     /// for others to open.
     pub fn close(&mut self) -> Option<JoinHandle<()>> {
-        self.idle = None;
+        let_go(self.idle.take());
         self.running.take().map(|(_, thread)| thread)
     }
 }
@@ -152,11 +153,13 @@ where
     for batch in batches {
         let result = match &mut store {
             Some(alive) => catch_unwind(AssertUnwindSafe(|| drive(alive.apply(&batch)))),
-            None => Ok(Err(ended())),
+            None => Ok(Err(refused("it panicked before".into()))),
         };
         let result = result.unwrap_or_else(|payload| {
-            store = None;
-            Err(refused(format!("it panicked: {}", message(&*payload))))
+            let failure = refused(format!("it panicked: {}", message(&*payload)));
+            let_go(store.take());
+            let_go(payload);
+            Err(failure)
         });
         if let Err(failure) = &result {
             debug!(ticket = %batch.ticket(), %failure, "batch failed");
@@ -164,7 +167,17 @@ where
         answer(batch.ticket(), result);
     }
     // Free for others before anybody hears that this has ended.
-    drop(store);
+    let_go(store);
+}
+
+/// Drops what is another's. After one panic there is often another, of a poisoned lock: it must not take the answers with
+/// it that are still owed.
+fn let_go<T>(value: T) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        debug!(panic = message(&*payload), "the store panicked while it was dropped");
+        // Which may panic in its turn.
+        std::mem::forget(payload);
+    }
 }
 
 fn message(payload: &(dyn Any + Send)) -> &str {
@@ -177,5 +190,92 @@ fn refused(detail: String) -> StoreFailure {
 }
 
 fn ended() -> StoreFailure {
-    refused("it panicked before".into())
+    refused("the store has been let go".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use mesos_core::MemoryStore;
+
+    use super::*;
+
+    /// Fails at one batch, if at any, and whenever it is dropped.
+    struct Brittle {
+        panics_at: Option<u64>,
+    }
+
+    impl Store for Brittle {
+        async fn apply(&mut self, batch: &Persist) -> Result<(), StoreFailure> {
+            assert_ne!(self.panics_at, Some(batch.ticket().number()), "expected in the test's output");
+            Ok(())
+        }
+    }
+
+    impl Drop for Brittle {
+        fn drop(&mut self) {
+            panic!("expected in the test's output, too");
+        }
+    }
+
+    type Answers = mpsc::Receiver<(Ticket, Result<(), StoreFailure>)>;
+
+    fn wait(applied: Applied<'_>) -> Result<(), StoreFailure> {
+        match pin!(applied).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => result,
+            Poll::Pending => unreachable!("no store here waits"),
+        }
+    }
+
+    /// Writes so many batches.
+    fn write(store: &mut StoreThread, batches: u64) -> Answers {
+        let (sender, answers) = mpsc::channel();
+        for n in 1..=batches {
+            let sender = sender.clone();
+            let batch = Persist::new(Ticket::new(n), vec![]);
+            let start = move || (wait, move |ticket, result| drop(sender.send((ticket, result))));
+            assert_eq!(store.write(batch, start), Ok(()), "{n}");
+        }
+        answers
+    }
+
+    fn detail(result: &Result<(), StoreFailure>) -> &str {
+        match result {
+            Err(StoreFailure::Refused { key: None, detail }) => detail,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn one_whose_drop_panics_too_leaves_no_batch_without_an_answer() {
+        let mut store = StoreThread::new(Brittle { panics_at: Some(2) });
+        let answers: Vec<_> = write(&mut store, 4).iter().take(4).collect();
+        let tickets: Vec<_> = answers.iter().map(|(ticket, _)| ticket.number()).collect();
+        assert_eq!(tickets, [1, 2, 3, 4]);
+        assert_eq!(answers[0].1, Ok(()));
+        assert!(detail(&answers[1].1).starts_with("it panicked: "), "{answers:?}");
+        assert_eq!(detail(&answers[2].1), "it panicked before");
+        assert_eq!(detail(&answers[3].1), "it panicked before");
+        assert!(store.close().unwrap().join().is_ok());
+    }
+
+    #[test]
+    fn one_that_panics_when_it_is_let_go_hurts_nobody() {
+        let mut store = StoreThread::new(Brittle { panics_at: None });
+        assert_eq!(write(&mut store, 1).recv().unwrap().1, Ok(()));
+        assert!(store.close().unwrap().join().is_ok());
+        // Nor on the caller's thread, if there never was a batch.
+        assert!(StoreThread::new(Brittle { panics_at: None }).close().is_none());
+    }
+
+    #[test]
+    fn a_closed_one_says_that_it_is_closed() {
+        let mut store = StoreThread::new(MemoryStore::new());
+        assert!(store.close().is_none());
+        let batch = Persist::new(Ticket::new(1), vec![]);
+        let answer = store.write(batch, || (wait, |_, _| {}));
+        assert_eq!(detail(&answer), "the store has been let go");
+    }
 }

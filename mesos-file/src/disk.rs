@@ -8,7 +8,29 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, openat, renameat, unlinkat};
 use rustix::io::Errno;
 
-const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
+
+/// A failure, and what in the folder has failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// None: the folder itself.
+    name: Option<&'static str>,
+    pub(crate) error: io::Error,
+}
+
+impl Failure {
+    pub(crate) const fn of_folder(error: io::Error) -> Self {
+        Self { name: None, error }
+    }
+
+    pub(crate) fn of(name: &'static str) -> impl Fn(io::Error) -> Self + Copy {
+        move |error| Self { name: Some(name), error }
+    }
+
+    pub(crate) fn path(&self, folder: &Path) -> PathBuf {
+        self.name.map_or_else(|| folder.to_owned(), |name| folder.join(name))
+    }
+}
 
 /// One folder. Tests put a model in its place, which loses and fails what real disks lose and fail.
 pub(crate) trait Disk {
@@ -61,8 +83,7 @@ impl Folder {
 
     /// Takes the lock, which goes with this value (or its process).
     pub(crate) fn lock(&mut self) -> io::Result<bool> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let lock = File::from(openat(&self.handle, LOCK, flags, Mode::RUSR | Mode::WUSR)?);
+        let lock = self.file(LOCK, OFlags::RDWR | OFlags::CREATE)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => self.lock = Some(lock),
             Err(Errno::WOULDBLOCK) => return Ok(false),
@@ -73,9 +94,14 @@ impl Folder {
     }
 
     fn file(&self, name: &str, flags: OFlags) -> io::Result<File> {
-        // Without waiting for the other end, should it be a pipe.
-        let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        Ok(File::from(openat(&self.handle, name, flags, Mode::RUSR | Mode::WUSR)?))
+        // Without waiting for the other end, should it be a pipe. And no link: one that leads nowhere just now would be no
+        // store, and another one made in its place.
+        let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
+        match openat(&self.handle, name, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => Ok(file.into()),
+            Err(Errno::LOOP) => Err(io::Error::new(io::ErrorKind::InvalidInput, "a symbolic link")),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

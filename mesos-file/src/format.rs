@@ -6,6 +6,8 @@ use bytes::Bytes;
 use mesos_core::{Key, Persist, StoreOp};
 
 use crate::Records;
+use crate::disk::Failure;
+use crate::log::LOG;
 
 const MAGIC: &str = "mesos-file";
 const VERSION: u64 = 1;
@@ -18,6 +20,9 @@ const MAX_LINES: usize = MAX_SIZE + MAX_OPS * 13;
 /// `sealed 18446744073709551615 928256 0123456789abcdef` and the end, with some air.
 const MAX_HEAD: usize = 64;
 const MAX_FRAME: usize = MAX_HEAD + MAX_LINES;
+/// How many bytes are summed up in search of batches behind a broken one. Batches that overlap aren't ours, and those that
+/// don't take one frame at most: more is only needed for values that try to look like them.
+const MAX_SUMMED: usize = 16 * MAX_FRAME;
 
 /// CRC-64/XZ, as far as it has got.
 #[derive(Clone, Copy, Debug)]
@@ -161,12 +166,19 @@ pub(crate) struct Content {
 pub(crate) enum Fault {
     Newer(u64),
     Damaged { offset: u64, detail: &'static str },
-    Io(io::Error),
+    Io(Failure),
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        Self::Io(failure)
+    }
 }
 
 impl From<io::Error> for Fault {
+    /// Of a log that is being read.
     fn from(error: io::Error) -> Self {
-        Self::Io(error)
+        Self::Io(Failure::of(LOG)(error))
     }
 }
 
@@ -195,10 +207,13 @@ pub(crate) fn read(input: impl Read) -> Result<Content, Fault> {
             }
             let missing = (MAX_FRAME + 1).saturating_sub(bytes.len());
             input.by_ref().take(missing as u64).read_to_end(&mut bytes)?;
-            if bytes.len() > MAX_FRAME || has_later_batch(seed, content.next, &bytes) {
-                return damaged("not a batch as it was written, and others follow");
+            if bytes.len() > MAX_FRAME {
+                return damaged("not a batch as it was written, and more follows than a crash can leave");
             }
-            return Ok(content);
+            return match later_batch(seed, content.next, &bytes) {
+                Some(detail) => damaged(detail),
+                None => Ok(content),
+            };
         };
         if head.number != content.next {
             return damaged("a batch out of sequence");
@@ -272,14 +287,24 @@ fn whole(seed: Crc, bytes: &[u8]) -> Option<(Head, &[u8])> {
     (crc == expected.as_bytes()).then_some((head, lines))
 }
 
-/// Whether a whole batch stands anywhere behind a broken one. The seed keeps values that quote a log, and old blocks
-/// of the disk, from looking like one.
-fn has_later_batch(seed: Crc, broken: u64, bytes: &[u8]) -> bool {
-    (1..bytes.len()).filter_map(|at| bytes.get(at..)).any(|bytes| {
-        bytes.starts_with(b"batch ")
-            && Head::parse(bytes).is_some_and(|head| head.number > broken)
-            && whole(seed, bytes).is_some()
-    })
+/// Why the end can't be cut off from a broken batch on: a whole one stands somewhere behind it. The seed keeps values that
+/// quote a log, and old blocks of the disk, from looking like one.
+fn later_batch(seed: Crc, broken: u64, bytes: &[u8]) -> Option<&'static str> {
+    let mut budget = MAX_SUMMED;
+    for bytes in (1..bytes.len()).filter_map(|at| bytes.get(at..)) {
+        let Some(head) = bytes.starts_with(b"batch ").then(|| Head::parse(bytes)).flatten() else { continue };
+        if head.number <= broken {
+            continue;
+        }
+        match budget.checked_sub(head.lines) {
+            Some(left) => budget = left,
+            None => return Some("not a batch as it was written, and others may follow"),
+        }
+        if whole(seed, bytes).is_some() {
+            return Some("not a batch as it was written, and others follow");
+        }
+    }
+    None
 }
 
 fn parse_lines(mut lines: &[u8], live: &mut Live) -> Option<()> {
@@ -432,7 +457,7 @@ mod tests {
                         assert!(offset as usize <= frame.max(ends[0]), "{at} {flip}: {offset}");
                     }
                     Err(Fault::Newer(_)) => assert_eq!(at, 11),
-                    Err(Fault::Io(error)) => panic!("{error}"),
+                    Err(Fault::Io(failure)) => panic!("{failure:?}"),
                 }
             }
         }
@@ -448,7 +473,35 @@ mod tests {
         assert_eq!((content.live.records, content.length), (after(&batches[..2]), ends[2] as u64));
         // But one batch is all that a crash can spoil.
         let much = [&bytes[..], &[0; MAX_FRAME + 1]].concat();
-        assert!(matches!(read(&much[..]), Err(Fault::Damaged { offset, .. }) if offset == bytes.len() as u64));
+        match read(&much[..]) {
+            Err(Fault::Damaged { offset, detail }) => {
+                assert_eq!(offset, bytes.len() as u64);
+                // Which no batch is a part of.
+                assert!(!detail.contains("others follow"), "{detail}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    // Each line that looks like one has a checksum over most of the rest.
+    #[test]
+    fn values_full_of_what_looks_like_batches_take_no_time_for_ever() {
+        let line = "batch 99 900000 0123456789abcdef\n";
+        for (lines, expected) in [(10, true), (10_000, false)] {
+            let mut value = line.repeat(lines);
+            value.extend(std::iter::repeat_n('x', (MAX_SIZE - 1).saturating_sub(value.len())));
+            let (mut bytes, ends) = log(&[vec![op("k", Some(&value))]]);
+            bytes.pop();
+            match read(&bytes[..]) {
+                Ok(content) => assert!(expected && content.length == ends[0] as u64, "{lines}"),
+                // Nothing is cut off unless it is known to be of no use.
+                Err(Fault::Damaged { offset, detail }) => {
+                    assert!(!expected && offset == ends[0] as u64, "{lines}: {detail}");
+                    assert!(detail.ends_with("others may follow"), "{detail}");
+                }
+                Err(other) => panic!("{other:?}"),
+            }
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use disk::{Disk as _, Folder};
+use disk::{Disk as _, Folder, LOCK};
 use format::Fault;
 use log::{LOG, Log, MIN_LOG};
 pub use mesos_core;
@@ -40,11 +40,10 @@ impl FileStore {
         let failed = |error| OpenError::io(path, &error);
         disk::make(path).map_err(failed)?;
         let mut folder = Folder::open(path).map_err(failed)?;
-        if !folder.lock().map_err(failed)? {
+        if !folder.lock().map_err(|error| OpenError::io(&path.join(LOCK), &error))? {
             return Err(OpenError::Locked { folder: path.into() });
         }
-        let file = path.join(LOG);
-        let log = Log::open(folder, file.clone(), MIN_LOG).map_err(|fault| OpenError::fault(file, fault))?;
+        let log = Log::open(folder, path.into(), MIN_LOG).map_err(|fault| OpenError::fault(path, fault))?;
         let records = log.live().records.clone();
         Ok((Self { log }, records))
     }
@@ -70,10 +69,10 @@ pub fn read(folder: impl AsRef<Path>) -> Result<Records, OpenError> {
         io::ErrorKind::NotFound => missing(),
         _ => OpenError::io(path, &error),
     })?;
-    let file = path.join(LOG);
-    let (log, size) = folder.open(LOG).map_err(|error| OpenError::io(&file, &error))?.ok_or_else(missing)?;
+    let failed = |error| OpenError::io(&path.join(LOG), &error);
+    let (log, size) = folder.open(LOG).map_err(failed)?.ok_or_else(missing)?;
     // No further than now: its owner may be writing.
-    let content = format::read(log.take(size)).map_err(|fault| OpenError::fault(file, fault))?;
+    let content = format::read(log.take(size)).map_err(|fault| OpenError::fault(path, fault))?;
     Ok(content.live.records)
 }
 
@@ -146,11 +145,12 @@ impl OpenError {
         }
     }
 
-    fn fault(file: PathBuf, fault: Fault) -> Self {
+    fn fault(folder: &Path, fault: Fault) -> Self {
+        let file = folder.join(LOG);
         match fault {
             Fault::Newer(version) => Self::Newer { file, version },
             Fault::Damaged { offset, detail } => Self::Damaged { file, offset, detail },
-            Fault::Io(error) => Self::io(&file, &error),
+            Fault::Io(failure) => Self::io(&failure.path(folder), &failure.error),
         }
     }
 }

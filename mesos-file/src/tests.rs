@@ -1,17 +1,20 @@
 //! The log on a disk that loses, fails and fills up wherever that can hurt.
 
+mod heard;
 mod model;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use mesos_core::{Key, MemoryStore, Persist, StoreFailure, StoreOp, Ticket};
 use model::{Crash, Fault, Model};
 
 use crate::Records;
+use crate::format::Fault as OpenFault;
 use crate::format::{MAX_OPS, MAX_SIZE};
 use crate::log::{LOG, Log, MIN_LOG, NEW};
 
+const FOLDER: &str = "folder";
 /// Compacts every few batches.
 const OFTEN: u64 = 300;
 
@@ -52,7 +55,7 @@ fn histories(batches: &[Persist]) -> Vec<Records> {
 }
 
 fn open(model: &Model) -> Log<Model> {
-    Log::open(model.clone(), PathBuf::from(LOG), OFTEN).unwrap_or_else(|fault| panic!("{fault:?}"))
+    Log::open(model.clone(), PathBuf::from(FOLDER), OFTEN).unwrap_or_else(|fault| panic!("{fault:?}"))
 }
 
 fn records(log: &Log<Model>) -> Records {
@@ -84,7 +87,7 @@ fn a_crash_at_any_step_loses_nothing_that_was_confirmed() {
                 let model = Model::default();
                 model.plan(step, Fault::Crash { short });
                 let mut confirmed = 0;
-                if let Ok(mut log) = Log::open(model.clone(), PathBuf::from(LOG), OFTEN) {
+                if let Ok(mut log) = Log::open(model.clone(), PathBuf::from(FOLDER), OFTEN) {
                     for batch in &batches {
                         if log.apply(batch).is_err() {
                             break;
@@ -119,7 +122,7 @@ fn a_failure_at_any_step_is_told_and_overcome() {
         for short in [0, 1, 25, 60] {
             let model = Model::default();
             model.plan(step, Fault::Once { short });
-            let log = Log::open(model.clone(), PathBuf::from(LOG), OFTEN);
+            let log = Log::open(model.clone(), PathBuf::from(FOLDER), OFTEN);
             // Opening may fail, and then may be tried again.
             let mut log = log.unwrap_or_else(|_| open(&model));
             for (n, batch) in batches.iter().enumerate() {
@@ -144,7 +147,7 @@ fn a_disk_full_at_any_byte() {
     for space in 0..1200 {
         let model = Model::default();
         model.space(Some(space));
-        let Ok(mut log) = Log::open(model.clone(), PathBuf::from(LOG), OFTEN) else {
+        let Ok(mut log) = Log::open(model.clone(), PathBuf::from(FOLDER), OFTEN) else {
             // Not even the seal fits.
             assert!(space < 60);
             continue;
@@ -213,7 +216,7 @@ fn what_is_recovered_is_durable() {
 #[test]
 fn a_log_that_has_grown_is_compacted_and_one_that_is_alive_is_not() {
     let model = Model::default();
-    let mut log = Log::open(model.clone(), PathBuf::from(LOG), MIN_LOG).unwrap_or_else(|fault| panic!("{fault:?}"));
+    let mut log = Log::open(model.clone(), PathBuf::from(FOLDER), MIN_LOG).unwrap_or_else(|fault| panic!("{fault:?}"));
     let value = vec![b'x'; 100_000];
     let mut files = 1;
     let mut write = |name: String, n| {
@@ -290,4 +293,56 @@ fn a_lost_lock_is_the_end() {
         assert!(matches!(log.apply(&batches(1)[0]), Err(StoreFailure::Fenced(_))));
     }
     assert_eq!(model.steps(), steps);
+}
+
+#[test]
+fn what_fails_is_named() {
+    let folder = Path::new(FOLDER);
+    let (new, log) = (folder.join(NEW), folder.join(LOG));
+    // Neither of the names that a rename is about is at fault, nor is the file whose name is synced.
+    let expected = [&[new.as_path(); 4][..], &[folder; 2]].concat();
+    for (step, expected) in expected.iter().enumerate() {
+        let model = Model::default();
+        model.plan(step, Fault::Once { short: 0 });
+        match Log::open(model, PathBuf::from(FOLDER), OFTEN) {
+            Err(OpenFault::Io(failure)) => assert_eq!(failure.path(folder), *expected, "{step}"),
+            other => panic!("{step}: {other:?}"),
+        }
+    }
+    assert_eq!(steps(&[]), expected.len());
+    // Nor is it always the log, if a batch can't be written.
+    let model = Model::default();
+    let mut store = open(&model);
+    for expected in [log, new] {
+        // The sync; and then the file that has to be made.
+        model.plan(model.steps() + usize::from(expected.ends_with(LOG)), Fault::Once { short: 0 });
+        let failure = store.apply(&batches(1)[0]).unwrap_err();
+        assert_eq!(failure, StoreFailure::Unavailable(format!("{}: planned", expected.display())));
+    }
+}
+
+// Nobody else notices: batches are confirmed as before, and the disk fills up.
+#[test]
+fn a_log_that_can_t_be_compacted_says_so_once_until_it_can() {
+    let model = Model::default();
+    let mut log = open(&model);
+    let mut n = 0;
+    let mut write = |times, space| {
+        for _ in 0..times {
+            n += 1;
+            model.space(if space { None } else { Some(model.used() + 90) });
+            log.apply(&batch(n, vec![put("same", "x".repeat(20)), put("key", n.to_string())])).unwrap();
+        }
+    };
+    let heard = heard::warnings(|| {
+        write(200, false);
+        write(100, true);
+        write(200, false);
+    });
+    assert_eq!(heard.len(), 2, "{heard:?}");
+    assert!(heard.iter().all(|text| text.contains("folder/log.new: ")), "{heard:?}");
+    // Nor is it a reason not to start.
+    model.space(Some(0));
+    let heard = heard::warnings(|| drop(open(&model)));
+    assert_eq!(heard.len(), 1, "{heard:?}");
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -119,9 +119,55 @@ fn what_is_no_folder() {
         assert!(read(&path).is_err());
     }
     // Nor is everything called `log` a log; a pipe must not make anybody wait.
-    fs::create_dir(folder.path().join("log")).unwrap();
-    let error = refusal(folder.path());
-    assert!(matches!(error, OpenError::Io { .. }), "{error}");
+    for name in ["log", "log.new", "lock"] {
+        let ours = folder.path().join("ours");
+        let path = ours.join(name);
+        fs::create_dir_all(&path).unwrap();
+        let error = refusal(&ours);
+        assert!(matches!(&error, OpenError::Io { path: named, .. } if *named == path), "{error}");
+        fs::remove_dir_all(&ours).unwrap();
+    }
+}
+
+// One that leads nowhere, to a disk that isn't mounted yet for instance, must not pass for a store that isn't there: a new
+// one in its place would have every task running twice.
+#[test]
+fn links_are_refused() {
+    let folder = folder();
+    let (ours, away) = (folder.path().join("ours"), folder.path().join("away"));
+    let (mut store, _) = FileStore::open(&away).unwrap();
+    write(&mut store, 1).unwrap();
+    drop(store);
+    for name in ["log", "lock"] {
+        for target in [away.join(name), away.join("none")] {
+            fs::create_dir(&ours).unwrap();
+            let link = ours.join(name);
+            symlink(&target, &link).unwrap();
+            let mut errors = vec![refusal(&ours)];
+            if name == "log" {
+                errors.push(read(&ours).unwrap_err());
+            }
+            for error in errors {
+                assert!(matches!(&error, OpenError::Io { path, .. } if *path == link), "{error}");
+                assert!(error.to_string().contains("a symbolic link"), "{error}");
+            }
+            // And nothing else was made in its place, or where it leads to.
+            assert_eq!(fs::read_link(&link).unwrap(), target);
+            assert!(!ours.join("log.new").exists() && !away.join("none").exists());
+            fs::remove_dir_all(&ours).unwrap();
+        }
+    }
+    // What would be a compaction's is swept away as any is, and not what it leads to.
+    symlink(away.join("log"), away.join("log.new")).unwrap();
+    let (mut store, records) = FileStore::open(&away).unwrap();
+    assert_eq!(last(&records), Some(1));
+    write(&mut store, 2).unwrap();
+    assert!(fs::symlink_metadata(away.join("log.new")).is_err());
+    drop(store);
+    // The folder itself may be one.
+    symlink(&away, &ours).unwrap();
+    let (_store, records) = FileStore::open(&ours).unwrap();
+    assert_eq!(last(&records), Some(2));
 }
 
 #[test]

@@ -183,6 +183,11 @@ impl Engine {
             };
             self.when_durable(batch, effect);
         }
+        self.put_batch();
+    }
+
+    /// Gives the next batch to the store, if none is under way.
+    pub(super) fn put_batch(&mut self) {
         if let Some(batch) = self.writer.poll(self.now) {
             self.counters.batches += 1;
             if self.persisting.is_none_or(|(ticket, _)| ticket != batch.ticket()) {

@@ -69,6 +69,8 @@ impl Engine {
             self.dirty_slots.clear();
             self.dirty_records.clear();
             self.when_durable(batch, Effect::Tell(event.into()));
+            // Now: a client without a framework ends while it is asked to, and nothing follows that would write it.
+            self.put_batch();
         } else {
             self.finish(event);
         }

@@ -7,7 +7,7 @@ use crate::common::{
     read_request, serve, unavailable, write,
 };
 use bytes::Bytes;
-use mesos_core::{Input, Instant, Key, Lane, Machine, MemoryStore, Output, Persist, StoreFailure, Ticket};
+use mesos_core::{Input, Instant, Key, Lane, Machine, MemoryStore, Output, Persist, Store, StoreFailure, Ticket};
 use mesos_file::FileStore;
 
 // On the one thread of the runtime, which a blocking store would hold up with everything on it.
@@ -211,6 +211,36 @@ async fn a_store_that_panics_is_refusal_for_good() {
     // The driver itself goes on.
     driver.with(|m| m.note("alive"));
     assert_eq!(next(&mut driver).await, Seen::Note("alive"));
+    driver.with(Puppet::end);
+    while last(&mut driver).await.is_some() {}
+}
+
+/// What a store does whose lock is poisoned: it panics at its batch, and again when it is dropped.
+struct Poisoned;
+
+impl Store for Poisoned {
+    async fn apply(&mut self, _: &Persist) -> Result<(), StoreFailure> {
+        panic!("expected in the test's output");
+    }
+}
+
+impl Drop for Poisoned {
+    fn drop(&mut self) {
+        panic!("expected in the test's output, too");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_panics_once_more_when_it_is_dropped() {
+    let mut driver = driver(Poisoned);
+    driver.with(|m| {
+        m.persist();
+        m.persist();
+    });
+    for n in 1..=2 {
+        let failure = next(&mut driver).await;
+        assert!(matches!(failure, Seen::PersistFailed(t, StoreFailure::Refused { .. }) if t == n), "{failure:?}");
+    }
     driver.with(Puppet::end);
     while last(&mut driver).await.is_some() {}
 }

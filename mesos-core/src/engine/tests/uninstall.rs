@@ -358,6 +358,22 @@ fn uninstall_does_not_wait_for_ever() {
     assert!(s.store.records().is_empty(), "{:?}", s.store.records().keys());
 }
 
+// S163, ENGINE 62: where no master was ever reached, the client ends while it is asked to. The records go all the same, or each
+// later run would end with them at once; and it is told.
+#[test]
+fn torn_down_before_there_was_a_framework() {
+    let mut s = Script::unstarted(config(), [service("web", 1)]);
+    s.master = false;
+    s.start();
+    let request = s.subscription.take().unwrap();
+    s.feed(Input::Failed { id: request.id(), failure: failure(Sent::No) });
+    s.settle();
+    s.engine.teardown();
+    s.tick();
+    assert!(s.store.records().is_empty(), "{:?}", s.store.records().keys());
+    assert_eq!(ended(&mut s), Some(Event::Stopped { removed: true }));
+}
+
 // ENGINE 6.4: to leave is not to end.
 #[test]
 fn disconnect() {
