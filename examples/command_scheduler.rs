@@ -210,9 +210,7 @@ async fn drive(
                     return Ok(end);
                 }
                 leaving = leaving.or(Some(how));
-                driver.machine().specs().for_each(|spec| {
-                    say(&format_args!("{}: {} of {} live, {} ready", spec.name, spec.live, spec.wanted, spec.ready));
-                });
+                driver.machine().specs().for_each(|spec| say(&spec));
                 match how {
                     How::Teardown => {
                         say(&"tearing the framework down");
@@ -275,20 +273,20 @@ fn describe(event: &Event) -> Option<String> {
         Event::SpecRemoved { spec } => format!("{spec}: removed"),
         Event::SpecKept { spec } => format!("{spec}: of an earlier run, kept running"),
         Event::InstanceWaiting { spec, index, cause, delay } => {
-            format!("{spec}-{index}: next attempt in {:.1} s ({cause:?})", delay.as_secs_f64())
+            format!("{spec}-{index}: next attempt in {:.1} s ({cause})", delay.as_secs_f64())
         }
-        Event::InstanceHeld { spec, index, why } => format!("{spec}-{index}: given up ({why:?})"),
+        Event::InstanceHeld { spec, index, why } => format!("{spec}-{index}: given up ({why})"),
         Event::TaskLaunched(task) => format!("{} is up on {}{}", name(task), task.hostname, ports(task)),
         Event::TaskUpdated(task) => format!("{task}{}", message(task)),
         Event::TaskReady(task) => format!("{} is ready", name(task)),
         Event::TaskReturned(task) => format!("{} is back from an agent that was away", name(task)),
         Event::TaskEnded { task, class } => {
             let time = task.running_for.map(|time| format!(" after {:.1} s", time.as_secs_f64()));
-            format!("{task}{}, ended{}: {class:?}", message(task), time.unwrap_or_default())
+            format!("{task}{}, ended{}: {class}", message(task), time.unwrap_or_default())
         }
-        Event::TaskRemoved { task, why } => format!("{task}, given up: {why:?}"),
+        Event::TaskRemoved { task, why } => format!("{task}, given up: {why}"),
         Event::Rollout { spec, stage, updated, wanted, .. } => {
-            format!("{spec}: rollout {stage:?}, {updated} of {wanted} are up to date")
+            format!("{spec}: rollout {stage}, {updated} of {wanted} are up to date")
         }
         Event::Unplaced { spec, explanation } => format!("{spec}: {explanation}"),
         Event::AgentClosing { agent_id, starts_in, .. } => {
@@ -313,7 +311,7 @@ fn describe(event: &Event) -> Option<String> {
             format!("the store has not answered for {:.1} s{said}", during.as_secs_f64())
         }
         Event::StoreBack => "the store works again".into(),
-        Event::RecordQuarantined(record) => format!("record {} can't be read: {}", record.key, record.why),
+        Event::RecordQuarantined(record) => record.to_string(),
         Event::FrameworkRemoved { framework_id } => format!("framework {framework_id} was removed; making another"),
         Event::Stopped { removed: true } => "the framework is removed".into(),
         Event::Stopped { removed: false } => "left".into(),

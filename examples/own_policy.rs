@@ -1,5 +1,5 @@
 //! How to test a placement policy of one's own: an engine with it runs in the simulated world, where masters and agents
-//! die, connections break and stores hang, and what the policy promises is checked after every step.
+//! die, connections break and stores hang, and what the policy promises is checked after every step that changes anything.
 //!
 //! `cargo test -p examples --test own_policy` runs it.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use mesos_core::Resources;
-use mesos_core::engine::{Config, Engine, OfferPolicy, Place, RecoverError, TaskSpec};
+use mesos_core::engine::{Config, Duplicates, Engine, OfferPolicy, Place, RecoverError, TaskSpec};
 use mesos_core::scheduler::{self, Framework};
 use mesos_sim::AgentOptions;
-use mesos_sim::world::{Settings, Setup, Start, View, run};
+use mesos_sim::world::{Fault, Settings, Setup, Start, View, run};
 
 /// Databases never run on machines that may be taken away at any time; all else prefers these.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ fn engine(start: Start<'_>) -> Result<Engine, RecoverError> {
     let small = Resources::new().cpus(0.5).mem(64.0);
     let specs = [
         TaskSpec::new("db").command("sleep infinity").resources(small.clone()).instances(2),
+        TaskSpec::new("ledger").command("sleep infinity").resources(small.clone()).duplicates(Duplicates::Forbid),
         TaskSpec::new("web").command("sleep infinity").resources(small).instances(4).scalable(true),
     ];
     let mut engine = Engine::new(Config::new(client), specs, start.records, start.seed)?;
@@ -63,6 +64,14 @@ fn databases_stay_where_they_are_safe() {
     for seed in 0..20 {
         let report = run(seed, &settings());
         assert_eq!(report.violation, None, "seed {seed}, step {}", report.steps);
+    }
+}
+
+/// What must not run twice waits for a machine that is lost: until an operator says that it is.
+#[test]
+fn the_ledger_outlives_its_machine() {
+    for seed in 0..10 {
+        assert_eq!(run(seed, &settings().only([Fault::AgentReplaced])).violation, None, "seed {seed}");
     }
 }
 

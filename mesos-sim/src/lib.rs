@@ -1,8 +1,10 @@
 //! A simulated Mesos cluster, to test frameworks with.
-//!
-//! [`Cluster`] is a master (or several) and agents as one state machine: without sockets, clock or threads, and with
-//! all chance from a seed. It behaves as a real Mesos 1.11 was seen to behave, and shares neither framing nor timers
-//! nor rules with the client library, so it can judge it.
+// The programs of the README need both features; as doc tests they are left out without.
+#![cfg_attr(
+    any(all(doc, not(doctest)), all(feature = "serve", feature = "world")),
+    doc = include_str!("../README.md")
+)]
+#![cfg_attr(not(feature = "world"), allow(dead_code, reason = "some of it is the world's"))]
 #![allow(deprecated, reason = "old frameworks use the old fields, and are served too")]
 
 mod agent;
@@ -35,7 +37,6 @@ pub use script::Script;
 pub use scripted_master::{ScriptedMaster, Unexpected};
 pub use trouble::Trouble;
 
-/// The programs of the README, compiled and run.
-#[cfg(all(doctest, feature = "serve", feature = "world"))]
-#[doc = include_str!("../README.md")]
-struct Readme;
+#[cfg(feature = "world")]
+pub use mesos_core;
+pub use mesos_proto::v1;

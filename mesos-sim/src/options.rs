@@ -35,6 +35,7 @@ pub struct Options {
     pub(crate) scripts: Option<Scripts>,
     pub(crate) executors: ExecutorOptions,
     pub(crate) rechunk: bool,
+    pub(crate) seed: Option<u64>,
 }
 
 impl Default for Options {
@@ -55,6 +56,7 @@ impl Default for Options {
             scripts: None,
             executors: ExecutorOptions::default(),
             rechunk: false,
+            seed: None,
         }
     }
 }
@@ -168,6 +170,14 @@ impl Options {
     #[must_use]
     pub fn rechunk(mut self, rechunk: bool) -> Self {
         self.rechunk = rechunk;
+        self
+    }
+
+    /// Where a served cluster has its chance from; a [`Cluster`](crate::Cluster) of one's own is given its seed when it is
+    /// made. What depends on time, network and processes still differs. Default: another one each time.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
         self
     }
 }

@@ -40,21 +40,22 @@ impl Script {
         self
     }
 
-    /// Reads a shell command made of `sleep SECONDS`, `exit STATUS`, `true` and `false`, joined by `;` or `&&`.
-    /// Anything else ends at once with status 0, as most commands do.
+    /// Reads a shell command made of `sleep SECONDS`, `exit STATUS`, `true` and `false`, each perhaps after `exec`, joined by
+    /// `;` or `&&`. Anything else ends at once with status 0, as most commands do.
     ///
     /// ```
     /// use std::time::Duration;
     /// use mesos_sim::Script;
     ///
     /// assert_eq!(Script::from_command("sleep 1.5; exit 3"), Script::exits(Duration::from_millis(1500), 3));
-    /// assert_eq!(Script::from_command("sleep infinity"), Script::forever());
+    /// assert_eq!(Script::from_command("exec sleep infinity"), Script::forever());
     /// ```
     #[must_use]
     pub fn from_command(command: &str) -> Self {
         let (mut time, mut status) = (Duration::ZERO, 0);
         for part in command.split("&&").flat_map(|part| part.split(';')) {
-            let mut words = part.split_whitespace();
+            let mut words = part.split_whitespace().peekable();
+            let replaces = words.next_if_eq(&"exec").is_some();
             match (words.next(), words.next()) {
                 (Some("sleep"), Some("infinity")) => return Self::forever(),
                 (Some("sleep"), Some(seconds)) => {
@@ -64,6 +65,10 @@ impl Script {
                 (Some("exit"), text) => return Self::exits(time, text.and_then(|text| text.parse().ok()).unwrap_or(0)),
                 (Some("false"), _) => status = 1,
                 _ => status = 0,
+            }
+            if replaces {
+                // Nothing is left that could go on.
+                break;
             }
         }
         Self::exits(time, status)

@@ -1,4 +1,4 @@
-//! Strategies for [`proptest`], to property-test a scheduler with: events, the cutting of streams, whole histories.
+//! Strategies for [`proptest`](mod@proptest), to property-test a scheduler with: events, the cutting of streams, whole histories.
 //!
 //! A history is played on a [`ScriptedMaster`] act by act, and the test checks after each what must always hold.
 

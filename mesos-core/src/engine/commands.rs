@@ -212,7 +212,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Halts the rollout of a spec: nothing is replaced by our own doing. What ends by itself is still replaced.
+    /// Halts the rollout of a spec: nothing is replaced by our own doing. What ends by itself is still replaced. It is kept
+    /// over a restart, so that the next definition halts as well.
     ///
     /// # Errors
     /// There is none of this name, or the engine is coming to its end.
@@ -305,7 +306,8 @@ impl Engine {
     }
 
     /// Takes an operator's word that the task of an instance is dead which nobody can reach. About one that is there nobody
-    /// is believed: that changes nothing.
+    /// is believed: that changes nothing. It is told as [`TaskRemoved`](Event::TaskRemoved), with the reason
+    /// [`Expired`](super::GhostReason::Expired).
     ///
     /// # Errors
     /// There is no such spec or instance, or the engine is coming to its end.

@@ -6,6 +6,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::attempt::{KillReason, State};
+use super::display::short;
 use super::launch::Revision;
 use super::recover::Quarantined;
 use super::unplaced::Explanation;
@@ -26,7 +27,8 @@ pub enum Event {
     Disconnected {
         /// Why.
         reason: DisconnectReason,
-        /// When the next attempt starts; `None` when it waits for new credentials.
+        /// When the next attempt starts, in the driver's time, whose origin is the driver's own: to compare with others of
+        /// the same run, not with a clock. `None` when it waits for new credentials.
         retry_at: Option<Instant>,
     },
     /// A spec is in force.
@@ -94,9 +96,14 @@ pub enum Event {
     TaskUnhealthy(Task),
     /// The health check of a running task passes again.
     TaskHealthy(Task),
-    /// A task that could not be reached is back.
+    /// A task that could not be reached is back; or one that was told as [removed](Self::TaskRemoved) or
+    /// [ended](Self::TaskEnded), and has its place again.
     TaskReturned(Task),
     /// A task has ended and has left the engine's hands (S124).
+    ///
+    /// After a second TASK_UNKNOWN (the first, if it was being killed) and after TASK_GONE_BY_OPERATOR nobody has seen the
+    /// end: its [`task_state`](Task::task_state) says so. It no longer counts, and should it come back it is treated as
+    /// after [`TaskRemoved`](Self::TaskRemoved): killed, or told as [`TaskReturned`](Self::TaskReturned).
     TaskEnded {
         /// The task as it was last.
         task: Task,
@@ -312,11 +319,8 @@ impl fmt::Display for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{} ({}): ", self.spec, self.index, self.task_id)?;
         match self.task_state {
-            Some(state) => {
-                let name = state.as_str_name();
-                f.write_str(name.strip_prefix("TASK_").unwrap_or(name))
-            }
-            None => write!(f, "{:?}", self.state),
+            Some(state) => f.write_str(short(state)),
+            None => write!(f, "{}", self.state),
         }
     }
 }
@@ -327,11 +331,11 @@ impl fmt::Display for Task {
 pub enum EndClass {
     /// TASK_FINISHED.
     Ok,
-    /// The task's own fault: failed, unhealthy, overdue.
+    /// The task's own fault: failed, unhealthy, in error once it ran, or too slow to start after its first status.
     Fault,
     /// Mesos refuses the task.
     Invalid,
-    /// Not the task's fault: dropped, gone, never launched.
+    /// Not the task's fault: dropped, gone, never launched, overdue without any status.
     Infra,
     /// Its agent was drained.
     Drain,
@@ -357,15 +361,16 @@ pub enum RolloutStage {
     Done,
 }
 
-/// Why a task is no longer counted although it may come back.
+/// Why a task is no longer counted although it may come back. [`Event::TaskRemoved`] tells of
+/// [`Expired`](Self::Expired) and [`Abandoned`](Self::Abandoned); the others come with an [`Event::TaskEnded`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum GhostReason {
-    /// Unreachable for too long.
+    /// Unreachable for too long, or [said to be dead](super::Engine::declare_dead).
     Expired,
-    /// The master does not know it.
+    /// The master does not know it. Told as ended.
     Unknown,
-    /// An operator says that its agent is gone.
+    /// An operator says that its agent is gone. Told as ended.
     GoneByOperator,
     /// It was to end, and could not be reached.
     Abandoned,

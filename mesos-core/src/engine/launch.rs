@@ -7,6 +7,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
+use core::str::FromStr;
 
 use mesos_proto::store;
 use prost::Message as _;
@@ -71,6 +72,21 @@ impl Revision {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let number = u64::from_str_radix(text, 16).ok()?;
         Some(Self(number)).filter(|revision| revision.to_string() == text)
+    }
+}
+
+/// Text that names no [`Revision`]: it has 16 hexadecimal digits, in lower case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a revision has 16 hexadecimal digits, in lower case")]
+#[non_exhaustive]
+pub struct NoRevision;
+
+/// Reads what `Display` wrote.
+impl FromStr for Revision {
+    type Err = NoRevision;
+
+    fn from_str(text: &str) -> Result<Self, NoRevision> {
+        Self::parse(text).ok_or(NoRevision)
     }
 }
 

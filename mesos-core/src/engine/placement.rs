@@ -41,6 +41,9 @@ pub trait OfferPolicy: core::fmt::Debug + Send {
 }
 
 /// An instance that waits, and an agent that it fits on.
+///
+/// Only the engine makes one. To test a policy, let an engine with it run: in the simulated world of `mesos-sim`
+/// (`world::Setup`), whose invariants say where tasks may be.
 #[derive(Debug)]
 pub struct Place<'a> {
     pub(super) spec: &'a str,

@@ -59,7 +59,7 @@ pub enum RecoverError {
         format: u32,
     },
     /// The record of the engine or of the framework can't be read: going on could run everything twice.
-    #[error("record {} can't be read: {}", .0.key, .0.why)]
+    #[error("{0}")]
     Unreadable(Quarantined),
     /// The store has tasks but no framework id: they belong to a framework that nobody can speak for.
     #[error("the store has tasks, but no framework id")]

@@ -305,7 +305,8 @@ impl TaskSpec {
         self
     }
 
-    /// What to do when a task has ended; [`RestartPolicy::Always`] by default.
+    /// What to do when a task has ended; [`RestartPolicy::Always`] by default, [`RestartPolicy::OnFailure`] for
+    /// [jobs](Self::job), for which `Always` is refused.
     #[must_use]
     pub fn restart(mut self, policy: RestartPolicy) -> Self {
         self.policy.restart = policy;
@@ -321,7 +322,7 @@ impl TaskSpec {
     }
 
     /// How long a failed instance waits for its next start: `first`, after each further failure twice as long, at most
-    /// `max`; 1 s and 300 s by default, give or take a tenth.
+    /// `max`; 1 s and 300 s by default, give or take a tenth. Refused is a `first` of zero, or above `max`.
     #[must_use]
     pub fn backoff(mut self, first: Duration, max: Duration) -> Self {
         self.policy.backoff_first = whole(first);
@@ -352,7 +353,7 @@ impl TaskSpec {
     }
 
     /// For how long a task may be unreachable before it is replaced, 0 by default, since the master has waited 75 s by
-    /// then; and before it is given up for good, 10 min by default, and not below the former.
+    /// then; and before it is given up for good, 10 min by default. Below the former is refused.
     #[must_use]
     pub fn unreachable(mut self, inactive_after: Duration, expunge_after: Duration) -> Self {
         self.policy.inactive_after = whole(inactive_after);
@@ -417,7 +418,7 @@ impl TaskSpec {
         self.constraint(field, Operator::Unique)
     }
 
-    /// At most so many instances where this field is the same.
+    /// At most so many instances where this field is the same; none is refused.
     #[must_use]
     pub fn max_per(self, field: impl Into<Field>, instances: u32) -> Self {
         self.constraint(field, Operator::MaxPer(instances))
@@ -462,17 +463,27 @@ impl TaskSpec {
     pub fn revision(&self) -> Revision {
         self.launch.revision()
     }
-}
 
-impl TaskSpec {
-    /// What is wrong with it, in a framework with these roles.
-    pub(crate) fn validate(&self, framework_roles: &[impl AsRef<str>]) -> Result<(), SpecError> {
+    /// Checks it as the engine of a framework with these roles will, for tests and programs that read specs from somewhere.
+    ///
+    /// ```
+    /// use mesos_core::engine::{SpecProblem, TaskSpec};
+    ///
+    /// let error = TaskSpec::new("web").command("exec ./serve").validate(&["*"]).unwrap_err();
+    /// assert_eq!(error.problems(), [SpecProblem::NoResources]);
+    /// ```
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn validate(&self, framework_roles: &[impl AsRef<str>]) -> Result<(), SpecError> {
         match SpecError::from_problems(&self.name, self.problems(framework_roles)) {
             Some(error) => Err(error),
             None => Ok(()),
         }
     }
+}
 
+impl TaskSpec {
     /// To which role its resources are offered.
     pub(crate) fn role_name(&self) -> &str {
         &self.launch.role

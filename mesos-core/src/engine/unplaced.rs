@@ -33,7 +33,7 @@ pub struct Explanation {
 }
 
 /// What keeps an instance off an agent; in the order in which they are looked at.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Obstacle {
     /// The agent is [about to be taken away](Event::AgentClosing).

@@ -19,7 +19,8 @@ const USAGE: &str = "usage: simulate [options]
   --first-seed K   the first of them; 1 unless said otherwise
   --seed N         this one only
   --trace          prints what happens
-  --minutes M      for how long things go wrong, in the time of the simulation
+  --minutes M      for how long things go wrong, in the time of the simulation; 10 to 190, as the seed says, unless said
+                   otherwise
   --fault NAME     only this fault; may be given several times
   --executors      executors and their agents, in place of schedulers and their cluster
   --instances N    one or two instances of the scheduler; as the seed says unless said otherwise

@@ -96,7 +96,7 @@ impl Served {
         let (master_listeners, masters) = listen(options.masters).await?;
         let (agent_listeners, agents) = listen(options.agents.len()).await?;
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let seed = unix.as_nanos() as u64 ^ u64::from(std::process::id()) << 32;
+        let seed = options.seed.unwrap_or_else(|| unix.as_nanos() as u64 ^ u64::from(std::process::id()) << 32);
         let rechunk = options.rechunk.then(|| Rng::new(seed));
         let authorities = masters.iter().map(ToString::to_string).collect();
         let cluster = Cluster::new(options, authorities, unix.as_secs_f64(), seed).map_err(io::Error::other)?;

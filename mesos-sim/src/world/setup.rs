@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mesos_core::Key;
-use mesos_core::engine::{Engine, RecoverError};
+use mesos_core::engine::{Engine, Event, RecoverError};
 use mesos_proto::v1;
 
 use super::{Step, World, violation};
@@ -16,13 +16,17 @@ use crate::{AgentOptions, Script};
 
 type Make = dyn Fn(Start<'_>) -> Result<Engine, RecoverError> + Send + Sync;
 type Action = dyn Fn(&mut Engine, u64) + Send + Sync;
+type React = dyn Fn(&mut Engine, &Event) + Send + Sync;
 type Invariant = dyn Fn(&View<'_>) -> Result<(), String> + Send + Sync;
 
 /// What is simulated in place of random specs and users: engines, actions and invariants of one's own.
 ///
-/// Every fault that isn't a user's doing still happens as the seed says, all invariants of the engine are judged, and in
-/// the end every spec that the engine then has must be satisfied: there have to be agents enough for that, and tasks
-/// that run, which [`script`](Self::script) says (by default a command such as `sleep infinity`).
+/// Every fault that isn't a user's doing still happens as the seed says, and two that are: tasks that were given up are
+/// killed ([`Fault::KillGhost`](super::Fault::KillGhost)), and the scheduler is told to leave, and started again
+/// ([`Fault::Leave`](super::Fault::Leave)). All invariants of the engine are judged. In the end each spec that the engine
+/// then has is resumed and retried, and must be satisfied: there have to be agents enough for that, and tasks that run, which
+/// [`script`](Self::script) says (by default a command such as `sleep infinity`). An instance of which there may not be
+/// [two](mesos_core::engine::Duplicates::Forbid) is then declared dead if its machine is gone for good.
 ///
 /// ```
 /// use mesos_core::Resources;
@@ -45,7 +49,9 @@ type Invariant = dyn Fn(&View<'_>) -> Result<(), String> + Send + Sync;
 pub struct Setup {
     pub(super) make: Arc<Make>,
     pub(super) actions: Vec<(Duration, Arc<Action>)>,
+    react: Option<Arc<React>>,
     invariants: Vec<(&'static str, Arc<Invariant>)>,
+    finals: Vec<(&'static str, Arc<Invariant>)>,
     pub(super) agents: Option<Vec<AgentOptions>>,
     pub(super) script: Scripts,
 }
@@ -122,7 +128,9 @@ impl Setup {
         Self {
             make: Arc::new(make),
             actions: Vec::new(),
+            react: None,
             invariants: Vec::new(),
+            finals: Vec::new(),
             agents: None,
             script: Scripts(Arc::new(Script::from_task)),
         }
@@ -148,6 +156,28 @@ impl Setup {
         self
     }
 
+    /// What the program does about each event, as soon as it is told: the last one given counts. What it remembers beside
+    /// the engine would outlive its process, and make runs differ.
+    ///
+    /// Since what it says isn't known, little is judged of delays and repeated kills near an event.
+    #[must_use]
+    pub fn on_event(mut self, react: impl Fn(&mut Engine, &Event) + Send + Sync + 'static) -> Self {
+        self.react = Some(Arc::new(react));
+        self
+    }
+
+    /// Something that must have come about in the end, once all was well for long enough, and that stays so; the error says
+    /// what hasn't. May be called several times.
+    #[must_use]
+    pub fn finally(
+        mut self,
+        name: &'static str,
+        holds: impl Fn(&View<'_>) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.finals.push((name, Arc::new(holds)));
+        self
+    }
+
     /// These agents. Default: two to six large ones.
     #[must_use]
     pub fn agents(mut self, agents: impl IntoIterator<Item = AgentOptions>) -> Self {
@@ -166,16 +196,34 @@ impl Setup {
 impl World {
     /// The user's invariants.
     pub(super) fn judge_own(&mut self) -> Step {
-        let Some(setup) = &self.setup else { return Ok(()) };
+        self.judge_those(|setup| &setup.invariants)
+    }
+
+    /// And what the user wants in the end.
+    pub(super) fn judge_finally(&mut self) -> Step {
+        self.judge_those(|setup| &setup.finals)
+    }
+
+    fn judge_those(&mut self, those: impl Fn(&Setup) -> &Vec<(&'static str, Arc<Invariant>)>) -> Step {
+        let Some(those) = self.setup.as_ref().map(those) else { return Ok(()) };
         let view = View { world: self };
-        let bad = setup.invariants.iter().find_map(|(name, holds)| holds(&view).err().map(|what| (*name, what)));
-        let names: Vec<_> = setup.invariants.iter().map(|(name, _)| *name).collect();
+        let bad = those.iter().find_map(|(name, holds)| holds(&view).err().map(|what| (*name, what)));
+        let names: Vec<_> = those.iter().map(|(name, _)| *name).collect();
         for name in names {
             *self.ledger.judged.entry(name).or_default() += 1;
         }
         match bad {
             Some((name, what)) => violation(name, what),
             None => Ok(()),
+        }
+    }
+
+    /// The user's program is told, by the process that is under way.
+    pub(super) fn react(&mut self, event: &Event) {
+        let Some(react) = self.setup.as_ref().and_then(|setup| setup.react.clone()) else { return };
+        if let Some(engine) = &mut self.engine {
+            react(engine, event);
+            self.ledger.commanded(self.now);
         }
     }
 
@@ -200,5 +248,75 @@ impl World {
     pub(super) fn plan_action(&mut self, number: usize, mean: Duration) {
         let wait = self.rng.time(mean / 50, mean * 2);
         self.after(wait, super::Happening::Act(number));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mesos_core::Resources;
+    use mesos_core::engine::{Config, Duplicates, TaskSpec};
+    use mesos_core::scheduler::{self, Framework};
+
+    use super::*;
+    use crate::world::{Fault, Settings, run};
+
+    fn setup(configure: impl Fn(Config) -> Config + Send + Sync + 'static) -> Setup {
+        Setup::new(move |start| {
+            let client = scheduler::Config::new(Framework::new("shop"), start.masters).unwrap();
+            let small = Resources::new().cpus(0.5).mem(64.0);
+            let web = TaskSpec::new("web").command("exec sleep infinity").resources(small.clone()).scalable(true);
+            let ledger =
+                TaskSpec::new("ledger").command("exec sleep infinity").resources(small).duplicates(Duplicates::Forbid);
+            Engine::new(configure(Config::new(client)), [web, ledger.instances(2)], start.records, start.seed)
+        })
+    }
+
+    fn settings(setup: Setup) -> Settings {
+        Settings::default().setup(setup).faulty(Duration::from_secs(1200))
+    }
+
+    // Nobody but an operator knows that they are dead.
+    #[test]
+    fn what_must_not_run_twice_outlives_its_machine() {
+        let settings = settings(setup(|config| config)).only([Fault::AgentReplaced]);
+        for seed in 0..6 {
+            assert_eq!(run(seed, &settings).violation, None, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_program_hears_what_it_is_told() {
+        let more = |engine: &mut Engine, event: &Event| {
+            if matches!(event, Event::SpecSatisfied { spec } if spec == "web") {
+                let _ = engine.scale("web", 4);
+            }
+        };
+        let four = |view: &View<'_>| match view.living().filter(|task| task.task_id.contains(".web-")).count() {
+            4.. => Ok(()),
+            few => Err(format!("{few} run")),
+        };
+        let heard = settings(setup(|config| config).on_event(more).finally("four", four));
+        let unheard = settings(setup(|config| config).finally("four", four));
+        for seed in 0..4 {
+            let report = run(seed, &heard);
+            assert_eq!(report.violation, None, "seed {seed}");
+            assert_eq!(report.judged.get("four"), Some(&2));
+            assert_eq!(report.digest, run(seed, &heard).digest, "seed {seed}");
+        }
+        assert_eq!(run(0, &unheard).violation.map(|violation| violation.invariant), Some("four"));
+    }
+
+    #[test]
+    fn acknowledgements_are_the_programs() {
+        let answers = |engine: &mut Engine, event: &Event| {
+            if let Event::Unacknowledged(receipt) = event {
+                engine.acknowledge(receipt.clone());
+            }
+        };
+        let manual = || setup(|config| config.manual_acknowledgement(true));
+        for seed in 0..4 {
+            assert_eq!(run(seed, &settings(manual().on_event(answers))).violation, None, "seed {seed}");
+        }
+        assert!(run(0, &settings(manual())).violation.is_some());
     }
 }

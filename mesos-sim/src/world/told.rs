@@ -23,7 +23,18 @@ impl Launched {
 }
 
 impl World {
+    /// An event is judged, and then told to a program of the user's, if there is one.
     pub(super) fn tell(&mut self, event: &Event) -> Step {
+        let process = self.process;
+        self.judge_told(event)?;
+        // Its process may have ended with it.
+        if self.process == process {
+            self.react(event);
+        }
+        Ok(())
+    }
+
+    fn judge_told(&mut self, event: &Event) -> Step {
         self.note(|| format!("   {event:?}"));
         self.hash(format!("{event:?}").as_bytes());
         if self.instances.acting {

@@ -58,9 +58,9 @@ impl Default for Policy {
             start_timeout: Duration::from_secs(600),
             inactive_after: Duration::ZERO,
             expunge_after: Duration::from_secs(600),
-            duplicates: Duplicates::Allow,
-            on_return: OnReturn::PreferReady,
-            kill_selection: KillSelection::HighestIndex,
+            duplicates: Duplicates::default(),
+            on_return: OnReturn::default(),
+            kill_selection: KillSelection::default(),
             force_kill_after: None,
             rerun_on_change: false,
             scalable: false,
@@ -125,11 +125,12 @@ impl RestartPolicy {
 }
 
 /// Whether an instance may be replaced before it is known to have ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Duplicates {
     /// Yes, once it is unreachable for long enough, as
     /// [`TaskSpec::unreachable`](super::TaskSpec::unreachable) says. Should it come back, one of the two is killed.
+    #[default]
     Allow,
     /// No: an instance whose agent is away stays without replacement until Mesos or an operator says that it is gone,
     /// and during a rollout the old one ends before the new one starts.
@@ -137,10 +138,11 @@ pub enum Duplicates {
 }
 
 /// Which of two instances stays, if one comes back that was unreachable and has been replaced meanwhile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OnReturn {
     /// The replacement if it is ready, otherwise the one that came back, unless that is of an outdated revision.
+    #[default]
     PreferReady,
     /// The one that was running first.
     Oldest,
@@ -151,10 +153,11 @@ pub enum OnReturn {
 }
 
 /// Which instances go first when there are to be fewer, among those in equally good condition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KillSelection {
     /// Those with the highest serial numbers, so that the numbers stay without gaps.
+    #[default]
     HighestIndex,
     /// Those that were started last.
     Youngest,
@@ -163,7 +166,7 @@ pub enum KillSelection {
 }
 
 /// A number of instances.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Amount {
     /// So many.
@@ -205,7 +208,7 @@ impl Amount {
 /// assert_eq!(Field::from("@hostname"), Field::Hostname);
 /// assert_eq!(Field::from("rack"), Field::Attribute("rack".into()));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Field {
     /// `@hostname`: the agent's host name.
