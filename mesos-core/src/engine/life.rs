@@ -1,6 +1,7 @@
 //! The life of an attempt and of its slot: states and their timers, and who takes whose place.
 
 use alloc::string::ToString;
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use super::attempt::{Attempt, AttemptId, KillReason, Since, SlotId, State};
@@ -44,13 +45,12 @@ impl Engine {
         self.set_timer(id);
     }
 
-    fn count_launching(&mut self, agent: &str, before: bool, after: bool) {
+    fn count_launching(&mut self, agent: &Arc<str>, before: bool, after: bool) {
         if before == after {
             return;
         }
-        if let Some(agent) = self.agents.get_mut(agent) {
-            agent.launching = if after { agent.launching + 1 } else { agent.launching.saturating_sub(1) };
-        }
+        let entry = self.agents.entry(agent.clone()).or_default();
+        entry.launching = if after { entry.launching + 1 } else { entry.launching.saturating_sub(1) };
         self.tidy_agent(agent);
     }
 

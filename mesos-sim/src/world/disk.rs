@@ -159,6 +159,11 @@ impl Disk {
         Ok(())
     }
 
+    /// The records of attempts.
+    pub(super) fn attempts(&self) -> impl Iterator<Item = (&Key, &Kept)> {
+        self.keys.iter().filter_map(|(key, task)| Some((key, self.instances.get(task)?)))
+    }
+
     /// The task of an attempt's record.
     pub(super) fn task(&self, key: &Key) -> Option<&str> {
         self.keys.get(key).map(String::as_str)
@@ -189,6 +194,11 @@ impl Disk {
     /// The record of a spec.
     pub(super) fn spec(&self, name: &str) -> Option<store::Spec> {
         self.records.get(&Key::new(["spec", name])).and_then(|value| json::decode(value).ok())
+    }
+
+    /// Whether the next process would end the framework.
+    pub(super) const fn is_ending(&self) -> bool {
+        !matches!(self.marker, store::engine::Marker::Running | store::engine::Marker::Removed)
     }
 
     /// How many places of a spec are wanted.

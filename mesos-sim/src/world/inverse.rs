@@ -15,6 +15,8 @@ use super::{Step, violation};
 pub(super) struct InverseOffers {
     /// Their agents on which something of ours was when they came, and what.
     occupied: BTreeMap<String, (String, String)>,
+    /// Those of agents that had nothing of ours when they came.
+    free: BTreeMap<String, String>,
     /// When each came that has no answer yet, or when the last one could not be sent.
     open: BTreeMap<String, Duration>,
     answered: BTreeSet<String>,
@@ -43,6 +45,11 @@ pub(super) fn answered(call: &Call) -> impl Iterator<Item = &v1::OfferId> {
     accepted.chain(call.decline_inverse_offers.iter().flat_map(|decline| &decline.inverse_offer_ids))
 }
 
+/// Whether nothing is kept of an agent.
+fn is_free(agent: &str, disk: &Disk) -> bool {
+    disk.instances.values().all(|kept| kept.record.agent.id != agent)
+}
+
 impl Ledger {
     /// `disk`: unless something is being written, as that tasks are given up (simulated: seed 8100001273).
     pub(super) fn inverse_heard(&mut self, now: Duration, event: &Event, disk: Option<&Disk>) {
@@ -51,6 +58,8 @@ impl Ledger {
             let id = &offer.id.value;
             if let Some(task) = disk.and_then(|disk| self.living_on(&agent, disk)) {
                 self.inverse.occupied.insert(id.clone(), (agent, task));
+            } else if disk.is_some_and(|disk| is_free(&agent, disk)) {
+                self.inverse.free.insert(id.clone(), agent);
             }
             self.inverse.answered.remove(id);
             self.inverse.open.insert(id.clone(), now);
@@ -79,6 +88,14 @@ impl Ledger {
                 return violation("I1", format!("inverse offer {id} was answered, or never made in this session"));
             }
             self.inverse.answered.insert(id.clone());
+        }
+        for id in call.decline_inverse_offers.iter().flat_map(|decline| &decline.inverse_offer_ids) {
+            // What has been launched since, or is about to be, is in the way.
+            if let Some(agent) =
+                self.inverse.free.get(&id.value).filter(|agent| self.flows(now) && is_free(agent, disk))
+            {
+                return violation("I10", format!("agent {agent} may not be taken away, and nothing is there"));
+            }
         }
         for id in call.accept_inverse_offers.iter().flat_map(|accept| &accept.inverse_offer_ids) {
             self.judge("I10");

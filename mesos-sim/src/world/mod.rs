@@ -36,6 +36,7 @@ mod setup;
 mod strikes;
 mod succession;
 mod table;
+mod timers;
 mod told;
 mod users;
 mod variety;
@@ -141,7 +142,7 @@ impl Settings {
 #[error("{invariant}: {what}")]
 #[non_exhaustive]
 pub struct Violation {
-    /// Its name.
+    /// Its name; `setup` if no engine could be made in the first place.
     pub invariant: &'static str,
     /// What was seen.
     pub what: String,
@@ -187,6 +188,7 @@ pub fn run(seed: u64, settings: &Settings) -> Report {
         .chain(world.places.judged)
         .chain(world.places.succession.judged)
         .chain(world.places.ends.judged)
+        .chain(world.places.timers.judged)
     {
         *ledger.judged.entry(invariant).or_default() += count;
     }
@@ -622,6 +624,7 @@ impl World {
         let since = self.saved_at.max(self.sure_at);
         let hung = self.unsaved && since + HUNG < self.now && self.ledger.sure == self.disk.framework;
         let able = !hindered && self.engine.is_some() && self.ledger.session.is_some();
+        self.in_time(able && !self.unsaved)?;
         let idle = able && (!self.unsaved || hung);
         self.ledger.check(self.now, idle, &self.disk)?;
         self.ledger.inverse_check(self.now, self.answered_at.filter(|_| able && !self.unsaved))?;

@@ -16,6 +16,7 @@ use super::ends::Ends;
 use super::ledger::{Launched, parse};
 use super::strikes::Strikes;
 use super::succession::Succession;
+use super::timers::Timers;
 use super::users::Users;
 use super::variety::{Place, zone};
 use super::{Step, violation};
@@ -42,6 +43,7 @@ pub(super) struct Places {
     vacated: BTreeMap<(String, u32), Duration>,
     pub(super) succession: Succession,
     strikes: Strikes,
+    pub(super) timers: Timers,
     pub(super) ends: Ends,
     /// Offers that said when they came that their agent is about to be taken away; until when, since the epoch.
     closing: BTreeMap<String, Duration>,
@@ -68,6 +70,8 @@ pub(super) struct Moment<'a> {
     pub(super) subscribed: bool,
     /// Whether the scheduler's clock has always been right.
     pub(super) steady: bool,
+    /// So many tasks may be in their launch on an agent.
+    pub(super) launching: u32,
 }
 
 impl Moment<'_> {
@@ -157,6 +161,7 @@ impl Places {
     pub(super) fn heard(&mut self, now: Duration, wall: UnixTime, event: &Event) {
         self.succession.heard(now, event);
         self.ends.heard(event);
+        self.timers.heard(event);
         if let Some(failure) = event.failure.as_ref().filter(|failure| failure.executor_id.is_none()) {
             self.failed.extend(failure.agent_id.as_ref().map(|id| (id.value.clone(), now)));
         }
@@ -177,6 +182,7 @@ impl Places {
     /// A batch leaves the scheduler for its store.
     pub(super) fn written(&mut self, batch: &Persist, at: &Moment<'_>) -> Step {
         self.succession.written(batch, at)?;
+        self.timers.written(batch, at)?;
         let mut fresh = Vec::new();
         for op in batch.ops() {
             let StoreOp::Put { key, value } = op else {
@@ -203,6 +209,7 @@ impl Places {
         }
         for record in fresh.iter().filter(|record| at.fresh && record.state() == instance::State::Prepared) {
             self.unavoided(record, at)?;
+            self.gated(record, batch, at)?;
         }
         if !at.agreed {
             return Ok(());
@@ -295,6 +302,29 @@ impl Places {
             );
         }
         Ok(())
+    }
+
+    /// I10: no more tasks are in their launch on an agent than there may be.
+    fn gated(&mut self, record: &Instance, batch: &Persist, at: &Moment<'_>) -> Step {
+        use instance::State as S;
+        let agent = &record.agent.id;
+        let launching = |record: &Instance| {
+            record.agent.id == *agent && matches!(record.state(), S::Prepared | S::Launching | S::Staged)
+        };
+        let written = batch.ops().iter().filter_map(|op| match op {
+            StoreOp::Put { key, value } if key.segments().next().as_deref() == Some("inst") => {
+                json::decode::<Instance>(value).ok()
+            }
+            _ => None,
+        });
+        let touched = |key: &Key| batch.ops().iter().any(|op| op.key() == key);
+        let kept = at.disk.attempts().filter(|(key, kept)| launching(&kept.record) && !touched(key));
+        let count = written.filter(launching).count() + kept.count();
+        self.judge("I10");
+        match count > at.launching as usize {
+            true => violation("I10", format!("{count} tasks are in their launch on {agent}, with {}", record.task_id)),
+            false => Ok(()),
+        }
     }
 
     /// I16: nobody is passed over who comes first and could have had the same.

@@ -27,7 +27,7 @@ pub(super) struct Make {
     pub(super) wire: Codec,
     on_removed: OnRemoved,
     /// Whether specs are given at each start; else only the store knows them.
-    given: bool,
+    pub(super) given: bool,
     /// So many tasks are ended at a time,
     pub(super) kills: u32,
     /// and so many are launched on an agent.
@@ -96,12 +96,14 @@ impl World {
         };
         match made {
             Ok(engine) => self.engine = Some(engine),
+            Err(error) if self.process == 1 => return violation("setup", format!("no engine: {error}")),
             Err(error) => return violation("L7", format!("no recovery: {error}")),
         }
         self.ledger.started(&self.disk);
         let given = self.config.given || self.disk.records.is_empty();
         self.past.started(self.process, given, &self.disk);
         self.places.started();
+        self.places.timers.started(self.now, &self.disk);
         self.words.started(&self.disk);
         self.ledger.commanded(self.now);
         self.ledger.started_at = Some(self.now);
@@ -475,6 +477,7 @@ impl World {
             fresh: self.saved_at == now,
             subscribed: self.ledger.session.is_some(),
             steady: !self.plan.counts.contains_key(&Fault::ClockJump),
+            launching: self.config.launching,
         };
         (moment, &mut self.places)
     }

@@ -69,8 +69,8 @@ pub(super) struct Succession {
     told: BTreeMap<String, Told>,
     /// What users say to the engine is theirs, and isn't known here: nothing is judged.
     pub(super) own: bool,
-    /// Of these there was news in this session.
-    known: BTreeSet<String>,
+    /// Of these there was news in this session, first at this time.
+    known: BTreeMap<String, Duration>,
     pub(super) judged: BTreeMap<&'static str, u64>,
 }
 
@@ -104,7 +104,7 @@ impl Succession {
         let Some(update) = &event.update else { return };
         use TaskState as S;
         let (id, state) = (&update.status.task_id.value, update.status.state());
-        self.known.insert(id.clone());
+        self.known.entry(id.clone()).or_insert(now);
         let told = self.told.entry(id.clone()).or_default();
         told.ended |= is_terminal(state);
         told.ending = state == TaskState::TaskKilling;
@@ -150,7 +150,7 @@ impl Succession {
         }
         self.told.entry(id.to_owned()).or_default().revision = revision;
         // Of what was launched in this session, silence says something.
-        self.known.insert(id.to_owned());
+        self.known.entry(id.to_owned()).or_insert(at.now);
         self.surge(&slot, id, at)
     }
 
@@ -325,7 +325,12 @@ impl Succession {
     }
 
     pub(super) fn is_heard(&self, task: &str) -> bool {
-        self.known.contains(task)
+        self.known.contains_key(task)
+    }
+
+    /// When there was first news of a task in this session.
+    pub(super) fn heard_at(&self, task: &str) -> Option<Duration> {
+        self.known.get(task).copied()
     }
 
     fn is_known(&mut self, task: &str, what: &str, at: &Moment<'_>) -> Step {
@@ -333,7 +338,7 @@ impl Succession {
         // A framework that its users have removed has no session, and its process goes on until it knows (simulated: seed
         // 7100010177).
         let over = at.users.leaving && !at.subscribed;
-        match over || at.subscribed && self.known.contains(task) {
+        match over || at.subscribed && self.known.contains_key(task) {
             true => Ok(()),
             false => violation("I7", format!("{task} {what}, and nobody has said anything of it in this session")),
         }

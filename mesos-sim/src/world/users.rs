@@ -100,6 +100,11 @@ impl Wish {
         self.variety.line(&line)
     }
 
+    /// All that goes into its tasks.
+    fn launch(&self) -> (u32, String, String, Variety) {
+        (self.version, self.role.clone(), self.line(), self.variety.clone())
+    }
+
     pub(super) fn spec(&self) -> TaskSpec {
         let mut command = CommandInfo::new(self.line());
         if self.guest {
@@ -272,16 +277,18 @@ impl Users {
         plan: &mut Plan,
     ) -> Said {
         let names: Vec<String> = self.wishes.keys().cloned().collect();
-        let (mut killed, mut lifted) = (None, false);
+        let (mut killed, mut lifted, mut same) = (None, false, false);
         let index = rng.below(4) as u32;
         let mut concerned = (name.clone(), None);
         let mut row = None;
         let result = match fault {
             Fault::Apply => {
-                let name = if rng.chance(0.3) && names.len() < 5 { self.add(rng, plan) } else { name.clone() };
+                let added = (rng.chance(0.3) && names.len() < 5).then(|| self.add(rng, plan));
+                let (new, name) = (added.is_some(), added.unwrap_or_else(|| name.clone()));
                 let Some(wish) = self.wishes.get_mut(&name) else { return Default::default() };
                 concerned.0.clone_from(&name);
                 let instances = wish.instances;
+                let before = wish.launch();
                 match rng.below(5) {
                     0 => wish.instances = rng.below(6) as u32,
                     1 => wish.surge = rng.below(3) as u32,
@@ -297,6 +304,7 @@ impl Users {
                         }
                     }
                 }
+                same = !new && wish.launch() == before;
                 if wish.instances > instances || !names.contains(&name) {
                     row = Some("A11");
                 }
@@ -375,7 +383,7 @@ impl Users {
         };
         ledger.commanded_of(&concerned.0);
         let what = format!("{} {name}: {result:?}", fault.name());
-        Said { what, row, concerned, task: killed, lifted, agreed: result.is_ok() }
+        Said { what, row, concerned, task: killed, lifted, agreed: result.is_ok(), refused: result.err(), same }
     }
 
     pub(super) fn instances(&self) -> impl Iterator<Item = (&str, u32)> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesos_core::engine::{Engine, Event, InstanceStatus, State, Task};
+use mesos_core::engine::{CommandError, Engine, Event, Held, InstanceStatus, State, Task};
 use mesos_core::scheduler::FatalReason;
 use mesos_core::{Input, Key};
 use mesos_proto::store::instance;
@@ -43,6 +43,7 @@ pub(super) struct Words {
 struct Before {
     spec: String,
     revision: Option<mesos_core::engine::Revision>,
+    removed: bool,
     tasks: Vec<Task>,
     instances: Vec<InstanceStatus>,
 }
@@ -52,9 +53,31 @@ impl Before {
         Self {
             spec: spec.to_owned(),
             revision: engine.spec(spec).map(|spec| spec.revision),
+            removed: engine.spec(spec).is_some_and(|spec| spec.removed),
             tasks: engine.tasks().collect(),
             instances: engine.instances(spec).collect(),
         }
+    }
+
+    /// Whether a command may be refused for this.
+    fn allows(&self, error: &CommandError, said: &Said) -> bool {
+        let (spec, index) = &said.concerned;
+        match error {
+            CommandError::NoSpec(_) => *spec != self.spec || self.revision.is_none() || self.removed,
+            CommandError::NoInstance { .. } => {
+                !self.instances.iter().any(|place| place.wanted && Some(place.index) == *index)
+            }
+            CommandError::NoTask(_) => !self.tasks.iter().any(|task| Some(&task.task_id) == said.task.as_ref()),
+            CommandError::Ending => true,
+            _ => false,
+        }
+    }
+
+    /// Whether a place has one task, of the present revision, and that is ready.
+    fn is_plain(&self, index: u32) -> bool {
+        let place = self.instances.iter().find(|instance| instance.index == index);
+        let Some([task]) = place.map(|place| place.tasks.as_slice()) else { return false };
+        task.ready && task.state == State::Running && Some(task.revision) == self.revision
     }
 
     /// Whether something is ready in a place.
@@ -77,6 +100,10 @@ pub(super) struct Said {
     pub(super) lifted: bool,
     /// The engine has agreed.
     pub(super) agreed: bool,
+    /// If it hasn't, why.
+    pub(super) refused: Option<CommandError>,
+    /// A spec was given, and what goes into its tasks is what it was.
+    pub(super) same: bool,
 }
 
 /// Whether a task in this state was never told to run.
@@ -172,6 +199,9 @@ impl World {
         }
         let before = Before::of(engine, &name);
         let said = self.users.act(fault, name, engine, &mut self.ledger, &mut self.rng, &mut self.plan);
+        let wrongly = said.refused.as_ref().filter(|error| !before.allows(error, &said));
+        let ends = self.users.leaving || self.words.left || self.disk.is_ending();
+        let wrongly = wrongly.filter(|error| **error != CommandError::Ending || !ends).cloned();
         self.words.sees(engine);
         self.words.left |= fault == Fault::Leave;
         self.note(|| format!("!! {}", said.what));
@@ -181,6 +211,9 @@ impl World {
         let process = self.process;
         if said.agreed && !self.users.leaving {
             self.words.said.insert((said.concerned.0.clone(), fault));
+        }
+        if let Some(error) = wrongly {
+            return violation("I26", format!("{}, which is refused: {error:?}", said.what));
         }
         self.obeys(fault, &said)?;
         self.drain()?;
@@ -233,6 +266,21 @@ impl World {
         if before.spec != *name {
             return Ok(());
         }
+        let revision = spec.as_ref().map(|spec| spec.revision);
+        let agreed = self.config.given || self.process == 1;
+        if said.same && agreed && before.revision.is_some() && !before.removed && revision != before.revision {
+            return violation("I26", format!("{} changes nothing, and restarts all: {spec:?}", said.what));
+        }
+        // What has failed, or was refused, is tried again: at once, if that was all that held it back.
+        let fresh = fault == Fault::Apply && before.revision.is_some() && revision != before.revision;
+        let stuck = |place: &InstanceStatus| {
+            matches!(place.held, Some(Held::Exhausted | Held::Invalid))
+                || fresh && place.waits.is_some_and(|wait| !wait.is_zero())
+        };
+        let concerned = |place: &InstanceStatus| fresh || fault == Fault::Restart && index == Some(place.index);
+        if let Some(place) = engine.instances(name).filter(|place| place.wanted && concerned(place)).find(stuck) {
+            return violation("I26", format!("{} leaves {place:?} as it was", said.what));
+        }
         let (kept, gone): (Vec<InstanceStatus>, Vec<InstanceStatus>) =
             engine.instances(name).partition(|place| place.wanted);
         let was = |place: &&InstanceStatus| before.instances.iter().any(|b| b.index == place.index && b.wanted);
@@ -242,7 +290,16 @@ impl World {
             let what = format!("{name} loses {}, which was ready, and keeps {}", good.index, bad.index);
             return violation("I26", format!("{what}: {before:?}"));
         }
-        Ok(())
+        // Of those that are alike the highest numbers go.
+        let alike = |index: u32| before.is_plain(index) && !self.plan.has(Fault::Maintenance);
+        let lowest = gone.iter().filter(was).map(|place| place.index).find(|index| alike(*index));
+        let highest = kept.iter().filter(was).map(|place| place.index).rfind(|index| alike(*index));
+        match lowest.zip(highest).filter(|(lowest, highest)| lowest < highest) {
+            Some((lowest, highest)) => {
+                violation("I26", format!("{name} loses {lowest}, and keeps {highest}, which is like it: {before:?}"))
+            }
+            None => Ok(()),
+        }
     }
 
     /// What users have said is what the store holds, once nothing is being written.

@@ -740,3 +740,16 @@ fn ports_in_turns() {
         assert_eq!(s.engine.find_task(&task).unwrap().ports, [port]);
     }
 }
+
+// Found by the simulated world: a task that comes back into sight in the midst of its start counts as before.
+#[test]
+fn what_comes_back_while_it_starts_counts() {
+    let mut s = Script::with(config().max_launching_per_agent(2), [service("web", 1).scalable(true)]);
+    let task = s.launch("a1", BIG).remove(0);
+    s.update(&task, TaskStarting);
+    s.master_says(&task, TaskUnreachable, Reason::AgentRemoved);
+    s.master_says(&task, TaskStarting, Reason::AgentReregistered);
+    s.engine.scale("web", 4).unwrap();
+    s.tick();
+    assert_eq!(s.launch("a1", BIG).len(), 1, "and one was there");
+}
