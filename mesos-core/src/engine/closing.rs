@@ -113,7 +113,7 @@ impl Engine {
         }
         let empty = |offer: &&v1::InverseOffer| {
             let free = |agent: &v1::AgentId| planted!(LetsGo) || self.book.on_agent(&agent.value).next().is_none();
-            offer.agent_id.as_ref().is_some_and(free)
+            !planted!(HoldsOn) && offer.agent_id.as_ref().is_some_and(free)
         };
         let (yes, no): (Vec<_>, Vec<_>) = inverse.into_iter().partition(|offer| empty(&offer));
         let (accepted, declined) = (self.answer_all(yes, true), self.answer_all(no, false));

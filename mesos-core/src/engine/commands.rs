@@ -417,7 +417,8 @@ impl Engine {
 
     fn slot_id(&mut self, spec: &str, index: u32) -> Result<SlotId, CommandError> {
         let id = SlotId { spec: self.spec_id(spec)?, index };
-        let found = self.book.slot(id).filter(|slot| slot.wanted);
+        let there = |slot: &&Slot| slot.wanted && (slot.current.is_some() || !planted!(WronglyRefused));
+        let found = self.book.slot(id).filter(there);
         found.map(|_| id).ok_or_else(|| CommandError::NoInstance { spec: spec.to_string(), index })
     }
 
@@ -430,7 +431,7 @@ impl Engine {
 
     /// A spec that a user gives knows nothing of restarts by command, which it neither repeats nor takes back.
     pub(super) fn keep_restarts(&self, spec: &mut TaskSpec) {
-        if let Some((_, there)) = self.book.named(spec.name()) {
+        if let Some((_, there)) = self.book.named(spec.name()).filter(|_| !planted!(RestartsAll)) {
             spec.launch.force = there.spec.launch.force;
         }
     }
@@ -549,7 +550,7 @@ impl Engine {
             let Some(slot) = self.book.slot_mut(slot_id) else { continue };
             let again = match slot.mark {
                 Mark::Finished => rerun,
-                Mark::Exhausted | Mark::Invalid => true,
+                Mark::Exhausted | Mark::Invalid => !planted!(StillHeld),
                 Mark::None => false,
             };
             let waits = slot.waiting.is_some();
@@ -661,8 +662,8 @@ impl Engine {
                 let age = age.unwrap_or_default();
                 let order = match selection {
                     KillSelection::HighestIndex => (Reverse(Duration::ZERO), Duration::ZERO),
-                    KillSelection::Oldest => (Reverse(age), Duration::ZERO),
-                    KillSelection::Youngest => (Reverse(Duration::ZERO), age),
+                    KillSelection::Oldest if !planted!(OldestStay) => (Reverse(age), Duration::ZERO),
+                    KillSelection::Oldest | KillSelection::Youngest => (Reverse(Duration::ZERO), age),
                 };
                 (condition, order, Reverse(*index))
             })
@@ -670,6 +671,9 @@ impl Engine {
         slots.sort_unstable();
         if planted!(BestGo) {
             slots.reverse();
+        }
+        if planted!(LowestGo) {
+            slots.sort_by_key(|(condition, order, Reverse(index))| (*condition, *order, *index));
         }
         slots.into_iter().take(count).map(|(_, _, Reverse(index))| index).collect()
     }

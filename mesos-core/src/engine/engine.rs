@@ -559,6 +559,7 @@ impl Engine {
             }
             Some(Sent::Implicit) if !taken => self.reconciler.implicit_lost(self.now),
             Some(Sent::Kill(id)) if taken => self.kill_taken(id),
+            Some(Sent::Kill(id)) if matches!(outcome, Outcome::NotSent) => self.kill_not_sent(id),
             Some(Sent::Acknowledge) => self.acks_under_way = self.acks_under_way.saturating_sub(1),
             None if kind == CallKind::UpdateFramework => self.know_roles(),
             Some(Sent::Implicit | Sent::Kill(_)) | None => {}

@@ -13,6 +13,8 @@ use crate::{Instant, v1};
 /// A KILL may be lost: it is repeated after the grace period and this, then ever more slowly.
 const AFTER_GRACE: Duration = Duration::from_secs(10);
 const LONGEST: Duration = Duration::from_secs(300);
+/// A KILL that could not leave is tried again.
+const NOT_SENT: Duration = Duration::from_secs(5);
 /// So many that can't be reached are asked to end all the same.
 const ALL_THE_SAME: usize = 100;
 /// The grace period that Mesos gives where nobody says another.
@@ -188,6 +190,7 @@ impl Engine {
         let agent = Some(&*agent_id.id).filter(|id| !id.is_empty());
         let call = if may { self.client.calls().kill(&*task_id, agent, policy).ok() } else { None };
         let sent = call.is_some();
+        let full = may && !sent;
         self.sent.extend(call.map(|call| (call, Sent::Kill(id))));
         let Some(attempt) = self.book.attempt_mut(id) else { return };
         let before = attempt.kills_sent;
@@ -204,6 +207,18 @@ impl Engine {
         self.set_timer_at(id, (!planted!(KillOnce)).then_some(next));
         if sent {
             self.counters.kill(before);
+        } else if full {
+            self.kill_not_sent(id);
+        }
+    }
+
+    /// A KILL has surely not left: it doesn't count, and the time that the task would have had isn't waited for.
+    pub(super) fn kill_not_sent(&mut self, id: AttemptId) {
+        let soon = self.now + NOT_SENT;
+        let Some(attempt) = self.book.attempt_mut(id) else { return };
+        attempt.kills_sent = attempt.kills_sent.saturating_sub(1);
+        if matches!(attempt.state, State::Killing(_)) && attempt.due.is_some_and(|due| soon < due) {
+            self.set_timer_at(id, Some(soon));
         }
     }
 
@@ -245,7 +260,7 @@ impl Engine {
 
     /// When its time is up, even if it would get more of it.
     fn force_at(&self, id: AttemptId) -> Option<Instant> {
-        let after = self.policy(id.slot)?.force_kill_after?;
+        let after = self.policy(id.slot)?.force_kill_after.filter(|_| !planted!(NeverForced))?;
         Some(self.book.attempt(id)?.first_kill? + after)
     }
 

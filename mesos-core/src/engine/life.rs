@@ -69,6 +69,7 @@ impl Engine {
         let some = |limit: Duration, since: Instant| (!limit.is_zero()).then_some(since);
         let due = match attempt.state {
             State::Prepared => Some(attempt.prepared.plus(STALLED)),
+            State::Launching if planted!(LaunchUnlimited) => None,
             State::Launching => some(policy.launch_timeout, attempt.prepared.plus(policy.launch_timeout)),
             State::Staged if planted!(StartUnlimited) => None,
             State::Staged => {
@@ -82,7 +83,11 @@ impl Engine {
             State::Unreachable if policy.is_strict() && !planted!(StrictReplaced) => None,
             State::Unreachable => {
                 let since = attempt.unreachable.unwrap_or(attempt.prepared);
-                let after = if attempt.inactive { policy.expunge_after } else { policy.inactive_after };
+                let after = match attempt.inactive || planted!(ReplacedLate) {
+                    true => policy.expunge_after,
+                    false if planted!(ReplacedEarly) => Duration::ZERO,
+                    false => policy.inactive_after,
+                };
                 Some(since.plus(after))
             }
             State::Doubtful => attempt.doubted.map(|doubted| doubted + AGAIN),
@@ -139,7 +144,8 @@ impl Engine {
         let launch = spec.launch_of(attempt.revision);
         let (min, checked) = (spec.spec.ready_after(launch), launch.task.health_check.is_some());
         let Some(attempt) = self.book.attempt_mut(id) else { return };
-        let healthy = attempt.last.healthy.unwrap_or(!checked);
+        let healthy = attempt.last.healthy.unwrap_or(!checked) || planted!(HealthIgnored);
+        let min = if planted!(ReadyEarly) { Duration::ZERO } else { min };
         let due = attempt.running.map(|since| since.plus(min));
         let ready = healthy && due.is_some_and(|due| due <= now) && attempt.state == State::Running;
         let before = core::mem::replace(&mut attempt.ready, ready);

@@ -414,7 +414,7 @@ impl Engine {
             } else if hand.failed {
                 obstacles.push(Obstacle::Gated);
                 hopeless.push(place);
-            } else if gated || launching >= self.config.max_launching_per_agent {
+            } else if gated || launching >= self.config.max_launching_per_agent && !planted!(Crowded) {
                 obstacles.push(Obstacle::Gated);
                 hand.gated = true;
             } else if !desperate && avoided.is_some_and(|until| now < until && !planted!(AvoidedUsed)) {

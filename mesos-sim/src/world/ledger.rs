@@ -9,7 +9,7 @@ use mesos_proto::store::instance;
 use mesos_proto::v1;
 use v1::TaskState;
 use v1::scheduler::{Call, Event, call, event};
-use v1::task_status::Reason;
+use v1::task_status::{Reason, Source};
 
 use super::disk::{Disk, is_inactive};
 use super::inverse::InverseOffers;
@@ -293,7 +293,11 @@ impl Ledger {
         }
         task.heard = Some((status.state(), now));
         task.over_at = is_terminal(status.state()).then(|| task.over_at.unwrap_or(now));
-        if matches!(status.state(), TaskState::TaskStaging | TaskState::TaskStarting | TaskState::TaskRunning) {
+        // What a master says may be the first that is heard of one that was out of sight, or given up (simulated: seed
+        // 8500002324).
+        let ending = status.state() == TaskState::TaskKilling && status.source() == Source::Master;
+        if ending || matches!(status.state(), TaskState::TaskStaging | TaskState::TaskStarting | TaskState::TaskRunning)
+        {
             task.alive_at = Some(now);
         }
         if status.state() == TaskState::TaskKilling {

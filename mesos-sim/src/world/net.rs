@@ -32,6 +32,8 @@ pub(super) struct Exchange {
     pub(super) stream: Option<String>,
     /// The offers that it answers.
     pub(super) offers: Vec<String>,
+    /// The task that it ends.
+    pub(super) kill: Option<String>,
     /// The head of its answer has arrived.
     pub(super) answered: bool,
     pub(super) sent: Duration,

@@ -74,14 +74,27 @@ pub(super) struct Succession {
     pub(super) judged: BTreeMap<&'static str, u64>,
 }
 
-/// How many places of a spec may have two, if that is a number and known.
+/// How many places of a spec may have two, if that is known.
 fn surge(spec: &str, at: &Moment<'_>) -> usize {
     let Some(policy) = at.disk.policies.get(spec) else { return usize::MAX };
-    let strict = policy.duplicates() == store::policy::Duplicates::Forbid;
     if at.disk.spec(spec).is_some_and(|spec| spec.paused()) {
         return 0;
     }
-    policy.max_surge.count.map_or(usize::MAX, |surge| if strict { 0 } else { surge as usize })
+    bounds(policy).0
+}
+
+/// How many places may have two during a rollout, and how many may be without one that is ready: never none of both.
+fn bounds(policy: &store::Policy) -> (usize, usize) {
+    let part = |amount: store::Amount, round: u64| {
+        let hundredths = amount.percent.map(|percent| u64::from(percent) * u64::from(policy.instances));
+        let count = amount.count.map(u64::from).or_else(|| Some((hundredths? + round) / 100));
+        count.unwrap_or_default() as usize
+    };
+    let strict = policy.duplicates() == store::policy::Duplicates::Forbid;
+    match (if strict { 0 } else { part(policy.max_surge, 99) }, part(policy.max_unavailable, 0)) {
+        (0, 0) => (0, 1),
+        bounds => bounds,
+    }
 }
 
 /// The record of an attempt that a batch writes.
@@ -358,9 +371,7 @@ impl Succession {
             return Ok(());
         };
         let instances = if removed { 0 } else { policy.instances };
-        let strict = policy.duplicates() == store::policy::Duplicates::Forbid;
-        let Some(unavailable) = policy.max_unavailable.count else { return Ok(()) };
-        let unavailable = if strict { unavailable.max(1) } else { unavailable };
+        let (_, unavailable) = bounds(&policy);
         let after = |kept: &Kept| {
             let generation = kept.generation.to_string();
             let record = value(Key::new(["inst", &kept.slot.0, &kept.slot.1.to_string(), &generation]));
@@ -406,7 +417,7 @@ impl Succession {
         }
         self.judge("I8");
         let ready = wanted.iter().filter(|index| ready.contains(index)).count();
-        let least = wanted.len().saturating_sub(unavailable as usize);
+        let least = wanted.len().saturating_sub(unavailable);
         if ready < least {
             return violation(
                 "I8",

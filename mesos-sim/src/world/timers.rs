@@ -6,9 +6,11 @@ use std::time::Duration;
 use mesos_core::{Key, Persist, StoreOp};
 use mesos_proto::json;
 use mesos_proto::store::{self, Instance, instance};
-use mesos_proto::v1::scheduler::Event;
+use mesos_proto::v1::TaskState;
+use mesos_proto::v1::scheduler::{Call, Event};
 
 use super::disk::{Disk, Kept};
+use super::fault::Fault;
 use super::places::Moment;
 use super::{Step, World, violation};
 
@@ -16,6 +18,8 @@ use super::{Step, World, violation};
 const READY: u64 = 10_000;
 /// What is recorded, and what time it is, are told in whole milliseconds.
 const ROUNDED: u64 = 10;
+/// KILLs are so far apart at most, and a minute.
+const REPEATED: Duration = Duration::from_secs(390);
 /// What is due has happened so long afterwards.
 const SOON: Duration = Duration::from_secs(10);
 
@@ -26,12 +30,44 @@ pub(super) struct Timers {
     healthy: BTreeMap<String, bool>,
     /// When the present process began.
     started_at: Duration,
+    /// The KILLs of the present session,
+    kills: BTreeMap<String, Kills>,
+    /// and since when tasks are to end which are in sight.
+    ending: BTreeMap<String, Duration>,
+    session: Option<u64>,
+    /// Since when calls have to wait, or something else is in the way,
+    hindered_at: Option<Duration>,
+    /// and when that was last over, if it took long.
+    free_at: Duration,
     /// When it is worth while to look again.
     next: Duration,
     pub(super) judged: BTreeMap<&'static str, u64>,
 }
 
+/// The KILLs of a task.
+#[derive(Clone, Copy, Debug)]
+struct Kills {
+    first: Duration,
+    last: Duration,
+    forced: bool,
+}
+
 impl Timers {
+    /// A call leaves the scheduler in this session.
+    pub(super) fn leaves(&mut self, now: Duration, session: Option<u64>, call: &Call) {
+        if self.session != session {
+            self.session = session;
+            self.kills.clear();
+            self.ending.clear();
+        }
+        let Some(kill) = &call.kill else { return };
+        let grace = kill.kill_policy.and_then(|policy| policy.grace_period);
+        let forced = grace.is_some_and(|grace| grace.nanoseconds == 0);
+        let first = Kills { first: now, last: now, forced: false };
+        let kills = self.kills.entry(kill.task_id.value.clone()).or_insert(first);
+        (kills.last, kills.forced) = (now, kills.forced || forced);
+    }
+
     /// A new process knows what is kept.
     pub(super) fn started(&mut self, now: Duration, disk: &Disk) {
         self.started_at = now;
@@ -108,10 +144,17 @@ impl World {
     /// L8, L4: time that is over has its consequences. `able`: the scheduler runs, has a session, and all is written.
     pub(super) fn in_time(&mut self, able: bool) -> Step {
         let timers = &mut self.places.timers;
+        if !able {
+            timers.hindered_at.get_or_insert(self.now);
+        } else if timers.hindered_at.take().is_some_and(|at| at + Duration::from_secs(2) < self.now) {
+            // A KILL counts from its answer on.
+            timers.free_at = self.now;
+        }
         if !able || self.now < timers.next || self.now < timers.started_at + SOON {
             return Ok(());
         }
         timers.next = self.now + Duration::from_secs(1);
+        self.told_to_end()?;
         let soon = u64::try_from(SOON.as_millis()).unwrap_or(u64::MAX);
         let (moment, places) = self.moment(self.now);
         if !moment.steady {
@@ -127,6 +170,51 @@ impl World {
                 return violation(
                     "L8",
                     format!("{id} had time until {due}, it is {wall}, and nothing follows: {record:?}"),
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+impl World {
+    /// L4: what is to end is told so, again and again, and by force when its time is up.
+    fn told_to_end(&mut self) -> Step {
+        let session = self.ledger.session.as_ref().map(|(exchange, _)| *exchange);
+        let timers = &mut self.places.timers;
+        if self.config.kills < 100 || timers.session != session {
+            return Ok(());
+        }
+        *timers.judged.entry("L4").or_default() += 1;
+        let heard = |id: &String| {
+            let task = self.ledger.tasks.get(id).filter(|task| !task.ended)?;
+            task.heard.map(|(state, _)| state)
+        };
+        let alive = |id: &String| {
+            use TaskState as T;
+            matches!(heard(id), Some(T::TaskStaging | T::TaskStarting | T::TaskRunning | T::TaskKilling))
+        };
+        let former = std::mem::take(&mut timers.ending);
+        for (id, kept) in &self.disk.instances {
+            let ends = kept.record.state() == instance::State::Killing && kept.record.why() != instance::Why::External;
+            if !ends || !alive(id) || !self.places.succession.is_heard(id) {
+                continue;
+            }
+            let since = former.get(id).copied().unwrap_or(self.now);
+            timers.ending.insert(id.clone(), since);
+            let since = since.max(timers.free_at);
+            let kills = timers.kills.get(id);
+            let force = self.disk.policies.get(&kept.slot.0).and_then(|policy| policy.force_kill_after);
+            let force = force.filter(|_| !self.plan.counts.contains_key(&Fault::Answer)).map(Duration::from_millis);
+            let due = match (kills, force) {
+                (None, _) => since + 2 * SOON,
+                (Some(kills), Some(force)) if !kills.forced => kills.first.max(since) + force.min(REPEATED) + 3 * SOON,
+                (Some(kills), _) => kills.last.max(since) + REPEATED,
+            };
+            if due < self.now {
+                return violation(
+                    "L4",
+                    format!("{id} is to end since {since:?}, and this is all that is done: {kills:?}"),
                 );
             }
         }

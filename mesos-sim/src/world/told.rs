@@ -103,7 +103,12 @@ impl World {
     /// A call that ends tasks leaves the scheduler: not too many at a time, and a framework goes after its tasks.
     pub(super) fn ends_all(&self, call: &Call) -> Step {
         let (ending, most) = (self.ledger.ending(&self.disk), self.config.kills as usize);
-        if call.kill.is_some() && ending.len() > most && !self.unsaved && self.setup.is_none() {
+        if call.kill.is_some()
+            && ending.len() > most
+            && !self.unsaved
+            && self.setup.is_none()
+            && self.ledger.flows(self.now)
+        {
             return violation("I15", format!("{ending:?} are being ended at a time, and {most} may be"));
         }
         let since = self.users.uninstalled_at.max(self.ledger.started_at);

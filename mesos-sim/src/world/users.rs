@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use mesos_core::engine::{Amount, Duplicates, Engine, Field, OnReturn, State, TaskSpec};
+use mesos_core::engine::{Amount, Duplicates, Engine, Field, KillSelection, OnReturn, State, TaskSpec};
 use mesos_core::v1::{self, CommandInfo};
 use mesos_proto::store;
 
 use super::contents;
 use super::fault::{Fault, Plan};
 use super::ledger::{Ledger, Manners, parse};
-use super::variety::{Place, Variety};
+use super::variety::{Bounds, Place, Variety};
 use super::words::Said;
 use crate::resources::Pool;
 use crate::rng::Rng;
@@ -105,6 +105,32 @@ impl Wish {
         (self.version, self.role.clone(), self.line(), self.variety.clone())
     }
 
+    fn surge(&self) -> Amount {
+        match self.variety.bounds {
+            Bounds::Counts => Amount::Count(self.surge),
+            Bounds::Percents => Amount::Percent(self.surge * 25),
+            Bounds::Default => Amount::Percent(25),
+        }
+    }
+
+    fn unavailable(&self) -> Amount {
+        let count = if self.surge == 0 { self.unavailable.max(1) } else { self.unavailable };
+        match self.variety.bounds {
+            Bounds::Counts => Amount::Count(count),
+            Bounds::Percents => Amount::Percent(count * 25),
+            Bounds::Default => Amount::Percent(25),
+        }
+    }
+
+    /// How many tasks it may have, during a rollout.
+    fn at_most(&self) -> u32 {
+        match self.surge() {
+            Amount::Count(surge) => self.instances + surge,
+            Amount::Percent(percent) => self.instances + (self.instances * percent).div_ceil(100),
+            _ => self.instances,
+        }
+    }
+
     pub(super) fn spec(&self) -> TaskSpec {
         let mut command = CommandInfo::new(self.line());
         if self.guest {
@@ -118,9 +144,10 @@ impl Wish {
             .role(&self.role)
             .priority(self.priority)
             .on_return(self.on_return)
-            .unreachable(Duration::from_secs(self.inactive_after), Duration::from_secs(600))
-            .max_surge(Amount::Count(self.surge))
-            .max_unavailable(Amount::Count(if self.surge == 0 { self.unavailable.max(1) } else { self.unavailable }));
+            .unreachable(Duration::from_secs(self.inactive_after), Duration::from_secs(600));
+        if self.variety.bounds != Bounds::Default {
+            spec = spec.max_surge(self.surge()).max_unavailable(self.unavailable());
+        }
         if self.job {
             spec = spec.job();
         }
@@ -406,10 +433,29 @@ impl Users {
     pub(super) fn has_policy(&self, name: &str, policy: &store::Policy) -> bool {
         let Some(wish) = self.wishes.get(name) else { return false };
         let ms = |time: Option<Duration>| time.map(|time| time.as_millis() as u64);
-        policy.max_surge.count == Some(wish.surge)
+        let is = |kept: store::Amount, amount: Amount| match amount {
+            Amount::Count(count) => kept.count == Some(count),
+            Amount::Percent(percent) => kept.percent == Some(percent),
+            _ => false,
+        };
+        let selection = match wish.variety.selection {
+            KillSelection::Oldest => store::policy::KillSelection::OldestFirst,
+            KillSelection::Youngest => store::policy::KillSelection::YoungestFirst,
+            _ => store::policy::KillSelection::HighestIndex,
+        };
+        is(policy.max_surge, wish.surge())
+            && is(policy.max_unavailable, wish.unavailable())
+            && policy.kill_selection() == selection
+            && policy.inactive_after == wish.inactive_after * 1000
+            && policy.constraints.len() == usize::from(wish.unique) + usize::from(wish.variety.place.is_some())
             && (wish.job || policy.max_failures == wish.variety.max_failures)
             && policy.force_kill_after == ms(wish.variety.force)
             && policy.min_ready == ms(wish.variety.min_ready)
+    }
+
+    /// Which of its instances go first, of those that are alike.
+    pub(super) fn selection(&self, name: &str) -> KillSelection {
+        self.wishes.get(name).map(|wish| wish.variety.selection).unwrap_or_default()
     }
 
     /// Whether a rollout of this spec was halted.
@@ -442,8 +488,8 @@ impl Users {
             // Others may fill the last place where it could go.
             wish.unique = false;
         }
-        while self.wishes.values().map(|wish| wish.instances + wish.surge).sum::<u32>() > room {
-            let largest = self.wishes.values_mut().max_by_key(|wish| wish.instances + wish.surge);
+        while self.wishes.values().map(Wish::at_most).sum::<u32>() > room {
+            let largest = self.wishes.values_mut().max_by_key(|wish| wish.at_most());
             let Some(wish) = largest else { return };
             match wish.surge {
                 0 => wish.instances -= 1,

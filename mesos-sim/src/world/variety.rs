@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use mesos_core::engine::{Field, RestartPolicy, TaskSpec};
+use mesos_core::engine::{Field, KillSelection, RestartPolicy, TaskSpec};
 use mesos_core::{Resources, v1};
 
 use super::ledger::parse;
@@ -27,6 +27,17 @@ pub(super) enum Place {
     PerZone(u32),
 }
 
+/// How the bounds of a rollout are said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bounds {
+    /// In tasks.
+    Counts,
+    /// In parts of four.
+    Percents,
+    /// Not at all.
+    Default,
+}
+
 /// What a spec asks for besides what all do.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Variety {
@@ -43,6 +54,9 @@ pub(super) struct Variety {
     restart: RestartPolicy,
     pub(super) max_failures: Option<u32>,
     pub(super) min_ready: Option<Duration>,
+    pub(super) bounds: Bounds,
+    /// Which instances go first, of those that are alike.
+    pub(super) selection: KillSelection,
 }
 
 impl Variety {
@@ -60,6 +74,8 @@ impl Variety {
             restart: RestartPolicy::Always,
             max_failures: None,
             min_ready: None,
+            bounds: Bounds::Counts,
+            selection: KillSelection::HighestIndex,
         }
     }
 
@@ -76,6 +92,8 @@ impl Variety {
             _ => (None, None),
         };
         let fixed = rng.chance(0.15).then_some(33_000 + number);
+        // Chance of its own: what seeds were before stays.
+        let mut apart = Rng::new(rng.clone().next() ^ 0x70);
         Self {
             cpus: rng.pick(&[100, 250, 300, 333, 437]).unwrap_or_default(),
             mem: rng.pick(&[16, 32, 50]).unwrap_or_default(),
@@ -104,6 +122,17 @@ impl Variety {
             },
             max_failures: rng.chance(0.15).then_some(3),
             min_ready: rng.pick(&[None, None, Some(seconds(0)), Some(seconds(30))]).flatten(),
+            bounds: apart
+                .pick(&[Bounds::Counts, Bounds::Counts, Bounds::Percents, Bounds::Default])
+                .unwrap_or(Bounds::Counts),
+            selection: apart
+                .pick(&[
+                    KillSelection::HighestIndex,
+                    KillSelection::HighestIndex,
+                    KillSelection::Oldest,
+                    KillSelection::Youngest,
+                ])
+                .unwrap_or(KillSelection::HighestIndex),
         }
     }
 
@@ -127,6 +156,7 @@ impl Variety {
             Some(Place::PerZone(count)) => spec.max_per(Field::Attribute("zone".into()), count),
             None => spec,
         };
+        spec = spec.kill_selection(self.selection);
         if let Some(time) = self.min_ready {
             spec = spec.min_ready(time);
         }

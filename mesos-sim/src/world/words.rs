@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesos_core::engine::{CommandError, Engine, Event, Held, InstanceStatus, State, Task};
+use mesos_core::engine::{CommandError, Engine, Event, Held, InstanceStatus, KillSelection, State, Task};
 use mesos_core::scheduler::FatalReason;
 use mesos_core::{Input, Key};
 use mesos_proto::store::instance;
@@ -28,6 +28,8 @@ pub(super) struct Words {
     fenced: bool,
     /// Tasks of which it was told that they run, and not that they have ended.
     alive: BTreeSet<String>,
+    /// And that they are ready.
+    ready: BTreeSet<String>,
     /// Specs that were last told to be as wanted.
     satisfied: BTreeSet<String>,
     /// Specs that were as wanted since the store was last idle and they weren't. That may have been several times while it
@@ -73,11 +75,16 @@ impl Before {
         }
     }
 
-    /// Whether a place has one task, of the present revision, and that is ready.
-    fn is_plain(&self, index: u32) -> bool {
-        let place = self.instances.iter().find(|instance| instance.index == index);
-        let Some([task]) = place.map(|place| place.tasks.as_slice()) else { return false };
-        task.ready && task.state == State::Running && Some(task.revision) == self.revision
+    /// The task of a place that has no other, is of the present revision, and ready.
+    fn plain(&self, index: u32) -> Option<&Task> {
+        let place = self.instances.iter().find(|instance| instance.index == index && instance.wanted)?;
+        let [task] = place.tasks.as_slice() else { return None };
+        (task.ready && task.state == State::Running && Some(task.revision) == self.revision).then_some(task)
+    }
+
+    /// Whether a place waits for a task.
+    fn waits(&self, index: u32) -> bool {
+        self.instances.iter().any(|instance| instance.index == index && instance.waits.is_some())
     }
 
     /// Whether something is ready in a place.
@@ -116,7 +123,8 @@ impl Words {
     pub(super) fn started(&mut self, disk: &Disk) {
         let alive = disk.instances.iter().filter(|(_, kept)| !is_early(kept.record.state()));
         let alive = alive.map(|(id, _)| id.clone()).collect();
-        *self = Self { own: self.own, alive, ..Self::default() };
+        let ready = disk.instances.iter().filter(|(_, kept)| kept.record.ready()).map(|(id, _)| id.clone()).collect();
+        *self = Self { own: self.own, alive, ready, ..Self::default() };
     }
 
     pub(super) const fn fenced(&mut self) {
@@ -144,6 +152,8 @@ impl Words {
                 let what = kept(task).map(|state| format!("told is {event:?}, while the store says {state:?}"));
                 self.gone.extend(what.map(|what| (task.task_id.clone(), what)));
             }
+            Event::TaskReady(task) => drop(self.ready.insert(task.task_id.clone())),
+            Event::TaskUnhealthy(task) => drop(self.ready.remove(&task.task_id)),
             Event::TaskUpdated(task) => drop(self.gone.remove(&task.task_id)),
             Event::SpecSatisfied { spec } => {
                 self.satisfied.insert(spec.clone());
@@ -275,7 +285,8 @@ impl World {
         let fresh = fault == Fault::Apply && before.revision.is_some() && revision != before.revision;
         let stuck = |place: &InstanceStatus| {
             matches!(place.held, Some(Held::Exhausted | Held::Invalid))
-                || fresh && place.waits.is_some_and(|wait| !wait.is_zero())
+                || fresh
+                    && place.waits.is_some_and(|wait| !wait.is_zero() || place.faults > 0 && before.waits(place.index))
         };
         let concerned = |place: &InstanceStatus| fresh || fault == Fault::Restart && index == Some(place.index);
         if let Some(place) = engine.instances(name).filter(|place| place.wanted && concerned(place)).find(stuck) {
@@ -290,13 +301,35 @@ impl World {
             let what = format!("{name} loses {}, which was ready, and keeps {}", good.index, bad.index);
             return violation("I26", format!("{what}: {before:?}"));
         }
-        // Of those that are alike the highest numbers go.
-        let alike = |index: u32| before.is_plain(index) && !self.plan.has(Fault::Maintenance);
-        let lowest = gone.iter().filter(was).map(|place| place.index).find(|index| alike(*index));
-        let highest = kept.iter().filter(was).map(|place| place.index).rfind(|index| alike(*index));
-        match lowest.zip(highest).filter(|(lowest, highest)| lowest < highest) {
-            Some((lowest, highest)) => {
-                violation("I26", format!("{name} loses {lowest}, and keeps {highest}, which is like it: {before:?}"))
+        self.chosen(name, before, &gone, &kept)
+    }
+
+    /// Of places that are alike those go that the spec says: those with the highest numbers, or the oldest or youngest task.
+    fn chosen(&self, name: &str, before: &Before, gone: &[InstanceStatus], kept: &[InstanceStatus]) -> Step {
+        let selection = self.users.selection(name);
+        // What the clock has done to ages isn't known here.
+        if self.plan.has(Fault::Maintenance)
+            || selection != KillSelection::HighestIndex && self.plan.counts.contains_key(&Fault::ClockJump)
+        {
+            return Ok(());
+        }
+        let since = |index: u32| {
+            let task = before.plain(index)?;
+            Some((index, self.disk.instances.get(&task.task_id)?.record.running_since?))
+        };
+        let ages = |places: &[InstanceStatus]| -> Vec<(u32, u64)> {
+            places.iter().filter_map(|place| since(place.index)).collect()
+        };
+        let wrong = |gone: (u32, u64), kept: (u32, u64)| match selection {
+            KillSelection::Oldest => kept.1 + 10 < gone.1,
+            KillSelection::Youngest => gone.1 + 10 < kept.1,
+            _ => gone.0 < kept.0,
+        };
+        let kept = ages(kept);
+        let mut pairs = ages(gone).into_iter().flat_map(|gone| kept.iter().map(move |kept| (gone, *kept)));
+        match pairs.find(|(gone, kept)| wrong(*gone, *kept)) {
+            Some((gone, kept)) => {
+                violation("I26", format!("{name} loses {gone:?}, and keeps {kept:?}, for {selection:?}: {before:?}"))
             }
             None => Ok(()),
         }
@@ -382,6 +415,10 @@ impl World {
         let running = |task: &Task| task.state == State::Running && !self.words.alive.contains(&task.task_id);
         if let Some(task) = engine.tasks().find(running) {
             return violation("I26", format!("nobody was told that {task} runs"));
+        }
+        let ready = |task: &Task| task.ready && task.state == State::Running;
+        if let Some(task) = engine.tasks().find(|task| ready(task) && !self.words.ready.contains(&task.task_id)) {
+            return violation("I26", format!("nobody was told that {task} is ready"));
         }
         match self.words.alive.iter().find(|id| engine.find_task(id).is_none()) {
             Some(id) => violation("I26", format!("nobody was told that {id} has ended")),

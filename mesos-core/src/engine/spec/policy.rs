@@ -81,6 +81,7 @@ impl Policy {
     /// How many slots may hold two instances during a rollout, and how many may be without a ready one. Never both 0.
     pub(crate) fn budget(&self) -> (u32, u32) {
         let surge = match self.duplicates {
+            Duplicates::Allow if planted!(RoundedDown) => self.max_surge.rounded_down(self.instances),
             Duplicates::Allow => self.max_surge.rounded_up(self.instances),
             Duplicates::Forbid => 0,
         };

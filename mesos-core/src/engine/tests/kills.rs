@@ -541,3 +541,26 @@ fn kills_of_ghosts_are_repeated_in_a_new_session() {
     s.update(&tasks[1], TaskKilled);
     s.update("zombie", TaskKilled);
 }
+
+// ENGINE 4.6, found by the simulated world: a KILL that surely never left isn't repeated only when the task would have had its
+// time to end, which may be long, and doesn't hide that it is to end by force.
+#[test]
+fn a_kill_that_was_not_sent_is_sent_soon() {
+    let spec = service("web", 1).kill_grace(secs(600)).force_kill_after(secs(30));
+    let mut s = Script::new([spec]);
+    let task = s.running(1).remove(0);
+    s.answering = false;
+    s.engine.kill(&task).unwrap();
+    s.tick();
+    assert_eq!(s.kills(), [&*task]);
+    s.not_sent();
+    s.sleep(secs(4));
+    assert!(s.kills().is_empty());
+    s.answering = true;
+    s.sleep(secs(2));
+    assert_eq!(s.kills(), [&*task]);
+    s.sleep(secs(31));
+    let kills = s.take(Type::Kill);
+    let grace = kills[0].kill.as_ref().unwrap().kill_policy.unwrap().grace_period.unwrap();
+    assert_eq!((kills.len(), grace.nanoseconds), (1, 0));
+}
