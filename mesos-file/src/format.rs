@@ -293,7 +293,8 @@ fn later_batch(seed: Crc, broken: u64, bytes: &[u8]) -> Option<&'static str> {
     let mut budget = MAX_SUMMED;
     for bytes in (1..bytes.len()).filter_map(|at| bytes.get(at..)) {
         let Some(head) = bytes.starts_with(b"batch ").then(|| Head::parse(bytes)).flatten() else { continue };
-        if head.number <= broken {
+        // One that isn't there to its end is none, and costs nothing.
+        if head.number <= broken || bytes.len().saturating_sub(head.size) < head.lines {
             continue;
         }
         match budget.checked_sub(head.lines) {
@@ -502,6 +503,15 @@ mod tests {
                 Err(other) => panic!("{other:?}"),
             }
         }
+    }
+
+    // What isn't there to its end can't be a later batch, however often it begins.
+    #[test]
+    fn what_begins_like_batches_and_has_no_end_is_no_damage() {
+        let value = "batch 99 900000 0123456789abcdef\n".repeat(1000);
+        let (mut bytes, ends) = log(&[vec![op("k", Some(&value))]]);
+        bytes.pop();
+        assert_eq!(read(&bytes[..]).unwrap().length, ends[0] as u64);
     }
 
     #[test]

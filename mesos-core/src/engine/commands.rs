@@ -196,7 +196,7 @@ impl Engine {
     }
 
     /// Kills a task. If its instance is wanted, another one takes its place. One that was [given up](Event::TaskRemoved)
-    /// or isn't known, and is being watched for, gets a KILL as well.
+    /// or isn't known, and is being watched for, gets a KILL as well, and doesn't get its place back.
     ///
     /// # Errors
     /// There is no task of this id.

@@ -8,6 +8,7 @@ use super::engine::{After, Engine, Sent};
 use super::event::Event;
 use super::writer::Effect;
 use crate::planted::planted;
+use crate::scheduler::CallError;
 use crate::{Instant, v1};
 
 /// A KILL may be lost: it is repeated after the grace period and this, then ever more slowly.
@@ -188,9 +189,10 @@ impl Engine {
         let grace = grace(policy.as_ref());
         // A call that is lost is repeated by the timer.
         let agent = Some(&*agent_id.id).filter(|id| !id.is_empty());
-        let call = if may { self.client.calls().kill(&*task_id, agent, policy).ok() } else { None };
+        let call = may.then(|| self.client.calls().kill(&*task_id, agent, policy));
+        let full = matches!(call, Some(Err(CallError::QueueFull { .. })));
+        let call = call.and_then(Result::ok);
         let sent = call.is_some();
-        let full = may && !sent;
         self.sent.extend(call.map(|call| (call, Sent::Kill(id))));
         let Some(attempt) = self.book.attempt_mut(id) else { return };
         let before = attempt.kills_sent;

@@ -32,7 +32,7 @@ pub(super) const SHORT: u64 = 5;
 const DESPERATE: Duration = Duration::from_secs(120);
 /// So many agents are remembered for the order of their ports.
 const AGENTS: usize = 100_000;
-/// So many tasks in an ACCEPT: their records must fit one batch.
+/// So many tasks in an ACCEPT.
 const LAUNCHES: usize = 200;
 
 /// Names an ACCEPT that waits for its intents to be durable.

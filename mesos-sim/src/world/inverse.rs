@@ -21,6 +21,8 @@ pub(super) struct InverseOffers {
     open: BTreeMap<String, Duration>,
     answered: BTreeSet<String>,
     rescinded: BTreeSet<String>,
+    /// Nothing is being written.
+    pub(super) saved: bool,
 }
 
 impl InverseOffers {
@@ -91,9 +93,8 @@ impl Ledger {
         }
         for id in call.decline_inverse_offers.iter().flat_map(|decline| &decline.inverse_offer_ids) {
             // What has been launched since, or is about to be, is in the way.
-            if let Some(agent) =
-                self.inverse.free.get(&id.value).filter(|agent| self.flows(now) && is_free(agent, disk))
-            {
+            let free = |agent: &&String| self.inverse.saved && self.flows(now) && is_free(agent, disk);
+            if let Some(agent) = self.inverse.free.get(&id.value).filter(free) {
                 return violation("I10", format!("agent {agent} may not be taken away, and nothing is there"));
             }
         }

@@ -267,7 +267,9 @@ impl Past {
         let Some((old, was_certain)) = old else { return Ok(()) };
         self.judge("I11");
         let ran = new.last_end.as_ref().and_then(|end| end.ran_for).unwrap_or_default();
-        if new.faults < old.faults && ran < STABLE {
+        // Of two that have ended the other one may have run for long (simulated: seed 8800001630).
+        let alone = batch.ops().iter().filter(|op| deletes(op, &slot)).count() < 2;
+        if new.faults < old.faults && ran < STABLE && alone {
             return violation("I11", format!("{slot:?} has had {} faults, and now {}", old.faults, new.faults));
         }
         // Beside another one it holds nothing back.

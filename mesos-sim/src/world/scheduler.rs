@@ -483,7 +483,7 @@ impl World {
             fresh: self.saved_at == now,
             subscribed: self.ledger.session.is_some(),
             steady: !self.plan.counts.contains_key(&Fault::ClockJump),
-            launching: self.config.launching,
+            launching: if self.setup.is_some() { u32::MAX } else { self.config.launching },
         };
         (moment, &mut self.places)
     }

@@ -91,6 +91,7 @@ impl World {
 
     /// A call leaves the scheduler.
     pub(super) fn sends(&mut self, call: &Call) {
+        self.ledger.inverse.saved = !self.unsaved;
         if let Some(accept) = &call.accept {
             let launches = accept.operations.iter().filter_map(|operation| operation.launch.as_ref());
             let tasks: Vec<String> =

@@ -1,6 +1,6 @@
 //! What time does: I8, I7 for what is ready, replaced or overdue too soon; L8, L4 for what waits longer than it has to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mesos_core::{Key, Persist, StoreOp};
@@ -35,6 +35,9 @@ pub(super) struct Timers {
     /// and since when tasks are to end which are in sight.
     ending: BTreeMap<String, Duration>,
     session: Option<u64>,
+    /// Tasks that were given up at some time: of one that is taken back, nobody may have asked yet whether it can hear
+    /// (simulated: seed 8800006506).
+    given_up: BTreeSet<String>,
     /// Since when calls have to wait, or something else is in the way,
     hindered_at: Option<Duration>,
     /// and when that was last over, if it took long.
@@ -182,7 +185,7 @@ impl World {
     fn told_to_end(&mut self) -> Step {
         let session = self.ledger.session.as_ref().map(|(exchange, _)| *exchange);
         let timers = &mut self.places.timers;
-        if self.config.kills < 100 || timers.session != session {
+        if self.config.kills < 100 || self.setup.is_some() || timers.session != session {
             return Ok(());
         }
         *timers.judged.entry("L4").or_default() += 1;
@@ -195,6 +198,7 @@ impl World {
             matches!(heard(id), Some(T::TaskStaging | T::TaskStarting | T::TaskRunning | T::TaskKilling))
         };
         let former = std::mem::take(&mut timers.ending);
+        timers.given_up.extend(self.disk.ghosts.iter().cloned());
         for (id, kept) in &self.disk.instances {
             let ends = kept.record.state() == instance::State::Killing && kept.record.why() != instance::Why::External;
             if !ends || !alive(id) || !self.places.succession.is_heard(id) {
@@ -205,7 +209,8 @@ impl World {
             let since = since.max(timers.free_at);
             let kills = timers.kills.get(id);
             let force = self.disk.policies.get(&kept.slot.0).and_then(|policy| policy.force_kill_after);
-            let force = force.filter(|_| !self.plan.counts.contains_key(&Fault::Answer)).map(Duration::from_millis);
+            let certain = !self.plan.counts.contains_key(&Fault::Answer) && !timers.given_up.contains(id);
+            let force = force.filter(|_| certain).map(Duration::from_millis);
             let due = match (kills, force) {
                 (None, _) => since + 2 * SOON,
                 (Some(kills), Some(force)) if !kills.forced => kills.first.max(since) + force.min(REPEATED) + 3 * SOON,

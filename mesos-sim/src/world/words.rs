@@ -277,6 +277,7 @@ impl World {
             return Ok(());
         }
         let revision = spec.as_ref().map(|spec| spec.revision);
+        // A process that only has what the store kept may not have what was said last.
         let agreed = self.config.given || self.process == 1;
         if said.same && agreed && before.revision.is_some() && !before.removed && revision != before.revision {
             return violation("I26", format!("{} changes nothing, and restarts all: {spec:?}", said.what));
@@ -301,7 +302,7 @@ impl World {
             let what = format!("{name} loses {}, which was ready, and keeps {}", good.index, bad.index);
             return violation("I26", format!("{what}: {before:?}"));
         }
-        self.chosen(name, before, &gone, &kept)
+        if agreed { self.chosen(name, before, &gone, &kept) } else { Ok(()) }
     }
 
     /// Of places that are alike those go that the spec says: those with the highest numbers, or the oldest or youngest task.
