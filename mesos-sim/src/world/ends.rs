@@ -72,6 +72,11 @@ fn restarts(policy: &store::Policy, end: &store::End, ended: &Instance) -> Optio
     }
 }
 
+/// Where a double is forbidden it is no end that an agent is gone: what comes later is, whatever was said last.
+fn is_no_end(state: TaskState, spec: &str) -> bool {
+    state == TaskState::TaskGoneByOperator && spec == STRICT
+}
+
 /// A place of a spec, and its key.
 fn place(spec: &str, index: &str) -> ((String, u32), Key) {
     ((spec.to_owned(), index.parse().unwrap_or(u32::MAX)), Key::new(["slot", spec, index]))
@@ -199,9 +204,8 @@ impl Ends {
             violation("I11", format!("{} has ended {why}: {end:?}, before {old:?}, now {new:?}", ended.record.task_id))
         };
         let outdated = is_outdated(&slot.0, ended, at);
-        // Where a double is forbidden that state is no end: what comes later is, as that the framework has been removed
-        // (simulated: seed 7200024933).
-        let no_end = end.state.map(|_| end.state()) == Some(TaskState::TaskGoneByOperator) && slot.0 == STRICT;
+        // What comes later may be that the framework has been removed (simulated: seed 7200024933).
+        let no_end = end.state.is_some() && is_no_end(end.state(), &slot.0);
         if at.prompt && !no_end && !self.may_count(ended, end, job, outdated) {
             return what("and counts as something else");
         }
@@ -319,9 +323,7 @@ impl Ends {
             Told::TaskEnded { task, class } => {
                 self.counted.insert((task.spec.clone(), task.index), *class);
                 let Some(state) = task.task_state.filter(|state| is_terminal(*state)) else { return Ok(()) };
-                // Where a double is forbidden it is no end: what comes later is, whatever was said last.
-                let no_end = state == TaskState::TaskGoneByOperator && task.spec == STRICT;
-                if state == TaskState::TaskLost || no_end || error && *class == EndClass::Infra {
+                if state == TaskState::TaskLost || is_no_end(state, &task.spec) || error && *class == EndClass::Infra {
                     return Ok(());
                 }
                 let unhealthy = self.healthy.get(&task.task_id) == Some(&Some(false));

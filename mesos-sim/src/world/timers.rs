@@ -178,9 +178,7 @@ impl World {
         }
         Ok(())
     }
-}
 
-impl World {
     /// L4: what is to end is told so, again and again, and by force when its time is up.
     fn told_to_end(&mut self) -> Step {
         let session = self.ledger.session.as_ref().map(|(exchange, _)| *exchange);

@@ -146,7 +146,7 @@ impl World {
         let (spec, Some(index)) = &said.concerned else { return Ok(()) };
         let instances = self.engine.iter().flat_map(|engine| engine.instances(spec));
         let waits = instances.filter(|instance| instance.index == *index).find_map(|instance| instance.waits);
-        match waits.filter(|waits| fault == Fault::Restart && said.agreed && !waits.is_zero()) {
+        match waits.filter(|waits| fault == Fault::Restart && said.refused.is_none() && !waits.is_zero()) {
             Some(waits) => violation("I11", format!("{spec}-{index} is restarted, and held back for {waits:?}")),
             None => Ok(()),
         }

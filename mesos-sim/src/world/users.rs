@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use mesos_core::engine::{Amount, Duplicates, Engine, Field, KillSelection, OnReturn, State, TaskSpec};
+use mesos_core::engine::{Amount, CommandError, Duplicates, Engine, Field, KillSelection, OnReturn, State, TaskSpec};
 use mesos_core::v1::{self, CommandInfo};
 use mesos_proto::store;
 
@@ -312,7 +312,9 @@ impl Users {
             Fault::Apply => {
                 let added = (rng.chance(0.3) && names.len() < 5).then(|| self.add(rng, plan));
                 let (new, name) = (added.is_some(), added.unwrap_or_else(|| name.clone()));
-                let Some(wish) = self.wishes.get_mut(&name) else { return Default::default() };
+                let Some(wish) = self.wishes.get_mut(&name) else {
+                    return Said { refused: Some(CommandError::NoSpec(name)), ..Said::default() };
+                };
                 concerned.0.clone_from(&name);
                 let instances = wish.instances;
                 let before = wish.launch();
@@ -410,7 +412,7 @@ impl Users {
         };
         ledger.commanded_of(&concerned.0);
         let what = format!("{} {name}: {result:?}", fault.name());
-        Said { what, row, concerned, task: killed, lifted, agreed: result.is_ok(), refused: result.err(), same }
+        Said { what, row, concerned, task: killed, lifted, refused: result.err(), same }
     }
 
     pub(super) fn instances(&self) -> impl Iterator<Item = (&str, u32)> {

@@ -105,9 +105,7 @@ pub(super) struct Said {
     pub(super) task: Option<String>,
     /// It was the delays that were to be lifted.
     pub(super) lifted: bool,
-    /// The engine has agreed.
-    pub(super) agreed: bool,
-    /// If it hasn't, why.
+    /// Why the engine hasn't agreed, if so.
     pub(super) refused: Option<CommandError>,
     /// A spec was given, and what goes into its tasks is what it was.
     pub(super) same: bool,
@@ -219,7 +217,7 @@ impl World {
             self.commanded(row, places, &said.concerned);
         }
         let process = self.process;
-        if said.agreed && !self.users.leaving {
+        if said.refused.is_none() && !self.users.leaving {
             self.words.said.insert((said.concerned.0.clone(), fault));
         }
         if let Some(error) = wrongly {
@@ -227,7 +225,7 @@ impl World {
         }
         self.obeys(fault, &said)?;
         self.drain()?;
-        if said.agreed && self.process == process && !self.users.leaving {
+        if said.refused.is_none() && self.process == process && !self.users.leaving {
             return self.done(fault, &said, &before);
         }
         Ok(())

@@ -14,6 +14,20 @@ fn ended(s: &mut Script) -> Option<Event> {
     last
 }
 
+/// The last task has ended, and TEARDOWN has no answer so far.
+fn tearing_down(config: Config) -> Script {
+    let mut s = Script::with(config, [service("web", 1)]);
+    let task = s.running(1).remove(0);
+    s.engine.uninstall();
+    s.tick();
+    s.clear();
+    s.answering = false;
+    s.update(&task, TaskKilled);
+    s.reply(202, "");
+    assert_eq!(s.take(Type::Teardown).len(), 1);
+    s
+}
+
 // ENGINE 34, W16: by default it stops, and what is in the store stays for whoever decides.
 #[test]
 fn framework_removed() {
@@ -237,15 +251,7 @@ fn removed_by_others_while_its_tasks_end() {
 #[test]
 fn a_crash_after_teardown() {
     for on_removed in [OnRemoved::Stop, OnRemoved::FreshId] {
-        let mut s = Script::with(config().on_removed(on_removed), [service("web", 1)]);
-        let task = s.running(1).remove(0);
-        s.engine.uninstall();
-        s.tick();
-        s.clear();
-        s.answering = false;
-        s.update(&task, TaskKilled);
-        s.reply(202, "");
-        assert_eq!(s.take(Type::Teardown).len(), 1);
+        let mut s = tearing_down(config().on_removed(on_removed));
         s.stop();
         s.clear();
         s.answering = true;
@@ -506,15 +512,7 @@ fn a_leader_that_is_found_between_two_frameworks() {
 // ENGINE 62: what is being removed isn't removed once more when its tasks would have had to end.
 #[test]
 fn torn_down_once() {
-    let mut s = Script::new([service("web", 1)]);
-    let task = s.running(1).remove(0);
-    s.engine.uninstall();
-    s.tick();
-    s.clear();
-    s.answering = false;
-    s.update(&task, TaskKilled);
-    s.reply(202, "");
-    assert_eq!(s.take(Type::Teardown).len(), 1);
+    let mut s = tearing_down(config());
     s.master = false;
     s.cut();
     let written = s.stored(["engine"]);
