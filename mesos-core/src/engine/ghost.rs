@@ -331,7 +331,8 @@ impl Engine {
     }
 
     /// An empty strict slot gets back the task that was given up while nobody wanted its place: that may still run, so it
-    /// is to end before another one begins (I6). Whether there is one.
+    /// is to end before another one begins (I6). It may be in sight by now, so that its time to end runs: it is asked for.
+    /// Whether there is one.
     pub(super) fn take_back(&mut self, slot_id: SlotId) -> bool {
         let Some(spec) = self.book.specs.get(&slot_id.spec) else { return false };
         if !spec.spec.policy.is_strict() {
@@ -347,6 +348,7 @@ impl Engine {
         self.book.place(attempt);
         self.begin_kill(id, KillReason::Scale);
         self.kill_lost(id);
+        self.ask(id, Duration::ZERO);
         true
     }
 

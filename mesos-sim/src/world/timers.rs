@@ -1,6 +1,6 @@
 //! What time does: I8, I7 for what is ready, replaced or overdue too soon; L8, L4 for what waits longer than it has to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mesos_core::{Key, Persist, StoreOp};
@@ -35,9 +35,6 @@ pub(super) struct Timers {
     /// and since when tasks are to end which are in sight.
     ending: BTreeMap<String, Duration>,
     session: Option<u64>,
-    /// Tasks that were given up at some time: of one that is taken back, nobody may have asked yet whether it can hear
-    /// (simulated: seed 8800006506).
-    given_up: BTreeSet<String>,
     /// Since when calls have to wait, or something else is in the way,
     hindered_at: Option<Duration>,
     /// and when that was last over, if it took long.
@@ -196,7 +193,6 @@ impl World {
             matches!(heard(id), Some(T::TaskStaging | T::TaskStarting | T::TaskRunning | T::TaskKilling))
         };
         let former = std::mem::take(&mut timers.ending);
-        timers.given_up.extend(self.disk.ghosts.iter().cloned());
         for (id, kept) in &self.disk.instances {
             let ends = kept.record.state() == instance::State::Killing && kept.record.why() != instance::Why::External;
             if !ends || !alive(id) || !self.places.succession.is_heard(id) {
@@ -207,7 +203,7 @@ impl World {
             let since = since.max(timers.free_at);
             let kills = timers.kills.get(id);
             let force = self.disk.policies.get(&kept.slot.0).and_then(|policy| policy.force_kill_after);
-            let certain = !self.plan.counts.contains_key(&Fault::Answer) && !timers.given_up.contains(id);
+            let certain = !self.plan.counts.contains_key(&Fault::Answer);
             let force = force.filter(|_| certain).map(Duration::from_millis);
             let due = match (kills, force) {
                 (None, _) => since + 2 * SOON,

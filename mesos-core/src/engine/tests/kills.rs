@@ -270,6 +270,30 @@ fn a_ghost_has_its_time_to_end_too() {
     s.update(&tasks[1], TaskKilled);
 }
 
+// ENGINE 4.6, I6: a place that takes back what was given up asks for it at once: it may be in sight and about to end, and has
+// no more than its time then (simulated: seed 8800006506).
+#[test]
+fn what_is_taken_back_is_asked_for() {
+    let spec = service("web", 2).scalable(true).duplicates(Duplicates::Forbid);
+    let mut s = Script::new([spec.kill_grace(secs(20)).force_kill_after(secs(40))]);
+    let task = s.running(2).remove(1);
+    s.engine.scale("web", 1).unwrap();
+    s.tick();
+    s.master_says(&task, TaskUnreachable, Reason::AgentRemoved);
+    s.master_says(&task, TaskRunning, Reason::AgentReregistered);
+    s.update(&task, TaskKilling);
+    s.sleep(secs(10));
+    s.clear();
+    s.engine.scale("web", 2).unwrap();
+    s.tick();
+    assert_eq!(s.state(&task), Some(State::Killing(KillReason::Scale)));
+    assert_eq!(s.asked(), [&*task]);
+    s.answer(&task, TaskKilling);
+    s.take(Type::Kill);
+    s.sleep(secs(41));
+    assert_eq!(graces(s.take(Type::Kill)).last(), Some(&0));
+}
+
 /// The grace periods of these KILLs, in nanoseconds.
 fn graces(calls: Vec<Call>) -> Vec<i64> {
     let policies = calls.into_iter().map(|call| call.kill.unwrap().kill_policy);
