@@ -352,10 +352,12 @@ impl Spec {
         if self.paused { 0 } else { surge }
     }
 
-    /// Whether what waits in a slot would be one too many, as the surge may have become smaller meanwhile. Beside a task
-    /// that is being killed it has only to wait for the end of that.
+    /// Whether what waits in a slot would be one too many, as the surge may have become smaller meanwhile, or duplicates
+    /// are forbidden by now. Beside a task that is being killed it has only to wait for the end of that.
     pub(super) fn is_crowded(&self, index: u32) -> bool {
-        self.sums.doubles > self.surge() && self.slots.get(&index).is_some_and(Slot::waits_beside)
+        let Some(slot) = self.slots.get(&index) else { return false };
+        let forbidden = slot.current.is_some() && self.spec.policy.is_strict();
+        forbidden || self.sums.doubles > self.surge() && slot.waits_beside()
     }
 
     /// What went into the tasks of a former revision.

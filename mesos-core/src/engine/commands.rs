@@ -307,7 +307,7 @@ impl Engine {
 
     /// Takes an operator's word that the task of an instance is dead which nobody can reach. About one that is there nobody
     /// is believed: that changes nothing. It is told as [`TaskRemoved`](Event::TaskRemoved), with the reason
-    /// [`Expired`](super::GhostReason::Expired).
+    /// [`DeclaredDead`](super::GhostReason::DeclaredDead).
     ///
     /// # Errors
     /// There is no such spec or instance, or the engine is coming to its end.
@@ -320,7 +320,7 @@ impl Engine {
         let attempts = self.book.slot(id).into_iter().flat_map(Slot::attempts);
         let lost: Vec<_> = attempts.filter(lost).map(|attempt| attempt.id).collect();
         for attempt in lost {
-            self.give_up(attempt, super::event::GhostReason::Expired);
+            self.give_up(attempt, super::event::GhostReason::DeclaredDead);
         }
         self.reconsider(id);
         Ok(())
@@ -496,8 +496,12 @@ impl Engine {
     /// was given up.
     pub(super) fn forbid_duplicates(&mut self, id: SpecId) {
         let Some(spec) = self.book.specs.get(&id).filter(|spec| spec.spec.policy.is_strict()) else { return };
-        let second = spec.slots.values().filter_map(|slot| slot.successor.as_ref());
-        let prepared: Vec<_> = second.filter(|a| a.state == State::Prepared).map(|a| a.id).collect();
+        let beside = |attempt: &&Attempt| {
+            let slot = spec.slots.get(&attempt.id.slot.index);
+            slot.is_some_and(|slot| slot.successor.is_some()) || self.given_up_of(attempt.id.slot).is_some()
+        };
+        let prepared = spec.slots.values().flat_map(Slot::attempts).filter(|a| a.state == State::Prepared);
+        let prepared: Vec<_> = prepared.filter(beside).map(|a| a.id).collect();
         let lost: Vec<_> =
             spec.slots.values().flat_map(Slot::attempts).filter(|attempt| attempt.inactive).map(|a| a.id).collect();
         prepared.into_iter().for_each(|attempt| self.cancel_of(attempt));
@@ -510,11 +514,8 @@ impl Engine {
             self.touch_dirty(attempt.slot);
         }
         if self.has_given_up(id) {
-            for index in self.indices(id, |slot| slot.wanted && slot.current.is_none() && slot.waiting.is_some()) {
-                let slot_id = SlotId { spec: id, index };
-                if self.take_back(slot_id) {
-                    self.cancel_wait(slot_id);
-                }
+            for index in self.indices(id, |slot| slot.waiting.is_some()) {
+                self.fill(SlotId { spec: id, index });
             }
         }
     }

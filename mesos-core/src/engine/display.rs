@@ -46,6 +46,7 @@ impl Display for GhostReason {
             Self::Unknown => "unknown to the master",
             Self::GoneByOperator => "gone, as an operator says",
             Self::Abandoned => "out of reach when it was to end",
+            Self::DeclaredDead => "dead, as an operator says",
         })
     }
 }

@@ -113,8 +113,11 @@ impl Engine {
         if let Some(delay) = delay.filter(|_| other.is_none() || self.may_have_successor(id.slot)) {
             self.go_on_in(id.slot, attempt.revision);
             // What the failure of the other one has set is not shortened by the end of this one.
-            let set = self.book.slot(id.slot).and_then(|slot| slot.waiting).map_or(now, |waiting| waiting.eligible_at);
-            self.wait_until(id.slot, set.max(now + delay));
+            let set = self.book.slot(id.slot).and_then(|slot| {
+                let waiting = slot.waiting.map(|waiting| waiting.eligible_at);
+                waiting.max(slot.held_until)
+            });
+            self.wait_until(id.slot, set.max(Some(now)).unwrap_or(now).max(now + delay));
             if let Some(spec) = self.book.specs.get(&id.slot.spec) {
                 let spec = spec.spec.name().to_string();
                 self.tell(Some(id.slot), Event::InstanceWaiting { spec, index: id.slot.index, cause: class, delay });

@@ -485,6 +485,10 @@ impl Engine {
         for role in self.roles.values_mut() {
             role.subscribed(now, fresh);
         }
+        if fresh {
+            // Some may be suppressed by the subscription itself, as the user has asked for.
+            self.know_suppressed();
+        }
         if !planted!(NotReconciled) {
             self.reconciler.begin(now);
         }

@@ -362,11 +362,12 @@ pub enum RolloutStage {
 }
 
 /// Why a task is no longer counted although it may come back. [`Event::TaskRemoved`] tells of
-/// [`Expired`](Self::Expired) and [`Abandoned`](Self::Abandoned); the others come with an [`Event::TaskEnded`].
+/// [`Expired`](Self::Expired), [`Abandoned`](Self::Abandoned) and [`DeclaredDead`](Self::DeclaredDead); the others come with
+/// an [`Event::TaskEnded`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum GhostReason {
-    /// Unreachable for too long, or [said to be dead](super::Engine::declare_dead).
+    /// Unreachable for too long.
     Expired,
     /// The master does not know it. Told as ended.
     Unknown,
@@ -374,6 +375,8 @@ pub enum GhostReason {
     GoneByOperator,
     /// It was to end, and could not be reached.
     Abandoned,
+    /// An operator [says that it is dead](super::Engine::declare_dead).
+    DeclaredDead,
 }
 
 /// Why an instance is given up.

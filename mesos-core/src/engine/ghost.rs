@@ -315,12 +315,20 @@ impl Engine {
         if !free || !fits {
             return false;
         }
-        let was = was.attempt.clone();
+        let was = was.clone();
+        // First, so that its place doesn't take it back for itself once that is free.
+        self.lay(task_id);
         if let Some((prepared, _)) = prepared {
             self.cancel_of(prepared);
         }
-        self.adopt(slot_id, &was, update);
-        self.lay(task_id);
+        let empty = self.book.slot(slot_id).is_some_and(|slot| slot.current.is_none());
+        if !empty && !planted!(AdoptedBeside) {
+            // That has taken back another one.
+            let since = Since::now(self.now);
+            self.haunt(task_id.clone(), Ghost::of(*was.attempt, &was.spec, was.why, since));
+            return false;
+        }
+        self.adopt(slot_id, &was.attempt, update);
         true
     }
 
@@ -330,17 +338,20 @@ impl Engine {
         self.ghosts.given_up(spec.spec.name(), 0).next().is_some()
     }
 
+    /// A task of this slot that was given up, and that may still run: nobody has said that it is dead.
+    pub(super) fn given_up_of(&self, slot_id: SlotId) -> Option<&Was> {
+        let spec = self.book.specs.get(&slot_id.spec)?;
+        let given_up = self.ghosts.given_up(spec.spec.name(), slot_id.index);
+        let mut given_up = given_up.take_while(|was| was.attempt.id.slot.index == slot_id.index);
+        given_up.find(|was| !matches!(was.why, GhostReason::DeclaredDead | GhostReason::GoneByOperator))
+    }
+
     /// An empty strict slot gets back the task that was given up while nobody wanted its place: that may still run, so it
     /// is to end before another one begins (I6). It may be in sight by now, so that its time to end runs: it is asked for.
     /// Whether there is one.
     pub(super) fn take_back(&mut self, slot_id: SlotId) -> bool {
-        let Some(spec) = self.book.specs.get(&slot_id.spec) else { return false };
-        if !spec.spec.policy.is_strict() {
-            return false;
-        }
-        let may_run = |was: &&Was| matches!(was.why, GhostReason::Abandoned | GhostReason::Unknown);
-        let given_up = self.ghosts.given_up(spec.spec.name(), slot_id.index);
-        let was = given_up.take_while(|was| was.attempt.id.slot.index == slot_id.index).find(may_run);
+        let strict = self.book.specs.get(&slot_id.spec).is_some_and(|spec| spec.spec.policy.is_strict());
+        let was = self.given_up_of(slot_id).filter(|_| strict);
         let Some(mut attempt) = was.map(|was| was.attempt.again(slot_id, self.now)) else { return false };
         let (id, task_id) = (attempt.id, attempt.task_id.clone());
         attempt.state = State::Unreachable;

@@ -239,10 +239,14 @@ impl Engine {
 
     /// A slot without attempt wants one, if it is wanted and nothing holds it.
     pub(super) fn fill(&mut self, slot_id: SlotId) {
-        let empty = self.book.slot(slot_id).is_some_and(|slot| {
-            slot.wanted && !slot.blocked && slot.current.is_none() && slot.waiting.is_none() && slot.mark == Mark::None
-        });
-        if empty && !self.take_back(slot_id) {
+        let Some(slot) = self.book.slot(slot_id) else { return };
+        let waits = slot.waiting.is_some();
+        if !slot.wanted || slot.blocked || slot.current.is_some() || slot.mark != Mark::None {
+            return;
+        }
+        if self.take_back(slot_id) {
+            self.cancel_wait(slot_id);
+        } else if !waits {
             self.wait(slot_id);
         }
     }

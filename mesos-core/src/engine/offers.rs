@@ -7,6 +7,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use prost::Message as _;
+
 use super::attempt::{Agent, Attempt, AttemptId, SlotId, SpecId, State};
 use super::book::Spec;
 use super::config::{Order, PortOrder};
@@ -32,8 +34,10 @@ pub(super) const SHORT: u64 = 5;
 const DESPERATE: Duration = Duration::from_secs(120);
 /// So many agents are remembered for the order of their ports.
 const AGENTS: usize = 100_000;
-/// So many tasks in an ACCEPT.
+/// So many tasks in an ACCEPT,
 const LAUNCHES: usize = 200;
+/// or so much of what may wait for the master: whether it still has room for them is known only once they are durable.
+const PORTION: usize = 8;
 
 /// Names an ACCEPT that waits for its intents to be durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -151,6 +155,8 @@ pub(super) struct Hand<'a> {
     /// The agent has failed since it was offered.
     failed: bool,
     pub(super) placed: Vec<(AttemptId, v1::TaskInfo)>,
+    /// How large these are.
+    bytes: usize,
     /// Something that waits would fit, but may not go yet.
     gated: bool,
 }
@@ -286,6 +292,7 @@ impl Engine {
                     closing: None,
                     failed: false,
                     placed: Vec::new(),
+                    bytes: 0,
                     gated: false,
                 });
                 hands.len() - 1
@@ -404,7 +411,7 @@ impl Engine {
             let avoided = agent.and_then(|agent| agent.strikes.get(&id)).and_then(|strikes| strikes.avoided_until);
             let launching = agent.map_or(0, |agent| agent.launching);
             let mut surely = true;
-            if hand.placed.len() >= LAUNCHES {
+            if hand.placed.len() >= LAUNCHES || hand.bytes >= self.config.client.queue_bytes() / PORTION {
                 obstacles.push(Obstacle::Gated);
                 hand.gated = true;
                 hopeless.push(place);
@@ -480,6 +487,7 @@ impl Engine {
                 self.executors.forget(&hand.agent.id, Some(&executor));
             }
             if let Some(placed) = self.prepare(SlotId { spec: id, index }, hand, taken) {
+                hand.bytes += placed.1.encoded_len();
                 hand.placed.push(placed);
             }
         }

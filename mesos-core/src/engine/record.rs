@@ -17,7 +17,7 @@ use super::event::{EndClass, GhostReason};
 use super::ghost::Ghost;
 use super::launch::Revision;
 use crate::planted::planted;
-use crate::{Key, UnixTime};
+use crate::{Instant, Key, UnixTime};
 
 /// The layout of records that this version writes. It reads this and older ones.
 pub(super) const FORMAT: u32 = 1;
@@ -127,9 +127,7 @@ impl Engine {
 
     pub(super) fn slot_record(&self, slot: &Slot) -> Bytes {
         let wall = self.wall_now().unwrap_or_default();
-        let eligible_at = slot
-            .waiting
-            .map(|waiting| millis((wall + waiting.eligible_at.saturating_duration_since(self.now)).since_epoch()));
+        let moment = |at: Instant| millis((wall + at.saturating_duration_since(self.now)).since_epoch());
         bytes(&store::Slot {
             stamp: self.stamp(),
             goal: if slot.wanted { slot::Goal::Run } else { slot::Goal::Remove }.into(),
@@ -145,7 +143,8 @@ impl Engine {
             invalids: slot.invalids,
             losses: slot.losses,
             failures: slot.failures,
-            eligible_at,
+            eligible_at: slot.waiting.map(|waiting| moment(waiting.eligible_at)),
+            held_until: slot.held_until.filter(|at| *at > self.now).map(moment),
             last_end: slot.last_end.as_ref().map(|last| store::End {
                 class: class_record(last.class).into(),
                 state: last.state.map(Into::into),
@@ -218,6 +217,7 @@ impl Engine {
             revision: was.attempt.revision.to_string(),
             why: match was.why {
                 GhostReason::Expired => ghost::Why::Expired,
+                GhostReason::DeclaredDead => ghost::Why::DeclaredDead,
                 GhostReason::Unknown => ghost::Why::Unknown,
                 GhostReason::GoneByOperator => ghost::Why::GoneByOperator,
                 GhostReason::Abandoned => ghost::Why::Abandoned,

@@ -431,6 +431,7 @@ impl Engine {
         let passed = wall.map(|wall| wall.saturating_duration_since(record::time(record.since))).unwrap_or_default();
         let why = match ghost::Why::try_from(record.why) {
             Ok(ghost::Why::Expired) => GhostReason::Expired,
+            Ok(ghost::Why::DeclaredDead) => GhostReason::DeclaredDead,
             Ok(ghost::Why::GoneByOperator) => GhostReason::GoneByOperator,
             Ok(ghost::Why::Abandoned) => GhostReason::Abandoned,
             Ok(ghost::Why::Unknown) | Err(_) => GhostReason::Unknown,
@@ -462,10 +463,10 @@ impl Engine {
 }
 
 fn restore_slot(record: &store::Slot, now: Instant, wall: Option<UnixTime>, limit: Duration) -> Slot {
-    let eligible_at = record.eligible_at.map(|millis| {
+    let moment = |millis: u64| {
         let left = wall.map(|wall| record::time(millis).saturating_duration_since(wall)).unwrap_or_default();
         if planted!(BackoffLost) { now } else { now + left.min(limit) }
-    });
+    };
     Slot {
         wanted: record.goal == i32::from(slot::Goal::Run),
         mark: match slot::Mark::try_from(record.mark) {
@@ -489,7 +490,8 @@ fn restore_slot(record: &store::Slot, now: Instant, wall: Option<UnixTime>, limi
                 ran_for: last.ran_for.map(Duration::from_millis),
             })
         }),
-        waiting: eligible_at.map(|eligible_at| Waiting { since: now, eligible_at }),
+        waiting: record.eligible_at.map(|millis| Waiting { since: now, eligible_at: moment(millis) }),
+        held_until: record.held_until.map(moment),
         revision: record.revision.as_deref().and_then(Revision::parse),
         ..Slot::default()
     }

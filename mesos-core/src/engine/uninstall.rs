@@ -93,13 +93,14 @@ impl Engine {
         for role in self.roles.values_mut() {
             role.forget();
         }
+        // First, so that no place takes one of them back.
+        let ghosts: Vec<_> = self.ghosts.iter().map(|(id, _)| id.clone()).collect();
+        ghosts.iter().for_each(|id| self.lay(id));
         let all: Vec<AttemptId> = self.book.attempts().map(|attempt| attempt.id).collect();
         for id in all {
             self.end(id, EndClass::Infra);
             self.reconsider(id.slot);
         }
-        let ghosts: Vec<_> = self.ghosts.iter().map(|(id, _)| id.clone()).collect();
-        ghosts.iter().for_each(|id| self.lay(id));
         self.forget_hidden();
         // What has ended just now would be remembered otherwise.
         self.executors = Executors::default();

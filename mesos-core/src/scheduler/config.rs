@@ -351,6 +351,11 @@ impl Config {
         self
     }
 
+    /// How many bytes all calls that wait may have.
+    pub(crate) const fn queue_bytes(&self) -> usize {
+        self.queue.bytes
+    }
+
     /// The framework as SUBSCRIBE will carry it. An [unnamed](Framework::unnamed) one gets its name from the client.
     #[must_use]
     pub const fn framework(&self) -> &v1::FrameworkInfo {

@@ -2669,8 +2669,8 @@ pub(crate) static MESOS__STORE__SLOT__GOAL: Enum = Enum { name: "mesos.store.Slo
 pub(crate) static MESOS__STORE__SLOT__MARK: Enum = Enum { name: "mesos.store.Slot.Mark", mask: 0x1e, values: &[("NONE", 1), ("FINISHED", 2), ("EXHAUSTED", 3), ("INVALID", 4)] };
 pub(crate) static MESOS__STORE__SLOT: Message = Message {
     name: "mesos.store.Slot", map_entry: false, required: 0xff,
-    index: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
-    by_name: &[8, 7, 4, 3, 1, 5, 9, 6, 2, 10, 0],
+    index: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+    by_name: &[8, 7, 4, 3, 1, 11, 5, 9, 6, 2, 10, 0],
     fields: &[
         Field { name: "stamp", number: 1, label: Label::Required, kind: Kind::Message(&MESOS__STORE__STAMP) },
         Field { name: "goal", number: 2, label: Label::Required, kind: Kind::Enum(&MESOS__STORE__SLOT__GOAL) },
@@ -2683,6 +2683,7 @@ pub(crate) static MESOS__STORE__SLOT: Message = Message {
         Field { name: "eligible_at", number: 9, label: Label::Optional, kind: Kind::Uint64 },
         Field { name: "last_end", number: 10, label: Label::Optional, kind: Kind::Message(&MESOS__STORE__END) },
         Field { name: "revision", number: 11, label: Label::Optional, kind: Kind::String },
+        Field { name: "held_until", number: 12, label: Label::Optional, kind: Kind::Uint64 },
     ],
 };
 pub(crate) static MESOS__STORE__END__CLASS: Enum = Enum { name: "mesos.store.End.Class", mask: 0xfe, values: &[("OK", 1), ("FAULT", 2), ("INVALID", 3), ("INFRA", 4), ("DRAIN", 5), ("EXTERNAL", 6), ("WANTED", 7)] };
@@ -2751,7 +2752,7 @@ pub(crate) static MESOS__STORE__VALUE: Message = Message {
         Field { name: "text", number: 2, label: Label::Required, kind: Kind::String },
     ],
 };
-pub(crate) static MESOS__STORE__GHOST__WHY: Enum = Enum { name: "mesos.store.Ghost.Why", mask: 0x1e, values: &[("EXPIRED", 1), ("UNKNOWN", 2), ("GONE_BY_OPERATOR", 3), ("ABANDONED", 4)] };
+pub(crate) static MESOS__STORE__GHOST__WHY: Enum = Enum { name: "mesos.store.Ghost.Why", mask: 0x3e, values: &[("EXPIRED", 1), ("UNKNOWN", 2), ("GONE_BY_OPERATOR", 3), ("ABANDONED", 4), ("DECLARED_DEAD", 5)] };
 pub(crate) static MESOS__STORE__GHOST: Message = Message {
     name: "mesos.store.Ghost", map_entry: false, required: 0xff,
     index: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9],

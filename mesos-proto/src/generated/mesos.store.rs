@@ -538,6 +538,9 @@ pub struct Slot {
     /// one: its rollout is paused.
     #[prost(string, optional, tag = "11")]
     pub revision: ::core::option::Option<::prost::alloc::string::String>,
+    /// A back-off that isn't over, of a demand that is no more.
+    #[prost(uint64, optional, tag = "12")]
+    pub held_until: ::core::option::Option<u64>,
 }
 /// Nested message and enum types in `Slot`.
 pub mod slot {
@@ -921,6 +924,7 @@ pub mod ghost {
         Unknown = 2,
         GoneByOperator = 3,
         Abandoned = 4,
+        DeclaredDead = 5,
     }
     impl Why {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -933,6 +937,7 @@ pub mod ghost {
                 Self::Unknown => "UNKNOWN",
                 Self::GoneByOperator => "GONE_BY_OPERATOR",
                 Self::Abandoned => "ABANDONED",
+                Self::DeclaredDead => "DECLARED_DEAD",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -942,6 +947,7 @@ pub mod ghost {
                 "UNKNOWN" => Some(Self::Unknown),
                 "GONE_BY_OPERATOR" => Some(Self::GoneByOperator),
                 "ABANDONED" => Some(Self::Abandoned),
+                "DECLARED_DEAD" => Some(Self::DeclaredDead),
                 _ => None,
             }
         }

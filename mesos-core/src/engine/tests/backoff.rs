@@ -277,3 +277,29 @@ fn a_return_does_not_shorten_the_back_off_of_what_took_its_place() {
     s.sleep(secs(2));
     assert_eq!(s.launch("a3", BIG).len(), 1);
 }
+
+// I11: nor does its end, nor a crash: what it shortened is remembered, and known to the store.
+#[test]
+fn the_end_of_what_returned_does_not_shorten_it_either() {
+    for crash in [false, true] {
+        let mut s = Script::new([service("web", 1)]);
+        let old = s.running(1).remove(0);
+        s.master_says(&old, TaskUnreachable, Reason::AgentRemoved);
+        for agent in ["a2", "a3", "a4", "a5", "a6", "a7"] {
+            s.sleep(secs(60));
+            let new = s.launch(agent, BIG).remove(0);
+            s.update(&new, TaskFailed);
+        }
+        s.master_says(&old, TaskRunning, Reason::AgentReregistered);
+        assert_eq!(s.spec("web").waiting, 0);
+        if crash {
+            s.crash();
+            s.answer(&old, TaskRunning);
+        }
+        s.master_says(&old, TaskDropped, Reason::AgentRestarted);
+        s.sleep(secs(25));
+        assert!(s.launch("a3", BIG).is_empty(), "{crash}");
+        s.sleep(secs(15));
+        assert_eq!(s.launch("a3", BIG).len(), 1, "{crash}");
+    }
+}

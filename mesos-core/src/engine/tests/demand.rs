@@ -245,6 +245,16 @@ fn a_role_that_was_given_up() {
     }
 }
 
+// I12: what waits doesn't wait for a role to be silent for long, if the first subscription itself suppresses it.
+#[test]
+fn a_role_that_was_suppressed_from_the_start() {
+    let client = scheduler::Config::new(Framework::new("test"), ["10.0.0.1:5050"]).unwrap();
+    let mut s = Script::with(Config::new(client.suppressed_roles(["*"]).unwrap()), [service("web", 1)]);
+    assert_eq!(s.subscribes.last().unwrap().suppressed_roles, ["*"]);
+    s.sleep(secs(1));
+    assert_eq!(s.take(Type::Revive).len(), 1);
+}
+
 // A master refuses a framework with a suppressed role that it hasn't got.
 #[test]
 fn a_role_that_was_given_up_is_not_suppressed_later() {

@@ -532,6 +532,19 @@ fn an_executor_that_is_too_large_to_be_launched() {
     assert_eq!(given(&s.accept())[0].1, "cpus:0.5;mem:100");
 }
 
+// L1: what doesn't fit into one ACCEPT goes in several.
+#[test]
+fn many_that_are_too_large_for_one_call() {
+    let client = scheduler::Config::new(Framework::new("test"), ["10.0.0.1:5050"]).unwrap();
+    let config = Config::new(client.queue_limits(1024, 1024 * 1024));
+    let mut s = Script::with(config, [shared(32).data("x".repeat(40 * 1024))]);
+    for _ in 0..32 {
+        s.sleep(secs(6));
+        s.launch("a1", "cpus:64;mem:64000;ports:[1-99]").iter().for_each(|task| s.update(task, TaskRunning));
+    }
+    assert_eq!(s.spec("web").waiting, 0);
+}
+
 // The same if a master refuses the first ACCEPT.
 #[test]
 fn an_executor_that_a_master_refuses() {

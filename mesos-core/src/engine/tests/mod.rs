@@ -8,6 +8,7 @@ mod chance;
 mod demand;
 mod ends;
 mod fence;
+mod forbid;
 mod kills;
 mod launch;
 mod laws;
