@@ -99,6 +99,8 @@ mod table {
         StrictReplaced "strict-replaced" 100 "an unreachable task is replaced that must not have a double",
         BothStay "both-stay" 100 "a task that returns stays beside the one that took its place",
         GhostForgotten "ghost-forgotten" 100 "a task that was given up is forgotten",
+        GivenUpForgotten "given-up-forgotten" 2000 "where duplicates are forbidden, an end opens a place beside what was given up",
+        StillForbidden "still-forbidden" 500 "where duplicates are allowed now, what can't be reached is still waited for",
         AdoptedBeside "adopted-beside" 200 "a task that returns takes a place that another one has",
         StrangerLives "stranger-lives" 200 "a task that nobody knows is left alone",
         KillsTheDead "kills-the-dead" 300 "a task that nobody knows is killed, whatever its status says",

@@ -261,6 +261,7 @@ impl Slot {
             || self.last_end.is_some()
             || self.revision.is_some()
             || self.waiting.is_some_and(held_back)
+            || self.held_until.is_some_and(|until| until > now)
             || self.generation > 0 && self.attempt(self.generation).is_none()
     }
 

@@ -477,7 +477,7 @@ impl Engine {
         };
         self.fit(id);
         self.forbid_duplicates(id);
-        self.unblock_unwanted(id);
+        self.allow_duplicates(id);
         // Limits may have changed.
         let attempts =
             self.book.specs.get(&id).into_iter().flat_map(|spec| spec.slots.values()).flat_map(Slot::attempts);
@@ -520,9 +520,15 @@ impl Engine {
         }
     }
 
-    /// Where duplicates are allowed now, a place that nobody wants isn't kept for what may be hidden there.
-    fn unblock_unwanted(&mut self, id: SpecId) {
-        if self.book.specs.get(&id).is_some_and(|spec| !spec.spec.policy.is_strict()) {
+    /// Where duplicates are allowed now, nobody waits for what is to end and can't be reached, and a place that nobody wants
+    /// isn't kept for what may be hidden there.
+    fn allow_duplicates(&mut self, id: SpecId) {
+        let allowed = |spec: &&Spec| !spec.spec.policy.is_strict() && !planted!(StillForbidden);
+        if let Some(spec) = self.book.specs.get(&id).filter(allowed) {
+            let ends = |state| matches!(state, State::Killing(why) if why != KillReason::External);
+            let attempts = spec.slots.values().flat_map(Slot::attempts);
+            let lost: Vec<_> = attempts.filter(|a| ends(a.state) && a.is_out_of_sight()).map(|a| a.id).collect();
+            lost.into_iter().for_each(|attempt| self.abandon(attempt, KillReason::Update));
             for index in self.indices(id, |slot| slot.blocked && !slot.wanted) {
                 let slot_id = SlotId { spec: id, index };
                 self.unblock(slot_id);

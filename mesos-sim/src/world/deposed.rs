@@ -53,15 +53,7 @@ impl World {
             let Some((spec, index, ..)) = parse(task) else { continue };
             // Its own, which may have been removed since.
             let framework = call.framework_id.as_ref().map(|id| id.value.clone()).unwrap_or_default();
-            let launched = Launched {
-                slot: (spec, index),
-                framework,
-                heard: None,
-                over_at: None,
-                alive_at: None,
-                ended: false,
-                released: false,
-            };
+            let launched = Launched::new((spec, index), framework, None);
             self.ledger.tasks.entry(task.to_owned()).or_insert(launched);
         }
         Ok(())

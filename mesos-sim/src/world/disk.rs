@@ -21,11 +21,15 @@ pub(super) struct Disk {
     pub(super) framework: Option<String>,
     /// What becomes of the framework.
     marker: store::engine::Marker,
-    /// Specs of which two tasks of a slot must never run together.
-    pub(super) strict: BTreeSet<String>,
+    /// Specs of which two tasks of a slot must never run together, each with a number for each time that this began.
+    pub(super) strict: BTreeMap<String, u64>,
+    /// Those of which that was said at some time.
+    pub(super) was_strict: BTreeSet<String>,
     pub(super) policies: BTreeMap<String, store::Policy>,
     /// What instances of each spec are to have.
     revisions: BTreeMap<String, String>,
+    /// How many there have been.
+    changes: u64,
     /// Specs that are to go.
     leaving: BTreeSet<String>,
     keys: BTreeMap<Key, String>,
@@ -80,6 +84,7 @@ impl Disk {
     }
 
     fn change(&mut self, op: &StoreOp) -> Result<(), String> {
+        self.changes += 1;
         let (key, value) = match op {
             StoreOp::Put { key, value } => {
                 self.records.insert(key.clone(), value.clone());
@@ -116,7 +121,8 @@ impl Disk {
                 let strict =
                     record.as_ref().is_some_and(|spec| spec.policy.duplicates() == store::policy::Duplicates::Forbid);
                 if strict {
-                    self.strict.insert((*spec).to_owned());
+                    self.was_strict.insert((*spec).to_owned());
+                    self.strict.entry((*spec).to_owned()).or_insert(self.changes);
                 } else {
                     self.strict.remove(*spec);
                 }
@@ -300,7 +306,7 @@ impl World {
             let lost = self.ledger.tasks.get(*id).and_then(|task| task.heard);
             kept.record.state() == B::Killing
                 && kept.record.why() != store::instance::Why::External
-                && !self.disk.strict.contains(&kept.slot.0)
+                && !self.disk.strict.contains_key(&kept.slot.0)
                 && self.ledger.session.is_some()
                 && self.places.succession.is_heard(id)
                 && lost.is_some_and(|(state, at)| state == T::TaskUnreachable && at < self.now)

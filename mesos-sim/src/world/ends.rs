@@ -15,7 +15,6 @@ use mesos_proto::v1::task_status::Reason;
 use super::disk::{Disk, Kept};
 use super::ledger::is_infra;
 use super::places::Moment;
-use super::users::STRICT;
 use super::{Step, violation};
 use crate::agent::is_terminal;
 
@@ -73,8 +72,8 @@ fn restarts(policy: &store::Policy, end: &store::End, ended: &Instance) -> Optio
 }
 
 /// Where a double is forbidden it is no end that an agent is gone: what comes later is, whatever was said last.
-fn is_no_end(state: TaskState, spec: &str) -> bool {
-    state == TaskState::TaskGoneByOperator && spec == STRICT
+fn is_no_end(state: TaskState, spec: &str, disk: &Disk) -> bool {
+    state == TaskState::TaskGoneByOperator && disk.was_strict.contains(spec)
 }
 
 /// A place of a spec, and its key.
@@ -205,7 +204,7 @@ impl Ends {
         };
         let outdated = is_outdated(&slot.0, ended, at);
         // What comes later may be that the framework has been removed (simulated: seed 7200024933).
-        let no_end = end.state.is_some() && is_no_end(end.state(), &slot.0);
+        let no_end = end.state.is_some() && is_no_end(end.state(), &slot.0, at.disk);
         if at.prompt && !no_end && !self.may_count(ended, end, job, outdated) {
             return what("and counts as something else");
         }
@@ -323,7 +322,10 @@ impl Ends {
             Told::TaskEnded { task, class } => {
                 self.counted.insert((task.spec.clone(), task.index), *class);
                 let Some(state) = task.task_state.filter(|state| is_terminal(*state)) else { return Ok(()) };
-                if state == TaskState::TaskLost || is_no_end(state, &task.spec) || error && *class == EndClass::Infra {
+                if state == TaskState::TaskLost
+                    || is_no_end(state, &task.spec, disk)
+                    || error && *class == EndClass::Infra
+                {
                     return Ok(());
                 }
                 let unhealthy = self.healthy.get(&task.task_id) == Some(&Some(false));

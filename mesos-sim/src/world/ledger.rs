@@ -46,6 +46,14 @@ pub(super) struct Launched {
     pub(super) ended: bool,
     /// It may live beside another one of its slot: somebody says so, its ACCEPT came to nothing, its framework is no more.
     pub(super) released: bool,
+    /// Nothing may live beside it: duplicates were forbidden when it was launched, and are since that time.
+    pub(super) strict: Option<u64>,
+}
+
+impl Launched {
+    pub(super) const fn new(slot: (String, u32), framework: String, strict: Option<u64>) -> Self {
+        Self { slot, framework, heard: None, over_at: None, alive_at: None, ended: false, released: false, strict }
+    }
 }
 
 /// How a task is to be killed.
@@ -187,8 +195,8 @@ impl Ledger {
     pub(super) fn stranger(&mut self, number: u64) -> String {
         let id = format!("stranger-{number}");
         let (slot, framework) = (("stranger".to_owned(), 0), self.framework.clone());
-        let task =
-            Launched { slot, framework, heard: None, over_at: None, alive_at: None, ended: false, released: true };
+        let mut task = Launched::new(slot, framework, None);
+        task.released = true;
         self.tasks.insert(id.clone(), task);
         id
     }
@@ -498,15 +506,8 @@ impl Ledger {
                 return violation("I11", format!("{id} is launched at {now:?}, its slot is held back until {at:?}"));
             }
         }
-        let launched = Launched {
-            slot,
-            framework: self.framework.clone(),
-            heard: None,
-            over_at: None,
-            alive_at: None,
-            ended: false,
-            released: false,
-        };
+        let strict = disk.strict.get(&slot.0).copied();
+        let launched = Launched::new(slot, self.framework.clone(), strict);
         if self.tasks.insert(id.to_owned(), launched).is_some() {
             return violation("I3", format!("task id {id} is used twice"));
         }
@@ -590,7 +591,7 @@ impl Ledger {
         let kept = disk.instances.get(id).map(|kept| kept.record.state());
         let early = |state: instance::State| matches!(state, instance::State::Prepared | instance::State::Launching);
         // Draining for good says so before the end: where that matters, the task keeps its place.
-        let told = |id: &String| parse(id).is_some_and(|(spec, ..)| spec == super::users::STRICT);
+        let told = |id: &String| parse(id).is_some_and(|(spec, ..)| disk.was_strict.contains(&spec));
         let early_word = delivery.state == TaskState::TaskGoneByOperator && told(id);
         if early_word {
             return Ok(());
@@ -675,8 +676,8 @@ impl Ledger {
     }
 
     /// I4, I6: what really runs.
-    pub(super) fn truth(&mut self, cluster: &Cluster, disk: &Disk, strict: &BTreeSet<String>) -> Step {
-        let mut live: BTreeMap<&(String, u32), &str> = BTreeMap::new();
+    pub(super) fn truth(&mut self, cluster: &Cluster, disk: &Disk) -> Step {
+        let mut live: BTreeMap<&(String, u32), (&str, bool)> = BTreeMap::new();
         let mut forbidden = 0;
         let running = cluster.agents.iter().flat_map(|agent| agent.tasks.iter());
         for ((framework, id), _) in running.filter(|(_, task)| !is_terminal(task.state)) {
@@ -692,11 +693,12 @@ impl Ledger {
             if !task.ended && !disk.knows(id) {
                 return violation("I4", format!("{id} runs, and the store doesn't know it"));
             }
-            if strict.contains(&task.slot.0) && !task.ended {
-                forbidden += 1;
-                if let Some(other) = live.insert(&task.slot, id) {
-                    return violation("I6", format!("{id} and {other} run, although duplicates are forbidden"));
-                }
+            let Some(since) = disk.strict.get(&task.slot.0).filter(|_| !task.ended) else { continue };
+            // What ran before goes on.
+            let alone = task.strict == Some(*since);
+            forbidden += 1;
+            if let Some((other, _)) = live.insert(&task.slot, (id, alone)).filter(|(_, other)| alone || *other) {
+                return violation("I6", format!("{id} and {other} run, although duplicates are forbidden"));
             }
         }
         if forbidden > 0 {

@@ -630,8 +630,7 @@ impl World {
         self.ledger.inverse_check(self.now, self.answered_at.filter(|_| able && !self.unsaved))?;
         if std::mem::take(&mut self.changed) {
             self.ledger.slots(&self.disk)?;
-            let strict = if self.setup.is_some() { &self.disk.strict } else { &self.users.strict };
-            self.ledger.truth(&self.cluster, &self.disk, strict)?;
+            self.ledger.truth(&self.cluster, &self.disk)?;
             self.same()?;
             return self.judge_own();
         }
@@ -692,9 +691,9 @@ impl World {
         }
         self.as_wanted()?;
         use mesos_core::engine::{KillReason, State};
-        let strict = if self.setup.is_some() { &self.disk.strict } else { &self.users.strict };
         let ends = |task: &mesos_core::engine::Task| {
-            matches!(task.state, State::Killing(why) if why != KillReason::External) && !strict.contains(&task.spec)
+            matches!(task.state, State::Killing(why) if why != KillReason::External)
+                && !self.disk.strict.contains_key(&task.spec)
         };
         if let Some(task) = engine.tasks().find(ends) {
             return violation("L4", format!("{task} is still being killed"));

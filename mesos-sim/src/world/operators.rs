@@ -222,10 +222,9 @@ impl World {
             self.cluster.agents.iter().enumerate().filter(|(agent, _)| !self.gone.contains(agent)).collect();
         let lives = |id: &String| used.iter().any(|(_, agent)| agent.tasks.keys().any(|key| key.1 == *id));
         use mesos_core::engine::State::{Doubtful, Killing, Unreachable};
-        let strict = if self.setup.is_some() { &self.disk.strict } else { &self.users.strict };
         let lost: Vec<_> = engine
             .tasks()
-            .filter(|task| strict.contains(&task.spec))
+            .filter(|task| self.disk.strict.contains_key(&task.spec))
             .filter(|task| matches!(task.state, Unreachable | Doubtful | Killing(_)) && !lives(&task.task_id))
             .collect();
         // Users retry what was refused before they came to rest, and is heard of only now (simulated: seed 2600003085).

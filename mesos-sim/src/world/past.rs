@@ -282,7 +282,7 @@ impl Past {
         }
         let wall = wall.since_epoch() + Duration::from_millis(5);
         let used = new.generation > old.generation && !returns(batch, disk, &slot, new.generation);
-        if let Some(at) = old.eligible_at.filter(|_| was_certain && used) {
+        if let Some(at) = held_until(&old).filter(|_| was_certain && used) {
             if wall < Duration::from_millis(at) {
                 return violation("I11", format!("{slot:?} is used at {wall:?}, and held back until {at} ms"));
             }
@@ -296,6 +296,11 @@ pub(super) fn deletes(op: &StoreOp, slot: &(String, u32)) -> bool {
     let StoreOp::Delete { key } = op else { return false };
     let segments: Vec<String> = key.segments().collect();
     matches!(segments.as_slice(), [kind, spec, index, _] if kind == "inst" && *spec == slot.0 && *index == slot.1.to_string())
+}
+
+/// Until when a slot is held back; that of a demand that is no more counts for the next one.
+fn held_until(slot: &store::Slot) -> Option<u64> {
+    slot.eligible_at.max(slot.held_until)
 }
 
 /// Whether this generation is a ghost's that takes its place again: nothing is launched that could be held back.
@@ -338,7 +343,7 @@ fn curve(old: &store::Slot, new: &store::Slot, given_up: bool) -> Result<(), Str
     let (least, most) = (end.at + delay - jitter, end.at + delay + jitter);
     // What the end of the other attempt has set isn't shortened by this one; an ACCEPT that was given up before it left
     // is tried again from then on.
-    let mut most = most.max(old.eligible_at.unwrap_or_default());
+    let mut most = most.max(held_until(old).unwrap_or_default());
     if new.faults > old.faults {
         // The other attempt's end may have come in the same moment, and be a fault.
         most = most.max(end.at + doubled(new.faults - 1, 300_000) * 11 / 10);

@@ -367,7 +367,7 @@ impl Places {
     /// I12: no offers of these roles are wanted any more, so nothing of them waits for one.
     pub(super) fn suppresses(&mut self, roles: &[String], at: &Moment<'_>) -> Step {
         self.judge("I12");
-        for name in at.disk.policies.keys().filter(|name| !at.disk.strict.contains(*name)) {
+        for name in at.disk.policies.keys().filter(|name| !at.disk.strict.contains_key(*name)) {
             let Some(record) = at.disk.spec(name).filter(|spec| !spec.removed() && !spec.paused()) else { continue };
             let revision = at.disk.records.get(&Key::new(["rev", name, &record.revision]));
             let revision = revision.and_then(|value| json::decode::<store::Revision>(value).ok());

@@ -213,7 +213,10 @@ impl Succession {
             self.loses(&old.slot, &old.record, &record, batch, at)?;
             let update = record.state() == instance::State::Killing && record.why() == instance::Why::Update;
             let out_of_sight = |told: &Told| told.lost && !told.ended && told.returned_at.is_none();
+            // Duplicates may be forbidden just now.
+            let settled = !batch.ops().iter().any(|op| *op.key() == Key::new(["spec", &*old.slot.0]));
             if update
+                && settled
                 && matches!(old.record.state(), instance::State::Unreachable | instance::State::Doubtful)
                 && self.told.get(&record.task_id).is_some_and(out_of_sight)
                 && at

@@ -19,7 +19,7 @@ use crate::rng::Rng;
 pub(super) const REFUSED: &str = "guest";
 
 /// Of this spec two tasks of a place must never run together.
-pub(super) const STRICT: &str = "s2";
+const STRICT: &str = "s2";
 
 /// Tasks of this spec have so long to end.
 pub(super) const SLOW: &str = "s3";
@@ -81,6 +81,10 @@ impl Wish {
             && self.version > 0
         {
             self.variety.place = former.place;
+        }
+        // Chance of its own: what seeds were before stays.
+        if Rng::new(rng.clone().next() ^ 0x71).chance(0.3) {
+            self.strict = !self.strict;
         }
         // A health check needs a port, and what is unique is so already.
         self.variety.ports = self.variety.ports.max(self.checked.into());
@@ -197,7 +201,7 @@ pub(super) fn need() -> Pool {
 #[derive(Debug, Default)]
 pub(super) struct Users {
     pub(super) wishes: BTreeMap<String, Wish>,
-    /// Specs of which two tasks of a slot never run together.
+    /// Specs of which it was said at some time that two tasks of a slot must never run together.
     pub(super) strict: BTreeSet<String>,
     /// There are, or were, specs that don't fit everywhere.
     pub(super) constrained: bool,
@@ -235,11 +239,8 @@ impl Users {
         let name = format!("s{}", self.next % 5);
         self.next += 1;
         let mut wish = Wish::draw(&name, rng, plan);
-        // Whether duplicates are forbidden is settled with the name: tasks of its past live on.
+        // Where specs are alike, this is settled with the name.
         wish.strict = name == STRICT;
-        if wish.strict {
-            self.strict.insert(name.clone());
-        }
         self.constrained |= wish.unique;
         if let Some(rng) = &mut self.variety {
             wish.vary(rng);
@@ -255,6 +256,9 @@ impl Users {
     /// This is what is said of a spec.
     fn says(&mut self, name: &str) {
         if let Some(wish) = self.wishes.get(name) {
+            if wish.strict {
+                self.strict.insert(name.to_owned());
+            }
             self.said.entry(name.to_owned()).or_default().push(wish.clone());
         }
     }

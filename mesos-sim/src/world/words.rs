@@ -207,6 +207,7 @@ impl World {
         }
         let before = Before::of(engine, &name);
         let said = self.users.act(fault, name, engine, &mut self.ledger, &mut self.rng, &mut self.plan);
+        self.disk.was_strict.extend(self.users.strict.iter().cloned());
         let wrongly = said.refused.as_ref().filter(|error| !before.allows(error, &said));
         let ends = self.users.leaving || self.words.left || self.disk.is_ending();
         let wrongly = wrongly.filter(|error| **error != CommandError::Ending || !ends).cloned();

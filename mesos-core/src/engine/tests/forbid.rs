@@ -1,4 +1,5 @@
-//! Duplicates that are forbidden from some moment on: nothing more begins beside what may still run (I6).
+//! Duplicates that are forbidden from some moment on: nothing more begins beside what may still run (I6). And that are
+//! allowed again.
 
 use super::*;
 
@@ -145,4 +146,22 @@ fn beside_one_that_ends_as_a_duplicate() {
     s.update(&old, TaskKilled);
     s.sleep(secs(2));
     assert_eq!(s.launch("a3", BIG).len(), 1);
+}
+
+// L4: what is to end and can't be reached isn't waited for any longer (simulated: seed 9400001061).
+#[test]
+fn allowed_again() {
+    let mut s = Script::new([forbidding()]);
+    let task = s.running(1).remove(0);
+    s.master_says(&task, TaskUnreachable, Reason::AgentRemoved);
+    s.engine.restart_instance("web", 0).unwrap();
+    s.tick();
+    assert_eq!(s.state(&task), Some(State::Killing(KillReason::User)));
+    assert!(s.launch("a2", BIG).is_empty());
+    s.take(Type::Kill);
+    s.engine.apply(service("web", 1)).unwrap();
+    s.tick();
+    assert_eq!(s.launch("a2", BIG).len(), 1);
+    s.update(&task, TaskRunning);
+    assert_eq!(s.kills(), [task]);
 }
