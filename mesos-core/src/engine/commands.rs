@@ -307,7 +307,8 @@ impl Engine {
 
     /// Takes an operator's word that the task of an instance is dead which nobody can reach. About one that is there nobody
     /// is believed: that changes nothing. It is told as [`TaskRemoved`](Event::TaskRemoved), with the reason
-    /// [`DeclaredDead`](super::GhostReason::DeclaredDead).
+    /// [`DeclaredDead`](super::GhostReason::DeclaredDead). Where duplicates are forbidden there may be another one that was
+    /// given up in the same place: that has to end next, or be declared dead in turn.
     ///
     /// # Errors
     /// There is no such spec or instance, or the engine is coming to its end.
@@ -513,10 +514,8 @@ impl Engine {
             self.touch_attempt(attempt);
             self.touch_dirty(attempt.slot);
         }
-        if self.has_given_up(id) {
-            for index in self.indices(id, |slot| slot.waiting.is_some()) {
-                self.fill(SlotId { spec: id, index });
-            }
+        for index in self.indices(id, |slot| slot.waiting.is_some()) {
+            self.fill(SlotId { spec: id, index });
         }
     }
 
@@ -563,7 +562,7 @@ impl Engine {
             let waits = slot.waiting.is_some();
             let failed = (slot.failures, slot.invalids) != (0, 0);
             (slot.failures, slot.invalids) = (0, 0);
-            slot.held_until = None;
+            let held = slot.held_until.take().is_some();
             if again || waits {
                 slot.forgive();
                 slot.losses = 0;
@@ -571,7 +570,7 @@ impl Engine {
                     waiting.eligible_at = waiting.eligible_at.min(now);
                 }
             }
-            if again || waits || failed {
+            if again || waits || held || failed {
                 self.touch_slot(slot_id);
             }
             let prepared = self.book.slot(slot_id).into_iter().flat_map(Slot::attempts);

@@ -117,7 +117,7 @@ impl Engine {
                 let waiting = slot.waiting.map(|waiting| waiting.eligible_at);
                 waiting.max(slot.held_until)
             });
-            self.wait_until(id.slot, set.max(Some(now)).unwrap_or(now).max(now + delay));
+            self.wait_until(id.slot, set.unwrap_or(now).max(now + delay));
             if let Some(spec) = self.book.specs.get(&id.slot.spec) {
                 let spec = spec.spec.name().to_string();
                 self.tell(Some(id.slot), Event::InstanceWaiting { spec, index: id.slot.index, cause: class, delay });

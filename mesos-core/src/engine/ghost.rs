@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::attempt::{Attempt, KillReason, Since, SlotId, SpecId, State};
+use super::attempt::{Attempt, KillReason, Since, SlotId, State};
 use super::book::Mark;
 use super::config::UnknownTasks;
 use super::engine::{After, Engine, Timer};
@@ -321,21 +321,8 @@ impl Engine {
         if let Some((prepared, _)) = prepared {
             self.cancel_of(prepared);
         }
-        let empty = self.book.slot(slot_id).is_some_and(|slot| slot.current.is_none());
-        if !empty && !planted!(AdoptedBeside) {
-            // That has taken back another one.
-            let since = Since::now(self.now);
-            self.haunt(task_id.clone(), Ghost::of(*was.attempt, &was.spec, was.why, since));
-            return false;
-        }
         self.adopt(slot_id, &was.attempt, update);
         true
-    }
-
-    /// Whether a task of this spec was given up that may still run.
-    pub(super) fn has_given_up(&self, id: SpecId) -> bool {
-        let Some(spec) = self.book.specs.get(&id) else { return false };
-        self.ghosts.given_up(spec.spec.name(), 0).next().is_some()
     }
 
     /// A task of this slot that was given up, and that may still run: nobody has said that it is dead.
@@ -346,12 +333,14 @@ impl Engine {
         given_up.find(|was| !matches!(was.why, GhostReason::DeclaredDead | GhostReason::GoneByOperator))
     }
 
-    /// An empty strict slot gets back the task that was given up while nobody wanted its place: that may still run, so it
-    /// is to end before another one begins (I6). It may be in sight by now, so that its time to end runs: it is asked for.
-    /// Whether there is one.
+    /// An empty strict slot gets back the task that was given up while nobody wanted its place, or duplicates were allowed:
+    /// that may still run, so it is to end before another one begins (I6). It may be in sight by now, so that its time to
+    /// end runs: it is asked for. Whether there is one.
     pub(super) fn take_back(&mut self, slot_id: SlotId) -> bool {
-        let strict = self.book.specs.get(&slot_id.spec).is_some_and(|spec| spec.spec.policy.is_strict());
-        let was = self.given_up_of(slot_id).filter(|_| strict);
+        if !self.book.specs.get(&slot_id.spec).is_some_and(|spec| spec.spec.policy.is_strict()) {
+            return false;
+        }
+        let was = self.given_up_of(slot_id);
         let Some(mut attempt) = was.map(|was| was.attempt.again(slot_id, self.now)) else { return false };
         let (id, task_id) = (attempt.id, attempt.task_id.clone());
         attempt.state = State::Unreachable;

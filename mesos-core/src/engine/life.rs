@@ -237,7 +237,7 @@ impl Engine {
         self.reconsider(id.slot);
     }
 
-    /// A slot without attempt wants one, if it is wanted and nothing holds it.
+    /// A slot without attempt wants one, if it is wanted and nothing holds it; or takes back what was given up there.
     pub(super) fn fill(&mut self, slot_id: SlotId) {
         let Some(slot) = self.book.slot(slot_id) else { return };
         let waits = slot.waiting.is_some();

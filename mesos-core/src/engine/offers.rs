@@ -36,7 +36,7 @@ const DESPERATE: Duration = Duration::from_secs(120);
 const AGENTS: usize = 100_000;
 /// So many tasks in an ACCEPT,
 const LAUNCHES: usize = 200;
-/// or so much of what may wait for the master: whether it still has room for them is known only once they are durable.
+/// or an eighth of what may wait for the master: whether there is still room for them is known only once they are durable.
 const PORTION: usize = 8;
 
 /// Names an ACCEPT that waits for its intents to be durable.

@@ -21,7 +21,8 @@ pub struct Explanation {
     /// How many instances of the spec wait, those that are held back included.
     pub waiting: u32,
     /// How many of them wait for the end of a task in their own place before anything else, as there is no room for a
-    /// second one beside it ([`max_surge`](super::TaskSpec::max_surge)).
+    /// second one beside it ([`max_surge`](super::TaskSpec::max_surge)), or there must be none
+    /// ([`duplicates`](super::TaskSpec::duplicates)).
     pub held_by_surge: u32,
     /// For how long the one that could go first has been able to.
     pub during: Duration,

@@ -205,10 +205,15 @@ impl World {
             let force = self.disk.policies.get(&kept.slot.0).and_then(|policy| policy.force_kill_after);
             let certain = !self.plan.counts.contains_key(&Fault::Answer);
             let force = force.filter(|_| certain).map(Duration::from_millis);
+            // One that was refused isn't forced, and the next one comes when the task would have had its time (simulated:
+            // seed 9500007597).
+            let graces = self.users.manners(&kept.slot.0).graces;
+            let grace = graces.into_iter().flatten().max().filter(|_| !certain).unwrap_or_default();
+            let repeated = REPEATED.max((grace + SOON) * 11 / 10 + 6 * SOON);
             let due = match (kills, force) {
                 (None, _) => since + 2 * SOON,
                 (Some(kills), Some(force)) if !kills.forced => kills.first.max(since) + force.min(REPEATED) + 3 * SOON,
-                (Some(kills), _) => kills.last.max(since) + REPEATED,
+                (Some(kills), _) => kills.last.max(since) + repeated,
             };
             if due < self.now {
                 return violation(

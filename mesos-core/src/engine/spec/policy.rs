@@ -135,7 +135,7 @@ pub enum Duplicates {
     Allow,
     /// No: an instance whose agent is away stays without replacement until Mesos or an operator says that it is gone,
     /// and during a rollout the old one ends before the new one starts. If this is said later, nothing more starts beside
-    /// what was given up before: that has to end first.
+    /// what was given up before: that has to end first, or to be declared dead.
     Forbid,
 }
 

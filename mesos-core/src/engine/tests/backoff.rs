@@ -303,3 +303,28 @@ fn the_end_of_what_returned_does_not_shorten_it_either() {
         assert_eq!(s.launch("a3", BIG).len(), 1, "{crash}");
     }
 }
+
+// A9: a new revision starts anew, and that is known to the store as well.
+#[test]
+fn a_new_revision_is_not_held_back_after_a_crash() {
+    let of = |version: &str| service("web", 1).env("V", version).max_surge(Amount::Count(1));
+    let mut s = Script::new([of("1")]);
+    let old = s.running(1).remove(0);
+    s.master_says(&old, TaskUnreachable, Reason::AgentRemoved);
+    for agent in ["a2", "a3", "a4", "a5", "a6", "a7"] {
+        s.sleep(secs(60));
+        let new = s.launch(agent, BIG).remove(0);
+        s.update(&new, TaskRunning);
+        s.update(&new, TaskKilled);
+    }
+    s.master_says(&old, TaskRunning, Reason::AgentReregistered);
+    assert!(s.stored(["slot", "web", "0"]).is_some_and(|record| record.contains("held_until")));
+    s.engine.apply(of("2")).unwrap();
+    s.specs = vec![of("2")];
+    s.tick();
+    assert!(s.stored(["slot", "web", "0"]).is_none_or(|record| !record.contains("held_until")));
+    s.crash();
+    s.answer(&old, TaskRunning);
+    s.sleep(secs(1));
+    assert_eq!(s.launch("a8", BIG).len(), 1);
+}
