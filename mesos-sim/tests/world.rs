@@ -1,4 +1,4 @@
-//! The engine in a simulated world: seeds that once failed, and some that nobody has seen.
+//! The engine in a simulated world: seeds that once failed, and some more.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 use mesos_sim::world::{Settings, run, run_executors};

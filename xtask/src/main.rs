@@ -28,8 +28,9 @@ const USAGE: &str = "usage:
   cargo xtask simulate [--minutes N]
       the simulated world, optimized: the seeds of mesos-sim/seeds.txt and some that are always the same, then new ones for
       N minutes (2 if not given)
-  cargo xtask planted [--only NAME]
-      proof that the simulated world finds bugs: those that mesos-core/src/planted.rs names, one after the other
+  cargo xtask planted [--only NAME] [--first-seed K]
+      proof that the simulated world finds bugs: those that mesos-core/src/planted.rs names, one after the other, from seed
+      1 or K on
   cargo xtask chaos [--seed N] [--minutes M]
       two instances of a scheduler at a real Mesos with ZooKeeper, all of which die in turn (5 minutes if not given)
   cargo xtask bench [FILE [records]]

@@ -13,7 +13,6 @@ use crate::root;
 const BUILD: Duration = Duration::from_secs(20 * 60);
 /// A bug that makes the engine busy for ever has not been found.
 const LIMIT: Duration = Duration::from_secs(600);
-const FIRST_SEED: u64 = 1;
 
 struct Bug {
     name: String,
@@ -29,11 +28,14 @@ struct Found {
 }
 
 pub(crate) fn planted(args: &[String]) -> Result<bool, Box<dyn Error>> {
-    let only = match args {
-        [] => None,
-        [flag, name] if flag == "--only" => Some(name.as_str()),
-        _ => return Err(crate::USAGE.into()),
-    };
+    let (mut only, mut first) = (None, 1);
+    for option in args.chunks(2) {
+        match option {
+            [flag, name] if flag == "--only" => only = Some(name.as_str()),
+            [flag, seed] if flag == "--first-seed" => first = seed.parse().map_err(|_| crate::USAGE)?,
+            _ => return Err(crate::USAGE.into()),
+        }
+    }
     let simulate = build()?;
     let mut bugs = list(&simulate)?;
     bugs.retain(|bug| only.is_none_or(|only| bug.name == only));
@@ -46,7 +48,7 @@ pub(crate) fn planted(args: &[String]) -> Result<bool, Box<dyn Error>> {
     let most = bugs.iter().map(|bug| bug.seeds).max().unwrap_or(1);
     // The first place is for the engine as it is.
     let jobs: Vec<Option<&Bug>> = std::iter::once(None).chain(bugs.iter().map(Some)).collect();
-    let results = at_once(&jobs, |job| search(&simulate, *job, job.map_or(most, |bug| bug.seeds)));
+    let results = at_once(&jobs, |job| search(&simulate, *job, first, job.map_or(most, |bug| bug.seeds)));
     let mut faults = Vec::new();
     println!("{:<24} {:<6} {:>6} {:>6}  what it does", "bug", "found", "after", "limit");
     for (job, result) in jobs.iter().zip(results) {
@@ -54,7 +56,7 @@ pub(crate) fn planted(args: &[String]) -> Result<bool, Box<dyn Error>> {
             (_, Err(why)) => faults.push(why),
             (None, Ok(None)) => {}
             (None, Ok(Some(Found { invariant, seeds }))) => {
-                faults.push(format!("{invariant} does not hold without any bug, in seed {}", FIRST_SEED + seeds - 1));
+                faults.push(format!("{invariant} does not hold without any bug, in seed {}", first + seeds - 1));
             }
             (Some(Bug { name, seeds, what }), Ok(found)) => {
                 let (by, after) = match &found {
@@ -95,18 +97,18 @@ fn list(simulate: &Path) -> Result<Vec<Bug>, String> {
     Ok(text.lines().filter_map(bug).collect())
 }
 
-/// Runs seeds until an invariant doesn't hold.
-fn search(simulate: &Path, bug: Option<&Bug>, seeds: u64) -> Result<Option<Found>, String> {
+/// Runs seeds from this one on until an invariant doesn't hold.
+fn search(simulate: &Path, bug: Option<&Bug>, first: u64, seeds: u64) -> Result<Option<Found>, String> {
     let mut command = Command::new(simulate);
     // One thread each: there are more bugs than processors.
-    command.args(["--first-seed", &FIRST_SEED.to_string(), "--seeds", &seeds.to_string(), "--threads", "1"]);
+    command.args(["--first-seed", &first.to_string(), "--seeds", &seeds.to_string(), "--threads", "1"]);
     if let Some(bug) = bug {
         command.args(["--plant", &bug.name]);
     }
     let (status, text) = outcome(&mut command, LIMIT)?;
     match (status.code(), text.lines().find_map(violation)) {
         (Some(0), None) => Ok(None),
-        (Some(1), Some((seed, invariant))) => Ok(Some(Found { invariant, seeds: seed + 1 - FIRST_SEED })),
+        (Some(1), Some((seed, invariant))) => Ok(Some(Found { invariant, seeds: seed + 1 - first })),
         _ => Err(format!("{}: {status}\n{text}", bug.map_or("no bug", |bug| &bug.name))),
     }
 }

@@ -10,9 +10,24 @@ use mesos_proto::v1;
 use v1::TaskState;
 use v1::task_status::Reason;
 
-/// The columns: waiting, prepared, launching, staged, running, unreachable, doubtful, killing, killed by others, ghost,
-/// finished, held.
+/// The columns; [`STATES`] says what they are.
 pub const COLUMNS: &[&str] = &["WA", "PR", "LA", "ST", "RU", "UN", "DO", "KI", "KX", "GH", "FI", "HE"];
+
+/// What the columns are.
+pub const STATES: &[&str] = &[
+    "an instance that waits for an offer",
+    "an attempt whose intent is on its way to the store",
+    "one whose ACCEPT has left",
+    "one that has been heard of, and has not begun",
+    "one that runs",
+    "one that can't be reached",
+    "one that the master doesn't know, as it says",
+    "one that is being ended",
+    "one that somebody else is ending",
+    "a task that is no longer counted, and may come back",
+    "an instance that has finished",
+    "an instance that is given up",
+];
 
 /// A row of a table: its name, what it is, and which columns are never met, each group with the reason.
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +109,7 @@ pub const ROWS: &[Row] = &[
     row("LOST", "TASK_LOST", &[NO_ID]),
 ];
 
-/// The invariants of ENGINE 11. I20 is judged by the limit of steps, and by running a seed twice.
+/// The invariants of ENGINE 11, and I22 to I26 and L9. I20 is judged by the limit of steps, and by running a seed twice.
 pub const INVARIANTS: &[(&str, &str)] = &[
     (
         "I1",
@@ -152,6 +167,18 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ("L7", "and after any crashes all is as without them"),
     ("L8", "and nothing waits for ever beside offers that it fits"),
     ("L9", "and one instance leads, and all others have ended"),
+];
+
+/// What is judged in the world of executors (`run_executors`).
+pub const OF_EXECUTORS: &[(&str, &str)] = &[
+    (
+        "E0",
+        "an executor's client is made, has no endless loop, and says nothing that an agent or a scheduler can't read",
+    ),
+    ("E1", "no update that an executor gave is lost"),
+    ("E2", "they arrive in order"),
+    ("E3", "each task ends once"),
+    ("E4", "each executor ends in time, and none without a reason"),
 ];
 
 /// How often each cell was reached, by row and column.
@@ -218,6 +245,7 @@ mod tests {
 
     #[test]
     fn each_column_is_named_once_at_most_and_exists() {
+        assert_eq!(COLUMNS.len(), STATES.len());
         for row in ROWS {
             let named: Vec<&str> = row.never.iter().flat_map(|group| group.0.split(' ')).collect();
             assert!(named.iter().all(|name| COLUMNS.contains(name)), "{row:?}");

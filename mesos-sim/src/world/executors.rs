@@ -17,6 +17,7 @@ use v1::TaskState;
 use v1::scheduler::{Call, call};
 
 use super::Violation;
+use super::run::caught;
 use crate::rng::Rng;
 use crate::{AgentOptions, Cluster, ExchangeId, ExecutorName, ExecutorOptions, Exit, Options, Request, Response};
 
@@ -35,6 +36,8 @@ const STEPS: u64 = 300_000;
 pub struct ExecutorReport {
     /// How many steps it took.
     pub steps: u64,
+    /// How much time has passed in the world.
+    pub time: Duration,
     /// How many updates executors have made.
     pub updates: u64,
     /// How often each fault has happened.
@@ -45,15 +48,15 @@ pub struct ExecutorReport {
     pub trace: Vec<String>,
 }
 
-/// Runs one seed.
+/// Runs one seed. What panics is a violation, too.
 #[must_use]
 pub fn run_executors(seed: u64) -> ExecutorReport {
-    let mut world = match World::new(seed) {
+    let mut world = match caught(|| World::new(seed)) {
         Ok(world) => world,
         Err(violation) => return ExecutorReport { violation: Some(violation), ..ExecutorReport::default() },
     };
-    let violation = world.run().err();
-    ExecutorReport { violation, ..world.report }
+    let violation = caught(|| world.run()).err();
+    ExecutorReport { violation, time: world.now, ..world.report }
 }
 
 type Step = Result<(), Violation>;

@@ -30,6 +30,7 @@ mod operators;
 mod past;
 mod places;
 mod rest;
+mod run;
 mod scheduler;
 mod session;
 mod setup;
@@ -51,6 +52,7 @@ use crate::rng::Rng;
 use crate::{AgentOptions, Cluster, Exit, Options, agent};
 pub use executors::{ExecutorReport, run_executors};
 pub use fault::Fault;
+pub use run::{Failed, Report, Violation, check, run};
 pub use setup::{Living, Setup, Start, View};
 
 use disk::Disk;
@@ -134,74 +136,6 @@ impl Settings {
     pub const fn trace(mut self, trace: bool) -> Self {
         self.trace = trace;
         self
-    }
-}
-
-/// An invariant that does not hold.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{invariant}: {what}")]
-#[non_exhaustive]
-pub struct Violation {
-    /// Its name; `setup` if no engine could be made in the first place.
-    pub invariant: &'static str,
-    /// What was seen.
-    pub what: String,
-}
-
-/// What a run has brought.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Report {
-    /// How many steps it took.
-    pub steps: u64,
-    /// How much time has passed in the world.
-    pub time: Duration,
-    /// Calls by kind.
-    pub calls: BTreeMap<&'static str, u64>,
-    /// How often each fault has happened.
-    pub faults: BTreeMap<Fault, u64>,
-    /// How often each invariant had something to judge.
-    pub judged: BTreeMap<&'static str, u64>,
-    /// How often each cell of the engine's tables was reached.
-    pub cells: cells::Cells,
-    /// A digest of everything that the scheduler has put out.
-    pub digest: u64,
-    /// What happened, if it was to be written down.
-    pub trace: Vec<String>,
-    /// What must not be.
-    pub violation: Option<Violation>,
-}
-
-/// Runs one seed.
-#[must_use]
-pub fn run(seed: u64, settings: &Settings) -> Report {
-    let mut world = match World::new(seed, settings) {
-        Ok(world) => world,
-        Err(violation) => return Report { violation: Some(violation), ..Report::default() },
-    };
-    let violation = world.run().err();
-    let mut ledger = world.ledger;
-    for (invariant, count) in world
-        .past
-        .judged
-        .into_iter()
-        .chain(world.places.judged)
-        .chain(world.places.succession.judged)
-        .chain(world.places.ends.judged)
-        .chain(world.places.timers.judged)
-    {
-        *ledger.judged.entry(invariant).or_default() += count;
-    }
-    Report {
-        steps: world.steps,
-        time: world.now,
-        calls: ledger.calls.into_iter().map(|(kind, count)| (kind.as_str_name(), count)).collect(),
-        faults: world.plan.counts,
-        judged: ledger.judged,
-        cells: world.cells,
-        digest: world.digest,
-        trace: world.trace.unwrap_or_default(),
-        violation,
     }
 }
 
