@@ -244,7 +244,7 @@ impl Engine {
         if !slot.wanted || slot.blocked || slot.current.is_some() || slot.mark != Mark::None {
             return;
         }
-        if !(waits && planted!(GivenUpForgotten)) && self.take_back(slot_id) {
+        if self.take_back(slot_id) {
             self.cancel_wait(slot_id);
         } else if !waits {
             self.wait(slot_id);

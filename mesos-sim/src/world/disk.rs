@@ -28,7 +28,9 @@ pub(super) struct Disk {
     pub(super) policies: BTreeMap<String, store::Policy>,
     /// What instances of each spec are to have.
     revisions: BTreeMap<String, String>,
-    /// How many there have been.
+    /// Tasks that had been given up, and that a place has taken back to end them.
+    pub(super) taken_back: BTreeSet<String>,
+    /// How many changes there have been.
     changes: u64,
     /// Specs that are to go.
     leaving: BTreeSet<String>,
@@ -143,11 +145,15 @@ impl Disk {
                 }
             }
             ["inst", spec, index, generation] => {
-                if let Some(old) = self.keys.remove(key) {
-                    self.instances.remove(&old);
+                let old = self.keys.remove(key);
+                if let Some(old) = &old {
+                    self.instances.remove(old);
                 }
                 if let Some(value) = value {
                     let record: store::Instance = json::decode(value).map_err(unreadable)?;
+                    if old.is_none() && record.state() == store::instance::State::Killing {
+                        self.taken_back.insert(record.task_id.clone());
+                    }
                     self.keys.insert(key.clone(), record.task_id.clone());
                     let slot = ((*spec).to_owned(), index.parse().unwrap_or(u32::MAX));
                     let generation = generation.parse().unwrap_or(0);

@@ -43,8 +43,9 @@ impl Ledger {
                 let over_at = task.and_then(|task| task.over_at);
                 let over_at = over_at.map(|at| if waited(&at) { at.max(disk.hangs_until) } else { at });
                 let limit = if self.jammed(now) { 12 * ASK } else { 6 * ASK };
-                // Of one that is gone a user may think otherwise.
-                let wished = disk.ghosts.contains(id) && self.user_kills.contains(id);
+                // Of one that is gone a user may think otherwise, and so does a place that takes it back where duplicates are
+                // forbidden: nobody else keeps what was heard of it in between (simulated: seed 9610007944).
+                let wished = disk.ghosts.contains(id) && self.user_kills.contains(id) || disk.taken_back.contains(id);
                 if !wished && over_at.is_some_and(|at| at + limit < now) && !just_woke {
                     return violation("I9", format!("KILL for {id}, which has ended"));
                 }
