@@ -166,9 +166,8 @@ pub(super) fn cell(state: State, row: Row) -> Cell {
             row => cell(State::Running, row),
         },
         State::Killing(why) => match row {
-            Row::Starting => Merge,
             Row::Killing => KillSeen,
-            Row::Running => KillAgain,
+            Row::Starting | Row::Running => KillAgain,
             Row::Unreachable => Abandon,
             Row::Unknown => EndWithGhost(wanted(why), GhostReason::Unknown),
             Row::GoneByOperator | Row::DrainedForGood => EndWithGhost(wanted(why), GhostReason::GoneByOperator),

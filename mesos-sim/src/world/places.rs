@@ -49,6 +49,8 @@ pub(super) struct Places {
     closing: BTreeMap<String, Duration>,
     /// When the number of a spec's places changed, by the scheduler's clock, in ms.
     resized: BTreeMap<String, u64>,
+    /// When a task of a place has ended, of late.
+    freed: BTreeMap<(String, u32), u64>,
     /// How often each invariant had something to judge.
     pub(super) judged: BTreeMap<&'static str, u64>,
 }
@@ -189,6 +191,7 @@ impl Places {
                 let kept = at.disk.task(op.key()).and_then(|task| at.disk.instances.get(task));
                 if let Some(kept) = kept {
                     self.vacates(kept, at);
+                    self.freed.insert(kept.slot.clone(), at.wall);
                 }
                 continue;
             };
@@ -243,8 +246,12 @@ impl Places {
             ghosts.into_iter().any(|(name, index, ..)| name == spec && index == lower)
         };
         let fresh = at.disk.fresh(spec, wanted(spec, batch, at.disk));
+        // This one may have been opened before that, and nothing is kept of it (simulated: seed 9510030277).
+        let resized = self.resized.get(spec).copied().unwrap_or_default();
+        let late = |lower: u32| self.freed.get(&(spec.to_owned(), lower)).is_some_and(|freed| *freed > resized);
         let free = |lower: &u32| {
             at.disk.slot(&(spec.to_owned(), *lower)).is_none()
+                && !late(*lower)
                 && !fresh.contains(lower)
                 && !written(*lower)
                 && !haunted(*lower)

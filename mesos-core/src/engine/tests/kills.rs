@@ -401,6 +401,21 @@ fn a_kill_that_nobody_heard_is_not_forced() {
     assert_eq!(policy.grace_period.map(|grace| grace.nanoseconds), Some(0));
 }
 
+// L4: what comes back in the midst of its start is told at once, too (simulated: seed 9510033736).
+#[test]
+fn one_that_comes_back_starting_is_killed_at_once() {
+    let mut s = Script::new([service("web", 1).duplicates(Duplicates::Forbid)]);
+    let task = s.launch("a1", BIG).remove(0);
+    s.update(&task, TaskStarting);
+    s.master_says(&task, TaskUnreachable, Reason::AgentRemoved);
+    s.engine.restart_instance("web", 0).unwrap();
+    s.tick();
+    s.sleep(secs(100));
+    s.take(Type::Kill);
+    s.master_says(&task, TaskStarting, Reason::AgentReregistered);
+    assert_eq!(s.kills(), [task]);
+}
+
 // ENGINE 4.6: no time at all is over as soon as the first KILL is taken; and so may any time be when that answer comes late.
 #[test]
 fn a_time_that_is_over_at_once() {
