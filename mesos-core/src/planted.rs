@@ -96,7 +96,7 @@ mod table {
         UnknownIsDeath "unknown-is-death" 400 "a first TASK_UNKNOWN is taken for the end of a task",
         UnreachableIsDeath "unreachable-is-death" 100 "TASK_UNREACHABLE is taken for the end of a task",
         TimerUnparked "timer-unparked" 150 "time-outs act while nothing is known of a task",
-        StrictReplaced "strict-replaced" 100 "an unreachable task is replaced that must not have a double",
+        StrictReplaced "strict-replaced" 300 "an unreachable task is replaced that must not have a double",
         BothStay "both-stay" 100 "a task that returns stays beside the one that took its place",
         GhostForgotten "ghost-forgotten" 100 "a task that was given up is forgotten",
         StillForbidden "still-forbidden" 200 "where duplicates are allowed now, what can't be reached is still waited for",
