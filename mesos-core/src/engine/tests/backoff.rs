@@ -278,6 +278,15 @@ fn a_return_does_not_shorten_the_back_off_of_what_took_its_place() {
     assert_eq!(s.launch("a3", BIG).len(), 1);
 }
 
+/// Six one after the other say this of themselves, each on an agent of its own.
+fn six_end(s: &mut Script, states: &[v1::TaskState]) {
+    for agent in ["a2", "a3", "a4", "a5", "a6", "a7"] {
+        s.sleep(secs(60));
+        let new = s.launch(agent, BIG).remove(0);
+        states.iter().for_each(|state| s.update(&new, *state));
+    }
+}
+
 // I11: nor does its end, nor a crash: what it shortened is remembered, and known to the store.
 #[test]
 fn the_end_of_what_returned_does_not_shorten_it_either() {
@@ -285,11 +294,7 @@ fn the_end_of_what_returned_does_not_shorten_it_either() {
         let mut s = Script::new([service("web", 1)]);
         let old = s.running(1).remove(0);
         s.master_says(&old, TaskUnreachable, Reason::AgentRemoved);
-        for agent in ["a2", "a3", "a4", "a5", "a6", "a7"] {
-            s.sleep(secs(60));
-            let new = s.launch(agent, BIG).remove(0);
-            s.update(&new, TaskFailed);
-        }
+        six_end(&mut s, &[TaskFailed]);
         s.master_says(&old, TaskRunning, Reason::AgentReregistered);
         assert_eq!(s.spec("web").waiting, 0);
         if crash {
@@ -311,12 +316,7 @@ fn a_new_revision_is_not_held_back_after_a_crash() {
     let mut s = Script::new([of("1")]);
     let old = s.running(1).remove(0);
     s.master_says(&old, TaskUnreachable, Reason::AgentRemoved);
-    for agent in ["a2", "a3", "a4", "a5", "a6", "a7"] {
-        s.sleep(secs(60));
-        let new = s.launch(agent, BIG).remove(0);
-        s.update(&new, TaskRunning);
-        s.update(&new, TaskKilled);
-    }
+    six_end(&mut s, &[TaskRunning, TaskKilled]);
     s.master_says(&old, TaskRunning, Reason::AgentReregistered);
     assert!(s.stored(["slot", "web", "0"]).is_some_and(|record| record.contains("held_until")));
     s.engine.apply(of("2")).unwrap();
