@@ -8,13 +8,14 @@ use core::time::Duration;
 
 use super::engine::{Engine, Sent};
 use super::event::Event;
-use super::offers::NOTHING_WAITS;
 use crate::planted::planted;
 use crate::scheduler::{CallError, Outcome};
 use crate::v1;
 
 /// So long before the start nothing is launched there any more.
 const LEAD: Duration = Duration::from_secs(360);
+/// For so many seconds at most one of them is refused.
+const LONGEST: u64 = 3600;
 /// So many agents are remembered.
 const MOST: usize = 10_000;
 /// So many inverse offers wait for the store.
@@ -87,7 +88,7 @@ impl Engine {
         let now = self.wall_now()?.since_epoch();
         let closing = self.closings.get(agent_id).filter(|closing| closing.is_near(now))?;
         let left = closing.end.map(|end| end.saturating_sub(now).as_secs());
-        Some(left.map_or(NOTHING_WAITS, |left| left.clamp(1, NOTHING_WAITS)))
+        Some(left.map_or(LONGEST, |left| left.clamp(1, LONGEST)))
     }
 
     /// An agent isn't to be taken away, or at another time, which is said anew.

@@ -4,6 +4,10 @@ use core::time::Duration;
 
 use crate::{Resources, scheduler};
 
+/// Bounds of the filters that users may choose. Filters of an earlier process may be in force for as long as the longest.
+const REFUSE_LEAST: Duration = Duration::from_secs(5);
+const REFUSE_MOST: Duration = Duration::from_secs(3600);
+
 /// All that an [`Engine`](super::Engine) needs to know besides its specs. Each default is what most frameworks want.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -20,6 +24,8 @@ pub struct Config {
     pub(super) max_launching_per_agent: u32,
     pub(super) max_kills: u32,
     pub(super) global_gate: bool,
+    pub(super) refuse_idle: Duration,
+    pub(super) refuse_unfit: Duration,
     pub(super) headroom: Resources,
     pub(super) port_order: PortOrder,
 }
@@ -97,6 +103,8 @@ impl Config {
             max_launching_per_agent: 32,
             max_kills: 100,
             global_gate: false,
+            refuse_idle: REFUSE_MOST,
+            refuse_unfit: Duration::from_secs(120),
             headroom: Resources::new(),
             port_order: PortOrder::Lowest,
         }
@@ -192,6 +200,22 @@ impl Config {
     #[must_use]
     pub const fn global_gate(mut self, gate: bool) -> Self {
         self.global_gate = gate;
+        self
+    }
+
+    /// For how long offers are refused of what nothing waits for; an hour by default, and from 5 s to an hour (W51). Once
+    /// something waits, the filters are lifted.
+    #[must_use]
+    pub fn refuse_idle(mut self, filter: Duration) -> Self {
+        self.refuse_idle = filter.clamp(REFUSE_LEAST, REFUSE_MOST);
+        self
+    }
+
+    /// For how long what is left of an agent is refused although something waits, as none of it fits there; 2 min by
+    /// default, and from 5 s to an hour (W51). Whatever else the agent has to give by then is offered at once.
+    #[must_use]
+    pub fn refuse_unfit(mut self, filter: Duration) -> Self {
+        self.refuse_unfit = filter.clamp(REFUSE_LEAST, REFUSE_MOST);
         self
     }
 

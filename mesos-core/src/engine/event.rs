@@ -275,6 +275,8 @@ pub struct Task {
     pub agent_id: String,
     /// The agent's host name.
     pub hostname: String,
+    /// The agent's IP address, if offers show one (S99).
+    pub agent_ip: Option<String>,
     /// The ports it was given, static ones first.
     pub ports: Vec<u16>,
     /// The resources it was given, as Mesos writes them.

@@ -412,6 +412,7 @@ impl Engine {
             ready: attempt.ready,
             agent_id: attempt.agent.id.to_string(),
             hostname: attempt.agent.hostname.clone(),
+            agent_ip: attempt.agent.ip.clone(),
             ports: attempt.ports.to_vec(),
             resources: attempt.resources.to_string(),
             executor_id: attempt.executor_id.as_deref().map(ToString::to_string),

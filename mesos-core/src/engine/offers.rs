@@ -26,9 +26,7 @@ use crate::resources::{Pool, Taken};
 use crate::scheduler::Outcome;
 use crate::{Instant, Offers, v1};
 
-/// Filters by situation, in seconds.
-pub(super) const NOTHING_WAITS: u64 = 3600;
-const NOTHING_FITS: u64 = 120;
+/// A filter, in seconds, where offers are wanted again soon.
 pub(super) const SHORT: u64 = 5;
 /// An instance that waits this long takes an agent that it would avoid.
 const DESPERATE: Duration = Duration::from_secs(120);
@@ -550,15 +548,16 @@ impl Engine {
     /// For how long what is left of a hand is refused.
     fn refuse(&self, hand: &Hand<'_>) -> u64 {
         let now = self.now;
-        let Some(role) = self.roles.get(hand.role) else { return NOTHING_WAITS };
+        let (idle, unfit) = (self.config.refuse_idle.as_secs(), self.config.refuse_unfit.as_secs());
+        let Some(role) = self.roles.get(hand.role) else { return idle };
         let refuse = match (hand.closing.or_else(|| hand.failed.then_some(SHORT)), role.waiting.first()) {
             (Some(closing), None) => closing,
             // Maintenance can be called off without a word.
-            (Some(closing), Some(_)) => closing.min(NOTHING_FITS),
-            (None, None) => NOTHING_WAITS,
+            (Some(closing), Some(_)) => closing.min(unfit),
+            (None, None) => idle,
             (None, Some((at, _))) if *at > now => at.saturating_duration_since(now).as_secs().clamp(1, 30),
             (None, Some(_)) if hand.gated => SHORT,
-            (None, Some(_)) => NOTHING_FITS,
+            (None, Some(_)) => unfit,
         };
         if role.has_stragglers(now) { refuse.min(SHORT) } else { refuse }
     }

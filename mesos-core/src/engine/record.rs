@@ -174,6 +174,7 @@ impl Engine {
             agent: store::Agent {
                 id: agent.id.to_string(),
                 hostname: text(&agent.hostname),
+                ip: agent.ip.clone(),
                 region: agent.region.clone(),
                 zone: agent.zone.clone(),
                 attributes: agent

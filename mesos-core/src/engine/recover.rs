@@ -18,7 +18,7 @@ use super::event::{Event, GhostReason, Held};
 use super::ghost::Ghost;
 use super::launch::{Launch, Revision};
 use super::record::{self, FORMAT};
-use super::spec::{SpecError, TaskSpec};
+use super::spec::{SpecError, SpecProblem, TaskSpec};
 use crate::planted::planted;
 use crate::{Instant, Key, ResourceProblem, UnixTime, v1};
 
@@ -41,15 +41,15 @@ pub struct Quarantined {
 #[non_exhaustive]
 pub enum RecoverError {
     /// Specs are at fault: all of them, with all that is wrong.
-    #[error("{} of the specs can't be run: {}", .0.len(), Faults(.0))]
+    #[error("{} of the specs can't be run: {}", .0.len(), List(.0))]
     Specs(Vec<SpecError>),
-    /// Two specs have the same name, or names that look the same in task ids; one of them may be the store's, which has to
-    /// be removed first, by a start without the other.
-    #[error("two specs are called {0:?}, or look like it in task ids")]
+    /// A spec's name looks in task ids like that of another one in the store, which has to be removed first, by a start
+    /// without this one.
+    #[error("a spec of the store looks like {0:?} in task ids")]
     SameName(String),
-    /// The [headroom](Config::headroom) can't be asked for.
-    #[error("headroom: {0}")]
-    Headroom(ResourceProblem),
+    /// The [headroom](Config::headroom) can't be asked for: all that is wrong with it.
+    #[error("headroom: {}", List(.0))]
+    Headroom(Vec<ResourceProblem>),
     /// A newer version has written this store.
     #[error("record {key} has format {format}; this version reads up to {FORMAT}")]
     Newer {
@@ -74,9 +74,9 @@ pub enum RecoverError {
     },
 }
 
-struct Faults<'a>(&'a [SpecError]);
+struct List<'a, T>(&'a [T]);
 
-impl core::fmt::Display for Faults<'_> {
+impl<T: core::fmt::Display> core::fmt::Display for List<'_, T> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         for (index, error) in self.0.iter().enumerate() {
             write!(f, "{}{error}", if index == 0 { "" } else { "; " })?;
@@ -178,22 +178,24 @@ impl Engine {
         records: impl IntoIterator<Item = (Key, Bytes)>,
         seed: u64,
     ) -> Result<Self, RecoverError> {
-        if let Some(problem) = config.headroom.problems().into_iter().next() {
-            return Err(RecoverError::Headroom(problem));
-        }
         let roles = config.client.framework().roles.clone();
         let mut given: Vec<TaskSpec> = specs.into_iter().collect();
         let mut errors = Vec::new();
         let mut names = BTreeMap::new();
         for spec in &mut given {
             spec.settle_role(roles.first().map_or("*", String::as_str));
-            errors.extend(spec.validate(&roles).err());
+            let mut problems = spec.problems(&roles);
             if names.insert(super::id::spec_part(spec.name()), spec.name().to_string()).is_some() {
-                return Err(RecoverError::SameName(spec.name().to_string()));
+                problems.push(SpecProblem::SameName);
             }
+            errors.extend(SpecError::from_problems(spec.name(), problems));
         }
         if !errors.is_empty() {
             return Err(RecoverError::Specs(errors));
+        }
+        let problems = config.headroom.problems();
+        if !problems.is_empty() {
+            return Err(RecoverError::Headroom(problems));
         }
         let recovered = read(records, given)?;
         for stored in recovered.specs.keys() {
@@ -340,7 +342,7 @@ impl Engine {
         let agent = self.book.share(Agent {
             id: agent.id.as_str().into(),
             hostname: agent.hostname.clone().unwrap_or_default(),
-            ip: None,
+            ip: agent.ip.clone(),
             region: agent.region.clone(),
             zone: agent.zone.clone(),
             attributes: agent.attributes.iter().map(|value| (value.name.clone(), value.text.clone())).collect(),

@@ -117,7 +117,13 @@ impl Engine {
                 }
             }
             Cell::Running => self.running(id, state, changed),
-            Cell::KillAgain => self.kill_again(id),
+            Cell::KillAgain => {
+                self.kill_again(id);
+                if changed {
+                    self.touch_attempt(id);
+                    self.tell_task(id, Event::TaskUpdated);
+                }
+            }
             Cell::KillSeen => {
                 self.kill_seen(id);
                 if changed {

@@ -89,6 +89,8 @@ pub struct Session {
     pub framework_id: Option<v1::FrameworkId>,
     /// The master asked, or subscribed with.
     pub master: Option<Endpoint>,
+    /// What the master calls the stream of the subscription, as soon as it has answered (`Mesos-Stream-Id`).
+    pub stream_id: Option<String>,
     /// How long the subscription has stood.
     pub age: Option<Duration>,
     /// How long ago the last byte arrived on its stream.
@@ -162,6 +164,7 @@ impl Client {
             state: SessionState::Waiting,
             framework_id: self.config.profile.info.id.clone(),
             master: None,
+            stream_id: None,
             age: None,
             silent_for: None,
             pending_calls: self.lanes.pending(),
@@ -172,6 +175,7 @@ impl Client {
             State::Session(s) => {
                 session.master = Some(s.endpoint.clone());
                 session.silent_for = Some(self.now.saturating_duration_since(s.last_byte));
+                session.stream_id = s.stream_id().map(Into::into);
                 session.state = match s.phase {
                     Phase::Connecting | Phase::Refused { .. } => SessionState::Connecting,
                     Phase::Subscribing { .. } => SessionState::Subscribing,

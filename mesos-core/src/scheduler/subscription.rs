@@ -72,6 +72,14 @@ pub(super) enum Phase {
 }
 
 impl Subscription {
+    /// What the master calls its stream.
+    pub(super) fn stream_id(&self) -> Option<&str> {
+        match &self.phase {
+            Phase::Subscribing { stream_id } | Phase::Subscribed { stream_id, .. } => Some(stream_id),
+            Phase::Connecting | Phase::Refused { .. } => None,
+        }
+    }
+
     /// When silence will have lasted too long.
     pub(super) fn silence(&self, missed: u32, before: Duration) -> Option<Instant> {
         if self.paused || self.end.is_some() || planted!(SilenceIgnored) {

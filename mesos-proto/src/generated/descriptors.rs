@@ -2733,14 +2733,15 @@ pub(crate) static MESOS__STORE__INSTANCE: Message = Message {
 };
 pub(crate) static MESOS__STORE__AGENT: Message = Message {
     name: "mesos.store.Agent", map_entry: false, required: 0x1,
-    index: &[0, 1, 2, 3, 4, 5],
-    by_name: &[4, 1, 0, 2, 3],
+    index: &[0, 1, 2, 3, 4, 5, 6],
+    by_name: &[4, 1, 0, 5, 2, 3],
     fields: &[
         Field { name: "id", number: 1, label: Label::Required, kind: Kind::String },
         Field { name: "hostname", number: 2, label: Label::Optional, kind: Kind::String },
         Field { name: "region", number: 3, label: Label::Optional, kind: Kind::String },
         Field { name: "zone", number: 4, label: Label::Optional, kind: Kind::String },
         Field { name: "attributes", number: 5, label: Label::Repeated, kind: Kind::Message(&MESOS__STORE__VALUE) },
+        Field { name: "ip", number: 6, label: Label::Optional, kind: Kind::String },
     ],
 };
 pub(crate) static MESOS__STORE__VALUE: Message = Message {
@@ -2783,11 +2784,12 @@ pub(crate) static MESOS__STORE__ORIGINALTASK__RUNTIMEINFO: Message = Message {
 };
 pub(crate) static MESOS__STORE__ORIGINALTASK__NETWORK: Message = Message {
     name: "mesos.store.OriginalTask.Network", map_entry: false, required: 0x0,
-    index: &[0, 1, 2],
-    by_name: &[0, 1],
+    index: &[0, 1, 2, 3],
+    by_name: &[0, 2, 1],
     fields: &[
         Field { name: "hostname", number: 1, label: Label::Optional, kind: Kind::String },
         Field { name: "ports", number: 2, label: Label::Repeated, kind: Kind::Uint32 },
+        Field { name: "ip", number: 3, label: Label::Optional, kind: Kind::String },
     ],
 };
 pub(crate) static MESOS__STORE__ORIGINALTASK: Message = Message {

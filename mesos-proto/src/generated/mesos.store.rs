@@ -874,6 +874,9 @@ pub struct Agent {
     /// Those that constraints name.
     #[prost(message, repeated, tag = "5")]
     pub attributes: ::prost::alloc::vec::Vec<Value>,
+    /// The IP address that offers show.
+    #[prost(string, optional, tag = "6")]
+    pub ip: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Value {
@@ -986,5 +989,7 @@ pub mod original_task {
         pub hostname: ::core::option::Option<::prost::alloc::string::String>,
         #[prost(uint32, repeated, packed = "false", tag = "2")]
         pub ports: ::prost::alloc::vec::Vec<u32>,
+        #[prost(string, optional, tag = "3")]
+        pub ip: ::core::option::Option<::prost::alloc::string::String>,
     }
 }

@@ -23,7 +23,7 @@ pub struct SpecError {
 
 impl SpecError {
     /// `None` when there is nothing to complain of.
-    pub(crate) fn from_problems(name: &str, problems: Vec<SpecProblem>) -> Option<Self> {
+    pub(in crate::engine) fn from_problems(name: &str, problems: Vec<SpecProblem>) -> Option<Self> {
         (!problems.is_empty()).then(|| Self { name: name.into(), problems })
     }
 
@@ -66,6 +66,9 @@ pub enum SpecProblem {
     /// The name has a control character.
     #[error("the name has a control character")]
     NameCharacter,
+    /// Another spec of the same program has this name, or one that looks the same in task ids.
+    #[error("another spec is called that, or looks like it in task ids")]
+    SameName,
     /// There is nothing to run: neither a command, nor an executor, nor an image that runs something by itself.
     #[error("no command and no executor")]
     NoCommand,

@@ -156,6 +156,13 @@ fn filters_by_situation() {
     s.offer("a1", BIG);
     let refuse = s.declines()[0].1;
     assert!((17.0..=22.0).contains(&refuse), "as long as it waits: {refuse}");
+    // W51
+    for (count, refuse) in [(0, 600.0), (1, 5.0)] {
+        let config = config().refuse_idle(secs(600)).refuse_unfit(Duration::ZERO);
+        let mut s = Script::with(config, [service("web", count)]);
+        s.offer("a1", "cpus:0.001");
+        assert_eq!(s.declines()[0].1, refuse);
+    }
 }
 
 // ENGINE 2.5: a long filter hides what a looser constraint, or another policy of placement, would take.

@@ -272,6 +272,8 @@ fn restarting_one_instance() {
     for state in [TaskRunning, TaskKilling] {
         s.update(&task, state);
         assert_eq!(s.state(&task), Some(State::Killing(KillReason::User)));
+        let told = |event: &Event| matches!(event, Event::TaskUpdated(task) if task.task_state == Some(state));
+        assert_eq!(s.events.iter().filter(|event| told(event)).count(), 1, "S123: {state:?}, whatever becomes of it");
         assert!(s.launch("a1", BIG).is_empty());
     }
     s.update(&task, TaskKilled);

@@ -348,8 +348,8 @@ fn headroom() {
     let accept = s.launch("a3", "cpus:3.5;mem:500;disk:10;ports:[31001-31001]");
     assert_eq!(accept.len(), 3);
     assert!(accept.iter().all(|task| task.contains("other")), "{accept:?}");
-    let wrong = Engine::new(config().headroom(Resources::new().cpus(-1.0)), [], [], 1);
-    assert!(matches!(wrong, Err(RecoverError::Headroom(_))));
+    let wrong = Engine::new(config().headroom(Resources::new().cpus(-1.0).mem(f64::NAN)), [], [], 1);
+    assert!(matches!(wrong, Err(RecoverError::Headroom(problems)) if problems.len() == 2));
 }
 
 /// A spec whose tasks share an executor with resources of its own.

@@ -78,6 +78,7 @@ fn what_subscribed_says() {
     assert_eq!(session.state, SessionState::Subscribed);
     assert_eq!((session.age, session.silent_for), (Some(secs(3)), Some(secs(3))));
     assert_eq!(session.framework_id.map(|id| id.value).as_deref(), Some("f-1"));
+    assert_eq!(session.stream_id.as_deref(), Some(STREAM_ID), "S40");
 }
 
 #[test]
