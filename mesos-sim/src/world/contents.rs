@@ -10,6 +10,9 @@ use mesos_proto::{json, v1};
 
 use super::disk::{Disk, Kept};
 
+/// What offers say of every agent.
+const HOST: &str = "127.0.0.1";
+
 /// The value of a variable of a task's command.
 pub(super) fn variable<'a>(task: &'a TaskInfo, name: &str) -> Option<&'a str> {
     let environment = task.command.as_ref()?.environment.as_ref()?;
@@ -66,12 +69,27 @@ pub(super) fn fault(task: &TaskInfo, kept: &Kept, disk: &Disk) -> Option<String>
     if let Some(other) = task.resources.iter().find(role) {
         return Some(format!("it is of role {}, and takes {other:?}", revision.role));
     }
-    let mut told: Vec<u64> =
-        (0..ports.len()).filter_map(|n| variable(task, &format!("PORT{n}"))?.parse().ok()).collect();
-    told.sort_unstable();
+    let told: Vec<u64> = (0..ports.len()).filter_map(|n| variable(task, &format!("PORT{n}"))?.parse().ok()).collect();
+    let mut kept_ports: Vec<u64> = kept.record.ports.iter().map(|port| u64::from(*port)).collect();
     // An executor of its own sees its resources.
-    if told != ports && task.executor.is_none() {
-        return Some(format!("it gets the ports {ports:?}, and is told {told:?}"));
+    if told != kept_ports && task.executor.is_none() {
+        return Some(format!("it gets the ports {kept_ports:?}, and is told {told:?}"));
+    }
+    kept_ports.sort_unstable();
+    if kept_ports != ports {
+        return Some(format!("it gets the ports {ports:?}, and {kept_ports:?} are kept"));
+    }
+    let (spec, number) = (kept.slot.0.replace('/', "_"), (kept.slot.1 + 1).to_string());
+    if task.name != spec && task.name != format!("{spec}-{number}") {
+        return Some(format!("it is called {}", task.name));
+    }
+    let serial = spec.to_ascii_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    if let Some(told) = variable(task, &format!("TASK_{serial}_SERIAL_NUMBER")).filter(|told| *told != number) {
+        return Some(format!("it is told to be number {told}"));
+    }
+    let given = given.command.iter().filter_map(|command| command.environment.as_ref()).flat_map(|e| &e.variables);
+    if let Some(host) = variable(task, "HOST").filter(|host| *host != HOST && given.clone().all(|v| v.name != "HOST")) {
+        return Some(format!("it is told to be on {host}"));
     }
     None
 }

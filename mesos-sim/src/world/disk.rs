@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mesos_core::{Key, Persist, StoreOp};
+use mesos_proto::store::engine::Marker;
 use mesos_proto::{json, store};
 
 use super::{Step, World, violation};
@@ -20,7 +21,7 @@ pub(super) struct Disk {
     pub(super) slots: BTreeMap<(String, u32), store::Slot>,
     pub(super) framework: Option<String>,
     /// What becomes of the framework.
-    marker: store::engine::Marker,
+    marker: Marker,
     /// Specs of which two tasks of a slot must never run together, each with a number for each time that this began.
     pub(super) strict: BTreeMap<String, u64>,
     /// Those of which that was said at some time.
@@ -62,7 +63,7 @@ impl Disk {
     /// Whether the next process would go on as a framework that isn't one of the `former` ones. If it only ends what it
     /// finds, it does no harm as one of those (simulated: seed 2600009251).
     pub(super) fn goes_on_but(&self, former: &BTreeSet<String>) -> bool {
-        use store::engine::Marker::{Removed, Running};
+        use Marker::{Removed, Running};
         let ends = self.marker != Running;
         let spent = |id: &String| self.marker == Removed || ends && former.contains(id);
         self.framework.as_ref().is_some_and(|id| !spent(id))
@@ -208,9 +209,19 @@ impl Disk {
         self.records.get(&Key::new(["spec", name])).and_then(|value| json::decode(value).ok())
     }
 
+    /// Whether the framework may be removed from the master.
+    pub(super) fn may_tear_down(&self) -> bool {
+        self.marker == Marker::TearingDown
+    }
+
     /// Whether the next process would end the framework.
     pub(super) const fn is_ending(&self) -> bool {
-        !matches!(self.marker, store::engine::Marker::Running | store::engine::Marker::Removed)
+        !matches!(self.marker, Marker::Running | Marker::Removed)
+    }
+
+    /// The specs that aren't to go.
+    pub(super) fn wanted_specs(&self) -> impl Iterator<Item = &String> {
+        self.policies.keys().filter(|name| !self.leaving.contains(*name))
     }
 
     /// How many places of a spec are wanted.
@@ -287,6 +298,9 @@ impl World {
                     && (kept.healthy == task.healthy || matches!(task.state, A::Killing(_)))
                     && kept.ready() == task.ready
                     && (task.state != A::Running || kept.running_since.is_some())
+                    && (task.state != A::Staged || kept.staged.is_some())
+                    && (task.state != A::Unreachable || kept.unreachable_since.is_some())
+                    && (!kept.inactive() || !matches!(task.state, A::Staged | A::Running))
             });
             if same && !shown {
                 return violation("I18", format!("{task:?} is {kept:?} in the store"));
@@ -320,7 +334,11 @@ impl World {
         if let Some((id, _)) = waits {
             return violation("L4", format!("{id} is to end, can't be reached, and is waited for"));
         }
+        if self.words.uninstalls && self.disk.framework.is_some() && self.disk.marker == Marker::Running {
+            return violation("I26", "the framework is to be removed, and that isn't kept");
+        }
         self.as_kept()?;
+        self.as_told()?;
         self.kept()
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Ends {
     healthy: BTreeMap<String, Option<bool>>,
     /// Tasks whose end was heard of.
     over: BTreeSet<String>,
+    /// Tasks that were heard to be starting or running.
+    begun: BTreeSet<String>,
     /// What was told of the end of the last task of a place; what comes of it is told next.
     counted: BTreeMap<(String, u32), EndClass>,
     /// The faults of each place before it last lost a task.
@@ -56,7 +58,8 @@ fn is_outdated(spec: &str, ended: &Kept, at: &Moment<'_>) -> bool {
 }
 
 /// Whether the restart policy wants another attempt (ENGINE 3.1); `None` if that can't be said.
-fn restarts(policy: &store::Policy, end: &store::End, ended: &Instance) -> Option<bool> {
+/// `begun`: something was heard of it that says so.
+fn restarts(policy: &store::Policy, end: &store::End, ended: &Instance, begun: bool) -> Option<bool> {
     let started = ended.staged.is_some() || ended.running_since.is_some();
     let by_policy = match policy.restart() {
         policy::Restart::OnFailure => end.class() != Class::Ok,
@@ -66,7 +69,7 @@ fn restarts(policy: &store::Policy, end: &store::End, ended: &Instance) -> Optio
     match end.class() {
         Class::Invalid | Class::Wanted => Some(true),
         // It may have started in the same moment.
-        Class::Infra | Class::Drain if !started => by_policy.then_some(true),
+        Class::Infra | Class::Drain if !started => (by_policy || !begun).then_some(true),
         _ => Some(by_policy),
     }
 }
@@ -94,8 +97,10 @@ impl Ends {
         if !self.over.contains(id) {
             self.healthy.insert(id.clone(), status.healthy);
         }
-        if is_terminal(status.state()) {
-            self.over.insert(id.clone());
+        match status.state() {
+            state if is_terminal(state) => drop(self.over.insert(id.clone())),
+            TaskState::TaskUnreachable | TaskState::TaskUnknown => {}
+            _ => drop(self.begun.insert(id.clone())),
         }
     }
 
@@ -208,7 +213,9 @@ impl Ends {
         if at.prompt && !no_end && !self.may_count(ended, end, job, outdated) {
             return what("and counts as something else");
         }
-        let restarts = if job && end.class() == Class::Ok { Some(false) } else { restarts(policy, end, &ended.record) };
+        let begun = self.begun.contains(&ended.record.task_id);
+        let restarts =
+            if job && end.class() == Class::Ok { Some(false) } else { restarts(policy, end, &ended.record, begun) };
         let stable = self.stable(slot, &ended.record, end, policy, at);
         // What it was lost for before is forgiven once it has run.
         let base = |count: u32| if end.ran_for.is_some() && count > 0 { vec![0, count] } else { vec![count] };

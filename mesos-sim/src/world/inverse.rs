@@ -91,6 +91,13 @@ impl Ledger {
             }
             self.inverse.answered.insert(id.clone());
         }
+        let filters = call.accept_inverse_offers.iter().map(|accept| &accept.filters);
+        let filters = filters.chain(call.decline_inverse_offers.iter().map(|decline| &decline.filters));
+        for refuse in filters.map(|filters| filters.as_ref().map(v1::Filters::refuse_seconds)) {
+            if !refuse.is_some_and(|refuse| (60.0..=3600.0).contains(&refuse)) {
+                return violation("I21", format!("an inverse offer is answered for {refuse:?} s"));
+            }
+        }
         for id in call.decline_inverse_offers.iter().flat_map(|decline| &decline.inverse_offer_ids) {
             // What has been launched since, or is about to be, is in the way.
             let free = |agent: &&String| self.inverse.saved && self.flows(now) && is_free(agent, disk);

@@ -30,6 +30,9 @@ impl Ledger {
     pub(super) fn kill(&mut self, now: Duration, kill: &call::Kill, disk: &Disk) -> Step {
         self.judge("I9");
         let id = &kill.task_id.value;
+        if kill.agent_id.is_none() {
+            return violation("I9", format!("KILL for {id} without its agent"));
+        }
         let state = disk.instances.get(id).map(|kept| kept.record.state());
         let task = self.tasks.get(id);
         match state {

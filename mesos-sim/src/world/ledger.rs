@@ -382,6 +382,9 @@ impl Ledger {
         if disk.framework.as_ref() != Some(&self.framework) && call.r#type() != call::Type::Teardown {
             return violation("I4", format!("{:?} leaves before the framework's id is durable", call.r#type()));
         }
+        if call.r#type() == call::Type::Teardown && !disk.may_tear_down() {
+            return violation("I4", "TEARDOWN leaves before that it does is durable");
+        }
         if !matches!(call.r#type(), call::Type::Reconcile | call::Type::Acknowledge) {
             self.busy_at = now;
         }

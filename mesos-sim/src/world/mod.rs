@@ -26,6 +26,7 @@ mod inverse;
 mod kills;
 mod ledger;
 mod net;
+mod news;
 mod operators;
 mod past;
 mod places;

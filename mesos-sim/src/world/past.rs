@@ -130,6 +130,12 @@ impl Past {
         }
     }
 
+    /// Whether it was made anew so short a while ago that it isn't once more.
+    pub(super) fn gives_up(&self, now: Duration) -> bool {
+        let now = self.removal_at.unwrap_or(now);
+        self.removed_at.is_some_and(|before| now < before + ONCE_PER)
+    }
+
     /// The scheduler was told that somebody else writes its store.
     pub(super) const fn fenced(&mut self) {
         self.over = Some("its store is another's");

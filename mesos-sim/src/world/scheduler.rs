@@ -114,6 +114,7 @@ impl World {
         let wall = self.wall();
         self.feed(Input::Wall(wall))?;
         self.feed(Input::Timeout)?;
+        self.takes_over(given)?;
         if self.calm { self.rest() } else { Ok(()) }
     }
 

@@ -54,6 +54,10 @@ impl World {
         match event {
             Event::Fatal(reason) => {
                 self.ledger.terminal = true;
+                let goes_on = self.config.is_remade() && !self.users.leaving && !self.words.own;
+                if matches!(reason, FatalReason::Removed) && goes_on && !self.past.gives_up(self.now) {
+                    return violation("I13", "the framework was removed, and isn't made anew");
+                }
                 if matches!(reason, FatalReason::Removed) {
                     // Somebody clears up, and makes a new framework.
                     self.wipe = true;
@@ -84,6 +88,9 @@ impl World {
             Event::SpecRemoved { spec } => self.places.forgets(spec),
             Event::InstanceHeld { spec, why: Held::Invalid, .. } if self.calm => {
                 self.users.refused.insert(spec.clone());
+            }
+            Event::FrameworkRemoved { .. } if !self.config.is_remade() && !self.words.own => {
+                return violation("I13", "the framework was removed, and is made anew unasked");
             }
             Event::FrameworkRemoved { .. } => {
                 self.ledger.spent();

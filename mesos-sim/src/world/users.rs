@@ -392,6 +392,7 @@ impl Users {
                 engine.reset_delay(&name)
             }
             Fault::DeclareDead => {
+                concerned.1 = Some(index);
                 for task in ledger.tasks.values_mut().filter(|task| task.slot == (name.clone(), index)) {
                     task.released = true;
                 }

@@ -12,6 +12,7 @@ use mesos_proto::{json, store};
 use super::contents;
 use super::disk::Disk;
 use super::fault::Fault;
+use super::news::News;
 use super::{Step, Violation, World, violation};
 
 /// What was said and told, in the present process.
@@ -36,6 +37,9 @@ pub(super) struct Words {
     /// hung, all of which are told together (simulated: seed 4000000885).
     seen: BTreeSet<String>,
     fault: Option<String>,
+    pub(super) news: News,
+    /// A user has had the framework removed.
+    pub(super) uninstalls: bool,
     /// What was told to be gone, and is kept: unless something else is told of it in the same moment.
     gone: BTreeMap<String, String>,
 }
@@ -123,6 +127,7 @@ impl Words {
         let alive = alive.map(|(id, _)| id.clone()).collect();
         let ready = disk.instances.iter().filter(|(_, kept)| kept.record.ready()).map(|(id, _)| id.clone()).collect();
         *self = Self { own: self.own, alive, ready, ..Self::default() };
+        self.news.started(disk);
     }
 
     pub(super) const fn fenced(&mut self) {
@@ -139,6 +144,7 @@ impl Words {
     pub(super) fn told(&mut self, event: &Event, disk: &Disk, leaving: bool, satisfied: bool) {
         let kept = |task: &Task| disk.instances.get(&task.task_id).map(|kept| kept.record.state());
         let mut fault = None;
+        self.news.told(event);
         match event {
             Event::TaskLaunched(task) | Event::TaskReturned(task) => {
                 self.alive.insert(task.task_id.clone());
@@ -213,6 +219,10 @@ impl World {
         let wrongly = wrongly.filter(|error| **error != CommandError::Ending || !ends).cloned();
         self.words.sees(engine);
         self.words.left |= fault == Fault::Leave;
+        self.words.uninstalls |= fault == Fault::Uninstall;
+        if fault == Fault::Remove {
+            self.words.news.removed(&said.concerned.0);
+        }
         self.note(|| format!("!! {}", said.what));
         if let Some(row) = said.row {
             self.commanded(row, places, &said.concerned);
@@ -260,6 +270,12 @@ impl World {
             }
             Fault::Restart => spec.as_ref().map(|spec| spec.revision) != before.revision,
             Fault::Remove => spec.as_ref().is_none_or(|spec| spec.removed),
+            // Nobody believes that of what can be seen.
+            Fault::DeclareDead => {
+                let seen = |task: &&Task| matches!(task.state, State::Launching | State::Staged | State::Running);
+                let there = before.tasks.iter().filter(|task| task.spec == *name && Some(task.index) == index);
+                there.filter(seen).all(|task| engine.find_task(&task.task_id).is_some())
+            }
             Fault::Kill => before.tasks.iter().filter(|task| Some(&task.task_id) == said.task.as_ref()).all(ends),
             Fault::Pause => spec.as_ref().is_some_and(|spec| spec.paused == self.users.is_paused(name)),
             Fault::Retry if said.lifted => {
@@ -404,6 +420,22 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// L7: a process that isn't given what is wanted has it from the store; what it is given is what users say.
+    pub(super) fn takes_over(&mut self, given: bool) -> Step {
+        let Some(engine) = self.engine.as_ref().filter(|_| !self.ledger.terminal && !self.words.own) else {
+            return Ok(());
+        };
+        if given {
+            self.words.said.extend(self.users.wishes.keys().map(|name| (name.clone(), Fault::Apply)));
+            return Ok(());
+        }
+        let lost = |name: &&String| engine.spec(name).is_none_or(|spec| spec.removed);
+        match self.disk.wanted_specs().find(lost).filter(|_| !self.disk.is_ending()) {
+            Some(name) => violation("L7", format!("{name} is kept, and isn't known to the next process")),
+            None => Ok(()),
+        }
     }
 
     /// What was told adds up to what there is.
