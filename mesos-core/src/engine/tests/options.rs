@@ -177,12 +177,10 @@ fn a_policy_chooses_among_agents() {
 #[test]
 fn events_about_others() {
     use event::Type as T;
-    let id = |id: &str| v1::OfferId { value: id.into() };
     let mut s = Script::with(config().protocol_events(true), [service("web", 1)]);
     let task = s.running(1).remove(0);
     s.rescind("other");
-    let rescind_inverse_offer = Some(event::RescindInverseOffer { inverse_offer_id: id("other") });
-    s.send(&v1::scheduler::Event { rescind_inverse_offer, ..event_of(T::RescindInverseOffer) });
+    s.rescind_inverse("other");
     s.failure("a9", None);
     s.failure("a9", Some("other"));
     let executor_id = v1::ExecutorId { value: "other".into() };
