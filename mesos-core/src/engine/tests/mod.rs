@@ -643,6 +643,16 @@ impl Script {
         self.events.iter().filter(|event| sort(event)).count()
     }
 
+    /// The tasks that have left since nobody has looked: ended like this, or given up for this reason.
+    fn left(&self) -> Vec<(String, Result<EndClass, GhostReason>)> {
+        let left = |event: &Event| match event {
+            Event::TaskEnded { task, class } => Some((task.task_id.clone(), Ok(*class))),
+            Event::TaskRemoved { task, why } => Some((task.task_id.clone(), Err(*why))),
+            _ => None,
+        };
+        self.events.iter().filter_map(left).collect()
+    }
+
     fn state(&self, task: &str) -> Option<State> {
         self.engine.find_task(task).map(|task| task.state)
     }
