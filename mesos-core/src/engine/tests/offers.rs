@@ -144,7 +144,7 @@ fn accept_500() {
     }
 }
 
-// ENGINE 56, W53: each is answered once.
+// ENGINE 56, S131, W53: each is answered once.
 #[test]
 fn inverse_offers() {
     let mut s = Script::new([service("web", 1)]);
