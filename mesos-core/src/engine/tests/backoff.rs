@@ -54,6 +54,20 @@ fn crash_loop_curve() {
     starts_after(&mut s, Duration::ZERO);
 }
 
+// S129, W37: whoever starts anew keeps its priority, however long another one has been waiting.
+#[test]
+fn a_restart_keeps_its_priority() {
+    let mut s = Script::new([service("a", 1).priority(1), service("b", 1)]);
+    for agent in ["a1", "a2", "a3"] {
+        s.offer(agent, "cpus:1;mem:32");
+        let accept = s.accept();
+        assert_eq!(accept.tasks[0].name, "b-1");
+        assert_eq!(s.spec("a").waiting, 1);
+        let delay = ended(&mut s, &accept.ids()[0], TaskFailed);
+        s.sleep(delay);
+    }
+}
+
 // A9, found by the simulated world: failures of a former revision are forgiven for good, also where a task runs.
 #[test]
 fn failures_of_a_former_revision_do_not_come_back() {

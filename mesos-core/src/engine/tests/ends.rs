@@ -122,6 +122,8 @@ fn what_is_known_of_a_task() {
         (container.executor_pid, container.network_infos) = (Some(77), vec![network]);
     });
     let now = s.engine.find_task(&task).unwrap();
+    assert_eq!((now.agent_id.as_str(), now.hostname.as_str()), ("a1", "h-a1"), "S118");
+    assert_eq!((now.state, now.task_state), (State::Running, Some(TaskRunning)), "S118");
     let reason = Some(Reason::TaskHealthCheckStatusUpdated);
     assert_eq!((now.healthy, now.reason, now.message.as_deref()), (Some(true), reason, Some("up")), "S128");
     let record = s.stored(["inst", "web", "0", "1"]).unwrap();
@@ -142,6 +144,82 @@ fn what_is_known_of_a_task() {
     assert_eq!(now.ports, [31_000]);
     s.update(&task, TaskFinished);
     assert_eq!(s.told(|event| matches!(event, Event::TaskEnded { class: EndClass::Ok, .. })), 1, "S124");
+}
+
+// S123: each change is told once, with the task, its executor and its state.
+#[test]
+fn each_change_of_state_is_told() {
+    type Step = fn(&mut Script, &str);
+    let killing = State::Killing(KillReason::User);
+    let steps: [(Step, State, v1::TaskState); 7] = [
+        (|s, task| s.answer(task, TaskStaging), State::Staged, TaskStaging),
+        (
+            |s, task| s.status(task, TaskStarting, |status| status.executor_id = Some("exec".into())),
+            State::Staged,
+            TaskStarting,
+        ),
+        (|s, task| s.update(task, TaskRunning), State::Running, TaskRunning),
+        (|s, task| s.master_says(task, TaskUnreachable, Reason::AgentRemoved), State::Unreachable, TaskUnreachable),
+        (|s, task| s.master_says(task, TaskRunning, Reason::AgentReregistered), State::Running, TaskRunning),
+        (|s, task| drop((s.engine.kill(task), s.tick())), killing, TaskRunning),
+        (|s, task| s.update(task, TaskKilling), killing, TaskKilling),
+    ];
+    let mut s = Script::new([service("web", 1)]);
+    let task = s.launch("a1", BIG).remove(0);
+    s.clear();
+    for (step, state, task_state) in steps {
+        step(&mut s, &task);
+        step(&mut s, &task);
+        let told = core::mem::take(&mut s.events).into_iter().filter_map(|event| match event {
+            Event::TaskUpdated(now) => Some((now.task_id, now.executor_id, now.state, now.task_state)),
+            _ => None,
+        });
+        let executor = (task_state != TaskStaging).then(|| "exec".to_string());
+        assert_eq!(told.collect::<Vec<_>>(), [(task.clone(), executor, state, Some(task_state))]);
+    }
+}
+
+// S124: a task that leaves for good is told once.
+#[test]
+fn who_leaves_for_good_is_told() {
+    for (spec, instances, end, class) in [
+        (service("web", 1).job(), 1, TaskFinished, EndClass::Ok),
+        (service("web", 1).restart(RestartPolicy::Never), 1, TaskFailed, EndClass::Fault),
+        (service("web", 1), 0, TaskKilled, EndClass::Wanted),
+    ] {
+        let mut s = Script::new([spec.scalable(true)]);
+        let task = s.running(1).remove(0);
+        s.engine.scale("web", instances).unwrap();
+        s.tick();
+        assert_eq!(s.left(), []);
+        // An agent repeats what was not acknowledged in time.
+        for _ in 0..2 {
+            s.update(&task, end);
+            s.sleep(secs(60));
+            assert_eq!(s.left(), [(task.clone(), Ok(class))]);
+        }
+        assert!(s.launch("a1", BIG).is_empty(), "for good");
+    }
+}
+
+// S127, W41: what is known of a task and of its place stays where a status says nothing of it.
+#[test]
+fn health_and_failures_outlive_updates() {
+    let spec = service("web", 1).http_check("/").resources(Resources::new().cpus(1.0).ports(1));
+    let mut s = Script::new([spec.max_failures(Some(2))]);
+    let first = s.running(1).remove(0);
+    s.update(&first, TaskFailed);
+    s.sleep(secs(2));
+    let task = s.launch("a1", BIG).remove(0);
+    let mut healthy = None;
+    for said in [None, Some(true), None, Some(false), None] {
+        s.status(&task, TaskRunning, |status| status.healthy = said);
+        healthy = said.or(healthy);
+        let instance = s.engine.instances("web").next().unwrap();
+        assert_eq!((instance.tasks[0].healthy, instance.faults), (healthy, 1));
+    }
+    s.update(&task, TaskFailed);
+    assert_eq!(s.told(|e| matches!(e, Event::InstanceHeld { why: Held::Exhausted, .. })), 1, "the second one");
 }
 
 // What a check of the task's says (`TaskSpec::check`) is told when it changes, and stays until another status says more.
@@ -284,13 +362,6 @@ fn restarting_one_instance() {
 #[test]
 fn killed_by_others() {
     let mut s = Script::new([service("web", 1)]);
-    let classes = |s: &Script| {
-        let class = |event: &Event| match event {
-            Event::TaskEnded { class, .. } => Some(*class),
-            _ => None,
-        };
-        s.events.iter().filter_map(class).collect::<Vec<_>>()
-    };
     let task = s.running(1).remove(0);
     s.update(&task, TaskKilling);
     assert_eq!(s.state(&task), Some(State::Killing(KillReason::External)));
@@ -303,7 +374,8 @@ fn killed_by_others() {
     s.sleep(secs(5));
     let task = s.launch("a1", BIG).remove(0);
     s.status(&task, TaskKilled, |status| status.reason = Some(Reason::TaskKilledDuringLaunch.into()));
-    assert_eq!(classes(&s), [EndClass::External, EndClass::Fault, EndClass::Infra]);
+    let classes: Vec<_> = s.left().into_iter().map(|(_, class)| class).collect();
+    assert_eq!(classes, [Ok(EndClass::External), Ok(EndClass::Fault), Ok(EndClass::Infra)]);
 }
 
 // ENGINE 57

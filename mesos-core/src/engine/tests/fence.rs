@@ -40,14 +40,7 @@ fn one_that_was_not_goes_on() {
     s.answer("stranger", TaskRunning);
     s.update("stranger", TaskRunning);
     let offer = s.offer("a1", BIG);
-    let inverse = v1::InverseOffer {
-        id: v1::OfferId { value: "i1".into() },
-        framework_id: v1::FrameworkId { value: "f-1".into() },
-        agent_id: Some("a9".into()),
-        ..Default::default()
-    };
-    let inverse = event::InverseOffers { inverse_offers: vec![inverse] };
-    s.send(&v1::scheduler::Event { inverse_offers: Some(inverse), ..event_of(event::Type::InverseOffers) });
+    s.inverse_offers(vec![inverse_offer("i1", "a9")]);
     assert_eq!(s.calls, []);
     s.disk = Disk::Writes;
     s.settle();

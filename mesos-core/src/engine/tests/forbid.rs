@@ -77,7 +77,7 @@ fn an_intent_beside_what_was_given_up() {
     assert_eq!(s.launch("a8", BIG).len(), 1);
 }
 
-// I6: time is no proof. An operator's word is taken, also over a crash.
+// I6, S124: time is no proof. An operator's word is taken, also over a crash.
 #[test]
 fn what_was_out_of_sight_for_too_long() {
     for declared in [false, true] {
@@ -88,7 +88,7 @@ fn what_was_out_of_sight_for_too_long() {
         if declared {
             s.engine.declare_dead("web", 0).unwrap();
             s.tick();
-            assert!(s.told(|e| matches!(e, Event::TaskRemoved { why: GhostReason::DeclaredDead, .. })) == 1);
+            assert_eq!(s.left(), [(task.clone(), Err(GhostReason::DeclaredDead))]);
         } else {
             s.sleep(secs(601));
         }

@@ -248,7 +248,7 @@ fn asked_again_it_is_killed_again() {
     }
 }
 
-// ENGINE 4.6, I15: one that comes back after it was given up is killed as its spec says.
+// ENGINE 4.6, I15, S124: one that comes back after it was given up is killed as its spec says.
 #[test]
 fn a_ghost_has_its_time_to_end_too() {
     let mut s = Script::new([service("web", 2).scalable(true).kill_grace(secs(60))]);
@@ -256,8 +256,7 @@ fn a_ghost_has_its_time_to_end_too() {
     s.engine.scale("web", 1).unwrap();
     s.tick();
     s.master_says(&tasks[1], TaskUnreachable, Reason::AgentRemoved);
-    let removed = |event: &Event| matches!(event, Event::TaskRemoved { task, why: GhostReason::Abandoned } if task.task_id == tasks[1]);
-    assert_eq!(s.told(removed), 1);
+    assert_eq!(s.left(), [(tasks[1].clone(), Err(GhostReason::Abandoned))]);
     s.clear();
     s.master_says(&tasks[1], TaskRunning, Reason::AgentReregistered);
     s.sleep(secs(69));

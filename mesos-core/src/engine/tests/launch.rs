@@ -112,6 +112,21 @@ fn static_and_dynamic_ports() {
     }
 }
 
+// S82: where an offer tells the agent's address, that is HOST.
+#[test]
+fn the_host_of_a_task() {
+    let url = |ip: Option<&str>| {
+        let address = v1::Address { ip: ip.map(Into::into), port: 5051, ..Default::default() };
+        v1::Url { scheme: "http".into(), address, ..Default::default() }
+    };
+    for (url, host) in [(Some(url(Some("10.1.2.3"))), "10.1.2.3"), (Some(url(None)), "h-a1"), (None, "h-a1")] {
+        let mut s = Script::new([service("web", 1)]);
+        let offer = v1::Offer { url, ..s.make_offer("a1", BIG) };
+        s.offers(vec![offer]);
+        assert_eq!(variable(&s.accept().tasks[0], "HOST"), Some(host));
+    }
+}
+
 // S92, W29
 #[test]
 fn a_static_port_is_given_once_per_agent() {
@@ -183,22 +198,29 @@ fn backfill_and_rank() {
     assert_eq!(s.spec("small").lacking, None);
 }
 
-// S31: priority, then in turns, or by name and number as the original does.
+// S31, S32: priority, then in turns, or by name and number as the original does; never in the order of declaration, whether
+// that is one call or several.
 #[test]
 fn who_goes_first() {
-    let specs = || [service("b", 12), service("a", 2).priority(1), service("c", 2)];
-    let names = |s: &mut Script| {
-        s.offer("a1", "cpus:16;mem:4096");
-        let accept = s.accept();
-        accept.tasks.iter().map(|task| task.name.clone()).collect::<Vec<_>>()
-    };
-    let fair = names(&mut Script::new(specs()));
-    assert_eq!(fair[..4], ["b-1", "c-1", "b-2", "b-3"]);
-    assert_eq!(fair[14..], ["a-1", "a-2"]);
-    let plain = names(&mut Script::with(config().order(Order::InSpecOrder), specs()));
-    let b: Vec<String> = (1..=12).map(|number| format!("b-{number}")).collect();
-    assert_eq!(plain[..12], b, "2 before 10");
-    assert_eq!(plain[12..], ["c-1", "c-2", "a-1", "a-2"]);
+    for at_first in [3, 1] {
+        let names = |order| {
+            let mut specs = vec![service("c", 2), service("b", 12), service("a", 2).priority(1)];
+            let later = specs.split_off(at_first);
+            let mut s = Script::with(config().order(order), specs);
+            for spec in later {
+                s.engine.apply(spec).unwrap();
+            }
+            s.offer("a1", "cpus:16;mem:4096");
+            s.accept().tasks.into_iter().map(|task| task.name).collect::<Vec<_>>()
+        };
+        let fair = names(Order::Fair);
+        assert_eq!(fair[..4], ["b-1", "c-1", "b-2", "b-3"]);
+        assert_eq!(fair[14..], ["a-1", "a-2"]);
+        let plain = names(Order::InSpecOrder);
+        let b: Vec<String> = (1..=12).map(|number| format!("b-{number}")).collect();
+        assert_eq!(plain[..12], b, "2 before 10");
+        assert_eq!(plain[12..], ["c-1", "c-2", "a-1", "a-2"]);
+    }
 }
 
 // S31: by number, whoever waits for longer.

@@ -482,6 +482,18 @@ impl Script {
         self.send(&v1::scheduler::Event { rescind: Some(rescind), ..event_of(event::Type::Rescind) });
     }
 
+    /// One event with these inverse offers.
+    fn inverse_offers(&mut self, inverse_offers: Vec<v1::InverseOffer>) {
+        let inverse_offers = Some(event::InverseOffers { inverse_offers });
+        self.send(&v1::scheduler::Event { inverse_offers, ..event_of(event::Type::InverseOffers) });
+    }
+
+    fn rescind_inverse(&mut self, offer: &str) {
+        let rescind = event::RescindInverseOffer { inverse_offer_id: v1::OfferId { value: offer.into() } };
+        let kind = event_of(event::Type::RescindInverseOffer);
+        self.send(&v1::scheduler::Event { rescind_inverse_offer: Some(rescind), ..kind });
+    }
+
     fn failure(&mut self, agent: &str, executor: Option<&str>) {
         self.laws.on_failure(agent, executor, &self.engine);
         let failure = event::Failure {
@@ -631,6 +643,16 @@ impl Script {
         self.events.iter().filter(|event| sort(event)).count()
     }
 
+    /// The tasks that have left since nobody has looked: ended like this, or given up for this reason.
+    fn left(&self) -> Vec<(String, Result<EndClass, GhostReason>)> {
+        let left = |event: &Event| match event {
+            Event::TaskEnded { task, class } => Some((task.task_id.clone(), Ok(*class))),
+            Event::TaskRemoved { task, why } => Some((task.task_id.clone(), Err(*why))),
+            _ => None,
+        };
+        self.events.iter().filter_map(left).collect()
+    }
+
     fn state(&self, task: &str) -> Option<State> {
         self.engine.find_task(task).map(|task| task.state)
     }
@@ -660,6 +682,17 @@ fn failure(sent: Sent) -> Failure {
 
 fn event_of(kind: event::Type) -> v1::scheduler::Event {
     v1::scheduler::Event { r#type: Some(kind.into()), ..Default::default() }
+}
+
+/// An agent is to be taken away, from long ago on and for ever.
+fn inverse_offer(id: &str, agent: &str) -> v1::InverseOffer {
+    v1::InverseOffer {
+        id: v1::OfferId { value: id.into() },
+        framework_id: v1::FrameworkId { value: "f-1".into() },
+        agent_id: Some(agent.into()),
+        unavailability: v1::Unavailability { start: v1::TimeInfo { nanoseconds: 1 }, duration: None },
+        ..Default::default()
+    }
 }
 
 /// Resources as people write them: `cpus(web):2;mem:100;ports:[1-2,5-5]`, a role in parentheses being a reservation's.

@@ -144,26 +144,13 @@ fn accept_500() {
     }
 }
 
-/// Agents are to be taken away, from long ago on and for ever: ids and agents.
-fn send_inverse(s: &mut Script, offers: &[(&str, &str)]) {
-    let inverse = |(id, agent): &(&str, &str)| v1::InverseOffer {
-        id: v1::OfferId { value: (*id).into() },
-        framework_id: v1::FrameworkId { value: "f-1".into() },
-        agent_id: Some((*agent).into()),
-        unavailability: v1::Unavailability { start: v1::TimeInfo { nanoseconds: 1 }, duration: None },
-        ..Default::default()
-    };
-    let inverse_offers = Some(event::InverseOffers { inverse_offers: offers.iter().map(inverse).collect() });
-    s.send(&v1::scheduler::Event { inverse_offers, ..event_of(event::Type::InverseOffers) });
-}
-
-// ENGINE 56, W53: each is answered once.
+// ENGINE 56, S131, W53: each is answered once.
 #[test]
 fn inverse_offers() {
     let mut s = Script::new([service("web", 1)]);
     s.running(1);
     s.answering = false;
-    send_inverse(&mut s, &[("i1", "a1")]);
+    s.inverse_offers(vec![inverse_offer("i1", "a1")]);
     assert_eq!(s.take(Type::DeclineInverseOffers).len(), 1);
     // The master waits for the answer, and doesn't ask again.
     s.not_sent();
@@ -183,13 +170,10 @@ fn inverse_offers_that_are_taken_back() {
     let mut s = Script::new([service("web", 1)]);
     s.running(1);
     s.answering = false;
-    send_inverse(&mut s, &[("i1", "a1")]);
+    s.inverse_offers(vec![inverse_offer("i1", "a1")]);
     assert_eq!(s.take(Type::DeclineInverseOffers).len(), 1);
     assert_eq!(s.told(|e| matches!(e, Event::AgentClosing { .. })), 1);
-    let rescinded = event::RescindInverseOffer { inverse_offer_id: v1::OfferId { value: "i1".into() } };
-    let rescinded =
-        v1::scheduler::Event { rescind_inverse_offer: Some(rescinded), ..event_of(event::Type::RescindInverseOffer) };
-    s.send(&rescinded);
+    s.rescind_inverse("i1");
     s.not_sent();
     assert!(s.take(Type::DeclineInverseOffers).is_empty());
     assert_eq!(s.told(|e| matches!(e, Event::AgentClosing { .. })), 1);
@@ -213,7 +197,7 @@ fn inverse_offers_where_duplicates_are_forbidden() {
     let answer = |id: &str, secs: f64| (vec![id.to_string()], secs);
     let (mine, empty) = (answer("mine", 60.0), answer("empty", 600.0));
     let come = |s: &mut Script| {
-        send_inverse(s, &[("mine", "a1"), ("empty", "a2")]);
+        s.inverse_offers(vec![inverse_offer("mine", "a1"), inverse_offer("empty", "a2")]);
         answers(s)
     };
     assert_eq!(come(&mut s), (vec![empty.clone()], vec![mine.clone()]));

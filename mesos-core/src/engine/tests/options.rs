@@ -1,6 +1,9 @@
 //! Options of the npm original, and what stands for each here.
 
 use super::*;
+use crate::{OfferRef, ResourceProblem};
+use event::Type as T;
+use scheduler::Event as E;
 
 // S17: without tasks the engine is a pure client that wants nothing.
 #[test]
@@ -51,22 +54,116 @@ fn an_engine_is_made_of_values() {
     assert_eq!((s.spec("none").wanted, s.spec("none").satisfied), (0, true));
 }
 
+// S37, S41, W19, W27: nothing is started before every spec is sound, and all that is wrong is said at once.
+#[test]
+fn all_faults_of_all_specs() {
+    let ports = Resources::new().cpus(1.0).ports(1).static_ports([80, 81]);
+    let specs = [
+        TaskSpec::new("one").resources(ports),
+        service("fine", 1),
+        service("two", 1).resources(Resources::new()).max_failures(Some(0)),
+    ];
+    let Err(RecoverError::Specs(errors)) = Engine::new(config(), specs, [], 1) else { panic!("faults") };
+    let faults: Vec<_> = errors.iter().map(|error| (error.name(), error.problems())).collect();
+    let too_many = ResourceProblem::TooManyStaticPorts { ports: 1, static_ports: 2 };
+    assert_eq!(
+        faults,
+        [
+            ("one", &[SpecProblem::NoCommand, too_many.into()][..]),
+            ("two", &[SpecProblem::NoResources, SpecProblem::MaxFailures])
+        ]
+    );
+    let text = RecoverError::Specs(errors.clone()).to_string();
+    assert!(errors.iter().all(|error| text.contains(&error.to_string())), "{text}");
+}
+
+fn message() -> event::Message {
+    let executor_id = v1::ExecutorId { value: "other".into() };
+    event::Message { agent_id: "a1".into(), executor_id, data: Default::default() }
+}
+
 // S18, S19: what were handlers by name is one event type here, matched by the compiler: a name that isn't one doesn't
 // compile. All that the protocol has to say comes along if asked for.
 #[test]
 fn every_event_of_the_protocol_can_be_seen() {
+    type Case = (fn(&mut Script), fn(&[E]) -> bool);
+    let cases: [Case; 14] = [
+        (|s| drop(s.offer("a1", BIG)), |told| matches!(told, [E::Offers(_), E::CallDone { .. }])),
+        (|s| s.rescind("o9"), |told| matches!(told, [E::Rescind(id)] if id.value == "o9")),
+        (
+            |s| s.inverse_offers(vec![inverse_offer("i1", "a1")]),
+            |told| matches!(told, [E::InverseOffers(all), E::CallDone { .. }] if *all == [inverse_offer("i1", "a1")]),
+        ),
+        (|s| s.rescind_inverse("i1"), |told| matches!(told, [E::RescindInverse(id)] if id.value == "i1")),
+        (
+            |s| s.update("other", TaskFinished),
+            |told| matches!(told, [E::Update(update), E::CallDone { .. }] if update.task_id() == "other"),
+        ),
+        (
+            |s| s.failure("a1", Some("e")),
+            |told| matches!(told, [E::Failure(f)] if f.executor_id.as_ref().is_some_and(|id| id.value == "e")),
+        ),
+        (
+            |s| s.send(&v1::scheduler::Event { message: Some(message()), ..event_of(T::Message) }),
+            |told| *told == [E::Message(message())],
+        ),
+        (
+            |s| {
+                let update_operation_status = Some(event::UpdateOperationStatus::default());
+                s.send(&v1::scheduler::Event { update_operation_status, ..event_of(T::UpdateOperationStatus) });
+            },
+            |told| *told == [E::OperationUpdate(v1::OperationStatus::default())],
+        ),
+        (|s| s.send(&event_of(T::Heartbeat)), |told| *told == [E::Heartbeat]),
+        (|s| s.send(&event_of(T::Unknown)), |told| matches!(told, [E::Unknown { .. }])),
+        (
+            |s| s.send(&event_of(T::Rescind)),
+            |told| matches!(told, [E::Malformed { path, .. }] if path == "rescind: missing"),
+        ),
+        (Script::cut, |told| matches!(told, [E::Disconnected { .. }])),
+        (Script::resubscribe, |told| matches!(told, [E::StreamOpened { .. }, E::Subscribed(_), E::CallDone { .. }])),
+        (|s| s.error("no"), |told| matches!(told, [E::Fatal(_)])),
+    ];
     let mut s = Script::with(config().protocol_events(true), []);
-    s.send(&event_of(event::Type::Heartbeat));
-    assert_eq!(s.told(|event| matches!(event, Event::Protocol(scheduler::Event::Heartbeat))), 1);
+    for (step, expected) in cases {
+        step(&mut s);
+        let told = core::mem::take(&mut s.events).into_iter().filter_map(|event| match event {
+            Event::Protocol(event) => Some(event),
+            _ => None,
+        });
+        let told: Vec<E> = told.collect();
+        assert!(expected(&told), "{told:?}");
+    }
+}
+
+// S110: when offers are told as they came, the engine has dealt with them.
+#[test]
+fn offers_are_told_once_they_are_dealt_with() {
+    let mut s = Script::with(config().protocol_events(true), [service("web", 1)]);
+    let sent = ["a1", "a2"].map(|agent| v1::Offer { executor_ids: vec!["e".into()], ..s.make_offer(agent, BIG) });
+    sent.iter().for_each(|offer| s.laws.on_offer(offer));
+    let offers = Some(event::Offers { offers: sent.to_vec() });
+    s.record(&v1::scheduler::Event { offers, ..event_of(T::Offers) });
+    let Output::Event(Event::Protocol(E::Offers(told))) = s.engine.poll_output() else { panic!("not the offers") };
+    assert!(told.iter().map(OfferRef::to_owned).eq(sent));
+    let task = s.engine.tasks().next().expect("a task");
+    assert_eq!((task.state, task.agent_id.as_str(), s.spec("web").waiting), (State::Prepared, "a1", 0));
+    s.settle();
+    assert_eq!((s.accept().offers, s.laws.unanswered()), (vec!["o1".to_string()], 0));
 }
 
 // S109, S110
 #[test]
 fn offers_can_be_left_to_the_user() {
     let mut s = Script::with(config().own_offers(true), [service("web", 1)]);
-    let id = s.offer("a1", BIG);
+    let offer = s.make_offer("a1", BIG);
+    let id = offer.id.value.clone();
+    s.offers(vec![offer.clone()]);
     assert!(s.accepts().is_empty() && s.declines().is_empty());
-    let theirs = |event: &Event| matches!(event, Event::Offers(offers) if offers.ids().eq([id.as_str()]));
+    let theirs = |event: &Event| match event {
+        Event::Offers(offers) => offers.iter().map(OfferRef::to_owned).eq([offer.clone()]),
+        _ => false,
+    };
     assert_eq!(s.told(theirs), 1);
     s.engine.calls().decline([&id], None).unwrap();
     s.settle();
@@ -176,25 +273,30 @@ fn a_policy_chooses_among_agents() {
 // S131, W53: what concerns nothing of ours does no harm, and asks for nothing.
 #[test]
 fn events_about_others() {
-    use event::Type as T;
-    let id = |id: &str| v1::OfferId { value: id.into() };
     let mut s = Script::with(config().protocol_events(true), [service("web", 1)]);
     let task = s.running(1).remove(0);
     s.rescind("other");
-    let rescind_inverse_offer = Some(event::RescindInverseOffer { inverse_offer_id: id("other") });
-    s.send(&v1::scheduler::Event { rescind_inverse_offer, ..event_of(T::RescindInverseOffer) });
+    s.rescind_inverse("other");
     s.failure("a9", None);
     s.failure("a9", Some("other"));
-    let executor_id = v1::ExecutorId { value: "other".into() };
-    let message = event::Message { agent_id: "a1".into(), executor_id, data: Default::default() };
-    s.send(&v1::scheduler::Event { message: Some(message), ..event_of(T::Message) });
+    s.send(&v1::scheduler::Event { message: Some(message()), ..event_of(T::Message) });
     s.send(&event_of(T::Heartbeat));
+    let subscribed = event::Subscribed { framework_id: "f-1".into(), ..Default::default() };
+    s.send(&v1::scheduler::Event { subscribed: Some(subscribed), ..event_of(T::Subscribed) });
     assert!(s.calls.is_empty());
-    assert_eq!(s.told(|event| matches!(event, Event::Protocol(_))), 6);
+    assert_eq!(s.told(|event| matches!(event, Event::Protocol(_))), 7);
     assert_eq!((s.state(&task), s.spec("web").satisfied), (Some(State::Running), true));
-    // S139: an ERROR is told; nobody is left without his process.
+    // A new subscription is followed by the question about what is there, and by no other call.
+    s.cut();
+    s.clear();
+    s.resubscribe();
+    assert_eq!(s.asked(), [task]);
+    assert!(s.calls.is_empty(), "{:?}", s.calls);
+    // S139: an ERROR is told; nobody is left without his process, and nothing is sent any more.
     s.error("something else");
     assert!(matches!(s.events.back(), Some(Event::Fatal(_))));
+    s.sleep(secs(3600));
+    assert!(s.calls.is_empty() && s.subscription.is_none() && s.stream.is_none() && s.deadline.is_none());
 }
 
 // S132: operations are the user's; what the engine sees of them is acknowledged, once for each receipt.

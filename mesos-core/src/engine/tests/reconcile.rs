@@ -50,6 +50,9 @@ fn explicit_then_implicit_then_periodic() {
     s.crash();
     let calls = s.take(Type::Reconcile);
     assert_eq!(calls.len(), 1, "nothing implicit before the answers");
+    let asked = calls[0].reconcile.as_ref().unwrap().tasks.iter();
+    let asked: Vec<_> = asked.map(|task| (&task.task_id.value, task.agent_id.clone())).collect();
+    assert_eq!(asked, tasks.iter().map(|task| (task, Some("a1".into()))).collect::<Vec<_>>());
     tasks.iter().for_each(|task| s.answer(task, TaskRunning));
     s.sleep(secs(1));
     let calls = s.take(Type::Reconcile);

@@ -32,7 +32,7 @@ fn crash_between_persist_and_accept() {
 #[test]
 fn every_state_is_restored() {
     type Step = fn(&mut Script, &str);
-    let cases: [(Step, State); 7] = [
+    let cases: [(Step, State); 8] = [
         (|_, _| {}, State::Launching),
         (|s, task| s.update(task, TaskStaging), State::Staged),
         (|s, task| s.update(task, TaskStarting), State::Staged),
@@ -40,6 +40,7 @@ fn every_state_is_restored() {
         (|s, task| s.answer(task, TaskUnknown), State::Doubtful),
         (|s, task| s.master_says(task, TaskUnreachable, Reason::AgentRemoved), State::Unreachable),
         (|s, task| drop((s.engine.kill(task), s.tick())), State::Killing(KillReason::User)),
+        (|s, task| s.update(task, TaskKilling), State::Killing(KillReason::External)),
     ];
     for (step, state) in cases {
         let mut s = Script::new([service("web", 1).unreachable(secs(100), secs(600))]);

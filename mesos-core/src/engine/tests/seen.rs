@@ -189,23 +189,9 @@ fn an_inverse_offer_is_rescinded() {
     let mut s = Script::new([service("web", 2).scalable(true)]);
     let tasks: Vec<String> = ["a1", "a2"].into_iter().flat_map(|agent| s.launch(agent, "cpus:1;mem:32")).collect();
     tasks.iter().for_each(|task| s.update(task, TaskRunning));
-    let inverse = |id: &str, agent: &str| v1::InverseOffer {
-        id: v1::OfferId { value: id.into() },
-        framework_id: v1::FrameworkId { value: "f-1".into() },
-        agent_id: Some(agent.into()),
-        unavailability: v1::Unavailability { start: v1::TimeInfo { nanoseconds: 1 }, duration: None },
-        ..Default::default()
-    };
-    let inverse_offers = vec![inverse("i1", "a1"), inverse("i2", "a2")];
-    let inverse_offers = Some(event::InverseOffers { inverse_offers });
-    s.send(&v1::scheduler::Event { inverse_offers, ..event_of(event::Type::InverseOffers) });
-    let rescind = |s: &mut Script, id: &str| {
-        let inverse_offer_id = v1::OfferId { value: id.into() };
-        let rescind_inverse_offer = Some(event::RescindInverseOffer { inverse_offer_id });
-        s.send(&v1::scheduler::Event { rescind_inverse_offer, ..event_of(event::Type::RescindInverseOffer) });
-    };
-    rescind(&mut s, "i1");
-    rescind(&mut s, "other");
+    s.inverse_offers(vec![inverse_offer("i1", "a1"), inverse_offer("i2", "a2")]);
+    s.rescind_inverse("i1");
+    s.rescind_inverse("other");
     // Otherwise the highest number went.
     assert_eq!((s.engine.closing_for("a1"), s.engine.closing_for("a2").is_some()), (None, true));
     // One that nobody has answered so far is forgotten.
@@ -213,9 +199,8 @@ fn an_inverse_offer_is_rescinded() {
     s.disk = Disk::Hangs;
     s.resubscribe();
     s.clear();
-    let inverse_offers = Some(event::InverseOffers { inverse_offers: vec![inverse("i3", "a1")] });
-    s.send(&v1::scheduler::Event { inverse_offers, ..event_of(event::Type::InverseOffers) });
-    rescind(&mut s, "i3");
+    s.inverse_offers(vec![inverse_offer("i3", "a1")]);
+    s.rescind_inverse("i3");
     s.disk = Disk::Writes;
     s.settle();
     assert!(s.take(Type::DeclineInverseOffers).is_empty());
@@ -280,15 +265,8 @@ fn agent_closing() {
     let first = s.launch("a1", BIG).remove(0);
     s.update(&first, TaskRunning);
     s.clear();
-    let inverse = v1::InverseOffer {
-        id: v1::OfferId { value: "i1".into() },
-        framework_id: v1::FrameworkId { value: "f-1".into() },
-        agent_id: Some("a2".into()),
-        unavailability: unavailability(&s, 10),
-        ..Default::default()
-    };
-    let inverse_offers = Some(event::InverseOffers { inverse_offers: vec![inverse] });
-    s.send(&v1::scheduler::Event { inverse_offers, ..event_of(event::Type::InverseOffers) });
+    let unavailability = unavailability(&s, 10);
+    s.inverse_offers(vec![v1::InverseOffer { unavailability, ..inverse_offer("i1", "a2") }]);
     assert_eq!(s.told(|event| matches!(event, Event::AgentClosing { agent_id, .. } if agent_id == "a2")), 1);
     s.engine.scale("web", 1).unwrap();
     s.tick();

@@ -243,6 +243,21 @@ fn lanes() {
     s.quiet();
 }
 
+// W3: a KILL that is given after an ACCEPT waits for the answer to that: it can't overtake the launch of its task.
+#[test]
+fn a_kill_goes_after_the_accept_before_it() {
+    let mut s = Script::subscribed(config());
+    let accept = s.client.calls().accept(["o1"], [task("t")], None).expect("taken");
+    s.client.calls().kill("t", None, None).expect("taken");
+    let (exchange, call) = s.call();
+    assert_eq!(call.r#type(), Type::Accept);
+    s.sleep(secs(10));
+    s.quiet();
+    s.answer(exchange, 202, "");
+    assert!(matches!(s.outcome(accept), Outcome::Accepted { .. }));
+    assert_eq!(s.call().1.kill.expect("KILL").task_id.value, "t");
+}
+
 // S44, S145
 #[test]
 fn what_a_status_means_for_a_call() {
