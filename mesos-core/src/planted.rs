@@ -165,6 +165,18 @@ mod table {
         NeverForced "never-forced" 300 "no task is ended by force, however long it takes",
         OldestStay "oldest-stay" 1000 "of instances that are alike the youngest go where the oldest should",
         RoundedDown "rounded-down" 500 "a part of instances that may have two at a time is rounded down",
+        SpecsDropped "specs-dropped" 300 "specs that a program doesn't give are removed, though they are to be kept",
+        SeenDead "seen-dead" 300 "what runs in sight is believed to be dead if somebody says so",
+        FromZero "from-zero" 20 "instances are numbered from zero where tasks are told their number",
+        NeverRuns "never-runs" 2000 "what is to run once and never started counts as over",
+        UninstallForgotten "uninstall-forgotten" 300 "that the framework is to go is known to the process only",
+        DoneUntold "done-untold" 100 "that a rollout is over is never told",
+        IllUntold "ill-untold" 100 "that a task is no longer healthy is never told",
+        LossUntold "loss-untold" 50 "that a task is out of sight is never told",
+        StaysInactive "stays-inactive" 300 "what is back in sight still counts as if it were out of it",
+        RemadeAnyway "remade-anyway" 300 "a framework that was removed is made anew, though nobody wants that",
+        HeldUntold "held-untold" 300 "that an instance is given up is never told",
+        KillAnywhere "kill-anywhere" 20 "KILL doesn't say where the task is",
         TornDownEarly "torn-down-early" 600 "a process that goes on with an uninstallation removes the framework before its tasks have ended",
     }
 

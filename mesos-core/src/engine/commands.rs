@@ -319,7 +319,8 @@ impl Engine {
         let lost =
             |attempt: &&Attempt| attempt.is_lost() || matches!(attempt.state, State::Killing(_)) && unknown(attempt);
         let attempts = self.book.slot(id).into_iter().flat_map(Slot::attempts);
-        let lost: Vec<_> = attempts.filter(lost).map(|attempt| attempt.id).collect();
+        let lost: Vec<_> =
+            attempts.filter(|attempt| lost(attempt) || planted!(SeenDead)).map(|attempt| attempt.id).collect();
         for attempt in lost {
             self.give_up(attempt, super::event::GhostReason::DeclaredDead);
         }
@@ -347,7 +348,9 @@ impl Engine {
         self.start();
         if !self.is_ending() {
             self.marker = Marker::Uninstalling;
-            self.write_engine();
+            if !planted!(UninstallForgotten) {
+                self.write_engine();
+            }
             let ids: Vec<SpecId> = self.book.specs.keys().copied().collect();
             ids.into_iter().for_each(|id| self.remove_spec(id));
             self.resume_uninstall();

@@ -79,7 +79,7 @@ impl Engine {
             slot.failures = 0;
         }
         let asked = matches!(class, EndClass::Ok | EndClass::Fault | EndClass::External)
-            || matches!(class, EndClass::Infra | EndClass::Drain) && had_started;
+            || matches!(class, EndClass::Infra | EndClass::Drain) && (had_started || planted!(NeverRuns));
         if done || asked && !restarts(&policy, class, attempt.last.state) {
             slot.mark = Mark::Finished;
             slot.revision = Some(attempt.revision);
@@ -135,7 +135,9 @@ impl Engine {
         }
         if let Some(spec) = self.book.specs.get(&slot_id.spec) {
             let spec = spec.spec.name().to_string();
-            self.tell(Some(slot_id), Event::InstanceHeld { spec, index: slot_id.index, why });
+            if !planted!(HeldUntold) {
+                self.tell(Some(slot_id), Event::InstanceHeld { spec, index: slot_id.index, why });
+            }
         }
     }
 

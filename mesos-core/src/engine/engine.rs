@@ -446,7 +446,9 @@ impl Engine {
             E::OperationUpdate(status) if self.may_call() => {
                 let _ = self.client.calls().acknowledge_operation_status(&status);
             }
-            E::Fatal(FatalReason::Removed) if self.config.on_removed == OnRemoved::FreshId || self.is_ending() => {
+            E::Fatal(FatalReason::Removed)
+                if self.config.on_removed == OnRemoved::FreshId || self.is_ending() || planted!(RemadeAnyway) =>
+            {
                 self.on_removed();
             }
             E::Fatal(reason) => {

@@ -188,7 +188,7 @@ impl Engine {
         }
         let grace = grace(policy.as_ref());
         // A call that is lost is repeated by the timer.
-        let agent = Some(&*agent_id.id).filter(|id| !id.is_empty());
+        let agent = Some(&*agent_id.id).filter(|id| !id.is_empty() && !planted!(KillAnywhere));
         let call = may.then(|| self.client.calls().kill(&*task_id, agent, policy));
         let full = matches!(call, Some(Err(CallError::QueueFull { .. })));
         let call = call.and_then(Result::ok);

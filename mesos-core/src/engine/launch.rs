@@ -12,6 +12,7 @@ use core::str::FromStr;
 use mesos_proto::store;
 use prost::Message as _;
 
+use crate::planted::planted;
 use crate::resources::{Resources, Taken};
 use crate::v1;
 use v1::container_info::{Type, docker_info};
@@ -156,7 +157,7 @@ pub(crate) fn task_info(
 }
 
 fn serial_number(index: u32) -> u64 {
-    u64::from(index) + 1
+    u64::from(index) + u64::from(!planted!(FromZero))
 }
 
 /// `my-app` gives `TASK_MY_APP_SERIAL_NUMBER`.

@@ -270,7 +270,7 @@ impl Engine {
                 self.remove_spec(id);
             } else if !given.contains(&name) {
                 let removed = self.book.specs.get(&id).is_some_and(|spec| spec.removed);
-                if removed || self.config.removal == Removal::Auto {
+                if removed || self.config.removal == Removal::Auto || planted!(SpecsDropped) {
                     self.remove_spec(id);
                 } else {
                     self.fit(id);

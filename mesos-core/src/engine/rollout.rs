@@ -127,7 +127,7 @@ impl Engine {
         let stage = match old {
             None if over || spec.sums.stale == 0 => None,
             None => Some(begins),
-            Some(_) if over => Some(Done).filter(|_| !spec.removed),
+            Some(_) if over => Some(Done).filter(|_| !spec.removed && !planted!(DoneUntold)),
             Some(old) if old.revision != revision || old.paused != paused => Some(begins),
             Some(old) if updated > old.updated => Some(Progress),
             Some(_) => None,

@@ -179,7 +179,7 @@ impl Engine {
     fn tell_health(&mut self, id: AttemptId, was: Option<bool>) {
         let running = self.book.attempt(id).filter(|attempt| attempt.state == State::Running);
         match (was, running.and_then(|attempt| attempt.last.healthy)) {
-            (None | Some(true), Some(false)) => self.tell_task(id, Event::TaskUnhealthy),
+            (None | Some(true), Some(false)) if !planted!(IllUntold) => self.tell_task(id, Event::TaskUnhealthy),
             (Some(false), Some(true)) => self.tell_task(id, Event::TaskHealthy),
             _ => {}
         }
@@ -300,7 +300,9 @@ impl Engine {
         }
         self.set_state(id, State::Unreachable);
         self.touch_attempt(id);
-        self.tell_task(id, Event::TaskUpdated);
+        if !planted!(LossUntold) {
+            self.tell_task(id, Event::TaskUpdated);
+        }
         // Lost in a way that PARTITION_AWARE frameworks should not see: it may be dead, and then a question tells.
         if self.book.attempt(id).is_some_and(|a| a.last.state == Some(v1::TaskState::TaskLost)) {
             self.ask(id, Duration::ZERO);
@@ -380,7 +382,7 @@ impl Engine {
         let now = self.now;
         if let Some(attempt) = self.book.attempt_mut(id) {
             attempt.unreachable = None;
-            attempt.inactive = false;
+            attempt.inactive &= planted!(StaysInactive);
             attempt.doubted = None;
             if running {
                 attempt.last.state = Some(v1::TaskState::TaskRunning);

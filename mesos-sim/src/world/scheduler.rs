@@ -111,8 +111,7 @@ impl World {
         self.ledger.heard_as = None;
         self.ledger.intended.clear();
         (self.writing, self.unsaved) = (false, false);
-        let wall = self.wall();
-        self.feed(Input::Wall(wall))?;
+        self.feed(Input::Wall(self.wall()))?;
         self.feed(Input::Timeout)?;
         self.takes_over(given)?;
         if self.calm { self.rest() } else { Ok(()) }
