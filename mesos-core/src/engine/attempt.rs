@@ -155,6 +155,8 @@ pub(super) struct Attempt {
     pub(super) been_ready: bool,
     /// TaskLaunched was told.
     pub(super) told: bool,
+    /// TaskUnhealthy was told, and TaskHealthy not since.
+    pub(super) ill: bool,
     /// Overdue before any status.
     pub(super) never_seen: bool,
     pub(super) last: Last,
@@ -210,6 +212,7 @@ impl Attempt {
             ready: false,
             been_ready: false,
             told: false,
+            ill: false,
             never_seen: false,
             last: Last::default(),
             answered_in: 0,
@@ -231,6 +234,7 @@ impl Attempt {
             prepared: self.prepared,
             running: self.running,
             told: self.told,
+            ill: self.ill,
             been_ready: self.been_ready,
             last: self.last.clone(),
             asked: self.asked,

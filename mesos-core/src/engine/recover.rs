@@ -367,6 +367,8 @@ impl Engine {
         if attempt.state == State::Running {
             attempt.running.get_or_insert(attempt.prepared);
             attempt.ready = record.ready.unwrap_or(false);
+            // In another state it may have become so and not been told yet.
+            attempt.ill = record.healthy == Some(false);
         }
         attempt.been_ready = record.been_ready.or(record.ready).unwrap_or(false);
         attempt.told = attempt.running.is_some();

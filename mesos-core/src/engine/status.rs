@@ -97,7 +97,6 @@ impl Engine {
         // An agent that was away sends what it had to say from the start.
         let stale = row == Row::Starting && attempt.running.is_some();
         self.counters.stale += u64::from(stale);
-        let was_healthy = attempt.last.healthy;
         let changed = merge(attempt, update, stale);
         match table::cell(state, row) {
             Cell::Merge => {
@@ -171,16 +170,22 @@ impl Engine {
                 self.end_with_ghost(id, class, why);
             }
         }
-        self.tell_health(id, was_healthy);
+        self.tell_health(id);
         self.reconsider(id.slot);
     }
 
-    /// Tells that the health of a running task isn't what it was.
-    fn tell_health(&mut self, id: AttemptId, was: Option<bool>) {
-        let running = self.book.attempt(id).filter(|attempt| attempt.state == State::Running);
-        match (was, running.and_then(|attempt| attempt.last.healthy)) {
-            (None | Some(true), Some(false)) if !planted!(IllUntold) => self.tell_task(id, Event::TaskUnhealthy),
-            (Some(false), Some(true)) => self.tell_task(id, Event::TaskHealthy),
+    /// Tells that the health of a running task isn't what it was. It may have changed while the task was something else.
+    fn tell_health(&mut self, id: AttemptId) {
+        let Some(attempt) = self.book.attempt_mut(id).filter(|attempt| attempt.state == State::Running) else { return };
+        match (attempt.ill, attempt.last.healthy) {
+            (false, Some(false)) if !planted!(IllUntold) => {
+                attempt.ill = true;
+                self.tell_task(id, Event::TaskUnhealthy);
+            }
+            (true, Some(true)) => {
+                attempt.ill = false;
+                self.tell_task(id, Event::TaskHealthy);
+            }
             _ => {}
         }
     }
@@ -437,7 +442,6 @@ impl Engine {
         let stale = !running && attempt.running.is_some();
         let running = running || stale;
         self.counters.stale += u64::from(stale);
-        let was_healthy = attempt.last.healthy;
         merge(&mut attempt, update, stale);
         if stale {
             attempt.last.state = Some(v1::TaskState::TaskRunning);
@@ -451,7 +455,7 @@ impl Engine {
             self.set_timer(id);
         }
         self.tell_task(id, Event::TaskReturned);
-        self.tell_health(id, was_healthy);
+        self.tell_health(id);
         self.reconsider(slot_id);
     }
 }

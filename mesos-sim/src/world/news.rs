@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mesos_core::engine::{Engine, Event, Held, Revision, RolloutStage, State, Task};
-use mesos_proto::store::{instance, slot};
+use mesos_proto::store::{Instance, instance, slot};
 
 use super::disk::Disk;
 use super::{Step, World, violation};
@@ -16,6 +16,8 @@ pub(super) struct News {
     tasks: BTreeMap<String, State>,
     /// and those that run and aren't healthy.
     unhealthy: BTreeSet<String>,
+    /// Those that have come back, of which it was told before they went, or by another process, or not.
+    uncertain: BTreeSet<String>,
     launched: BTreeSet<String>,
     ended: BTreeSet<String>,
     /// Places that are given up.
@@ -48,7 +50,8 @@ impl News {
     /// A new process knows what the store kept.
     pub(super) fn started(&mut self, disk: &Disk) {
         let records = || disk.instances.iter().map(|(id, kept)| (id.clone(), &kept.record));
-        let unhealthy = records().filter(|(_, record)| record.healthy == Some(false)).map(|(id, _)| id).collect();
+        let unhealthy = |record: &Instance| record.state() == instance::State::Running && record.healthy == Some(false);
+        let unhealthy = records().filter(|(_, record)| unhealthy(record)).map(|(id, _)| id).collect();
         let held = |slot: &mesos_proto::store::Slot| matches!(slot.mark(), slot::Mark::Exhausted | slot::Mark::Invalid);
         *self = Self {
             tasks: records().map(|(id, record)| (id, state(record.state()))).collect(),
@@ -71,13 +74,21 @@ impl News {
                     self.fault = Some(format!("told is twice that {task} runs"));
                 }
             }
-            Event::TaskReturned(task) | Event::TaskUpdated(task) | Event::TaskReady(task) => self.alive(task),
+            Event::TaskReturned(task) => {
+                if !self.tasks.contains_key(&task.task_id) {
+                    self.uncertain.insert(task.task_id.clone());
+                }
+                self.alive(task);
+            }
+            Event::TaskUpdated(task) | Event::TaskReady(task) => self.alive(task),
             Event::TaskUnhealthy(task) => {
                 self.alive(task);
+                self.uncertain.remove(&task.task_id);
                 self.unhealthy.insert(task.task_id.clone());
             }
             Event::TaskHealthy(task) => {
                 self.alive(task);
+                self.uncertain.remove(&task.task_id);
                 self.unhealthy.remove(&task.task_id);
             }
             Event::TaskEnded { task, .. } | Event::TaskRemoved { task, .. } => {
@@ -125,7 +136,8 @@ impl News {
                 return Some(format!("{task} is {:?}, and told was {told:?}", task.state));
             }
             let ill = task.healthy == Some(false);
-            if task.state == State::Running && ill != self.unhealthy.contains(&task.task_id) {
+            let certain = task.state == State::Running && !self.uncertain.contains(&task.task_id);
+            if certain && ill != self.unhealthy.contains(&task.task_id) {
                 return Some(format!("nobody was told that the health of {task} is {:?}", task.healthy));
             }
         }

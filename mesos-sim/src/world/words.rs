@@ -220,7 +220,7 @@ impl World {
         self.words.sees(engine);
         self.words.left |= fault == Fault::Leave;
         self.words.uninstalls |= fault == Fault::Uninstall;
-        if fault == Fault::Remove {
+        if fault == Fault::Remove && said.refused.is_none() {
             self.words.news.removed(&said.concerned.0);
         }
         self.note(|| format!("!! {}", said.what));

@@ -483,4 +483,14 @@ fn health_is_told() {
         s.told(|e| matches!(e, Event::TaskHealthy(task) if task.healthy == Some(true))),
     );
     assert_eq!(counts, (2, 1, 1));
+    // It changes while somebody else seems to kill it, and while it can't be seen (simulated: seed 10000010705).
+    for (meanwhile, healthy) in [(TaskKilling, false), (TaskUnreachable, true), (TaskUnreachable, false)] {
+        s.clear();
+        s.status(&task, meanwhile, |status| status.healthy = Some(healthy));
+        s.status(&task, TaskRunning, |status| status.healthy = Some(healthy));
+        let told = |e: &Event| matches!(e, Event::TaskUnhealthy(_) | Event::TaskHealthy(_));
+        let events: Vec<&Event> = s.events.iter().filter(|e| told(e)).collect();
+        let right = |e: &Event| matches!(e, Event::TaskHealthy(_)) == healthy;
+        assert!(events.len() == 1 && events.iter().all(|e| right(e)), "{events:?}");
+    }
 }
