@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mesos_core::scheduler::{Client, Config, Event, Framework};
-use mesos_core::{Input, Instant, Machine, Offers, Output, ResourceValue, v1};
+use mesos_core::{Input, Instant, Machine, OfferRef, Offers, Output, ResourceRef, v1};
 use mesos_sim::ScriptedMaster;
 use mesos_sim::strategy::{Act, chunkings, histories};
 use proptest::prelude::*;
-use v1::offer::{Operation, operation};
+use v1::TaskState::*;
+use v1::offer::Operation;
 use v1::scheduler::{Call, Event as Record, call, event};
 
 /// The scheduler: keeps one task running.
@@ -33,11 +34,7 @@ impl Keeper {
         match event {
             Event::Offers(offers) => self.offered(offers),
             Event::Update(update) => {
-                let ended = matches!(
-                    update.state(),
-                    v1::TaskState::TaskFinished | v1::TaskState::TaskFailed | v1::TaskState::TaskKilled
-                );
-                if ended && self.task.as_deref() == Some(update.task_id()) {
+                if is_over(update.state()) && self.task.as_deref() == Some(update.task_id()) {
                     self.task = None;
                 }
                 // One without uuid needs none.
@@ -51,27 +48,16 @@ impl Keeper {
     fn offered(&mut self, offers: &Offers) {
         let mut rest = Vec::new();
         for offer in offers.iter() {
-            let cpus = offer.resources().filter(|resource| resource.name() == "cpus");
-            let cpus = cpus.filter_map(|resource| match resource.value() {
-                ResourceValue::Scalar(cpus) => Some(cpus),
-                _ => None,
-            });
-            if self.task.is_some() || cpus.sum::<f64>() < 1.0 {
+            if self.task.is_some() || free(offer, "cpus") < 1.0 || free(offer, "mem") < 64.0 {
                 rest.push(offer.id().to_owned());
                 continue;
             }
             self.launched += 1;
             let id = format!("keeper-{}", self.launched);
-            let task = v1::TaskInfo {
-                name: "keeper".into(),
-                task_id: id.as_str().into(),
-                agent_id: offer.agent_id().into(),
-                ..Default::default()
-            };
-            let launch = operation::Launch { task_infos: vec![task] };
-            let kind = Some(operation::Type::Launch.into());
-            let operation = Operation { r#type: kind, launch: Some(launch), ..Default::default() };
-            if self.client.calls().accept([offer.id()], [operation], None).is_ok() {
+            let task = v1::TaskInfo::new("keeper", id.as_str(), offer.agent_id())
+                .with_resources([v1::Resource::cpus(1.0), v1::Resource::mem(64.0)])
+                .with_command(v1::CommandInfo::new("exec sleep 1000"));
+            if self.client.calls().accept([offer.id()], [Operation::launch([task])], None).is_ok() {
                 self.task = Some(id);
             }
         }
@@ -79,6 +65,28 @@ impl Keeper {
             let _ = self.client.calls().decline(rest, None);
         }
     }
+}
+
+/// Whether nothing more comes of a task: another one may take its place.
+const fn is_over(state: v1::TaskState) -> bool {
+    matches!(
+        state,
+        TaskFinished
+            | TaskFailed
+            | TaskKilled
+            | TaskError
+            | TaskDropped
+            | TaskLost
+            | TaskGone
+            | TaskGoneByOperator
+            | TaskUnknown
+    )
+}
+
+/// How much of a resource any task may take of an offer: what is neither reserved nor to be taken back.
+fn free(offer: OfferRef<'_>, name: &str) -> f64 {
+    let plain = |part: &ResourceRef<'_>| part.name() == name && part.reserved_role().is_none() && !part.is_revocable();
+    offer.resources().filter(plain).filter_map(ResourceRef::scalar).sum()
 }
 
 /// A driver sees the client through the scheduler.
@@ -109,7 +117,7 @@ fn one_task_is_kept() -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(accept.offer_ids.len(), 1);
     master.expect(call::Type::Decline)?;
     // It fails, and is launched again; the update is acknowledged.
-    master.play(&Act::Status(0, v1::TaskState::TaskFailed, 1));
+    master.play(&Act::Status(0, TaskFailed, 1));
     master.expect(call::Type::Acknowledge)?;
     master.play(&Act::Offers(vec![4]));
     master.expect(call::Type::Accept)?;

@@ -30,6 +30,9 @@ use crate::screen::Screen;
 ///
 /// Exit code: 0, if all tasks have finished; 1, if one has failed, was killed or is lost. 2 to 7 are the cluster's:
 /// wrong options, wrong credentials, another instance, framework removed, refused, no master.
+///
+/// The simulated cluster, which starts where no --master is given, runs commands as this user's processes. It ignores
+/// --timeout, --docker, --uri and --user.
 #[derive(Parser)]
 #[command(name = "mesos-execute", version)]
 struct Options {

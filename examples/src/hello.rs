@@ -32,6 +32,7 @@ pub fn hello_is_over(event: &Event) -> Result<bool, Box<dyn Error>> {
     match event {
         Event::TaskUpdated(task) | Event::TaskEnded { task, .. } => println!("{task}"),
         Event::SpecSatisfied { .. } => return Ok(true),
+        Event::SpecDegraded { spec } => return Err(format!("{spec} is given up").into()),
         Event::Fatal(reason) => return Err(reason.clone().into()),
         Event::Stopped { .. } => println!("the framework is removed"),
         _ => {}

@@ -33,7 +33,7 @@ pub enum Failed {
     /// ZooKeeper won't have it (exit code 10).
     #[error(transparent)]
     Zk(#[from] ZkError),
-    /// What the original has left can't be taken over (exit code 10).
+    /// What npm's `mesos-framework` has left can't be taken over (exit code 10).
     #[error(transparent)]
     TakeOver(#[from] TakeOverError),
     /// The store can't take a record (exit code 10).

@@ -46,7 +46,8 @@
 //!     without its chunks. Any whole answer is a success here: a 503 ends with `End`.
 //!   - *Never* follow a redirect, or send anything a second time, on a kept connection that turns out to be dead either.
 //! - **A store**: applies a [`Persist`] and answers, at once or later. Without one, every batch is done.
-//! - **A clock**: one that never goes back, as an [`Instant`] since any origin, and what the wall clock shows.
+//! - **A clock**: one that never goes back, as an [`Instant`] since any origin, and what the wall clock shows
+//!   ([`Input::Wall`]), or the engine knows nothing of agents' maintenance.
 //! - **A seed**: 64 random bits for the machine's constructor.
 //!
 //! Who has sockets but no HTTP library finds in [`http1`] a request as bytes, and reports from the bytes of its answer.
@@ -150,8 +151,8 @@
 //! This one reads on at every command, so events pile up if commands are all it is asked for; how a driver leaves bytes
 //! in the network instead is told at [`Pump::wants_stream`].
 //!
-//! The repository has three such drivers as examples, each with sockets of its own, each a page: on std's threads
-//! (`own_runtime_threads`), on an event loop made of mio (`own_runtime_mio`), on smol (`own_runtime_smol`).
+//! The repository has three such drivers as examples, each with sockets of its own, in about 200 lines: on std's
+//! threads (`own_runtime_threads`), on an event loop made of mio (`own_runtime_mio`), on smol (`own_runtime_smol`).
 //! `mesos_sim::serve::Embedded` is a cluster to try another one on. What to look for:
 //!
 //! - A master that is killed while the stream stands is a broken body: `Failed`, never `End`. Started again, it is found
@@ -182,9 +183,9 @@
 //!                                                             +--- teardown(), 202 ----> Stopped { removed: true }
 //! ```
 //!
-//! - One SUBSCRIBE is under way at any time, never two. Calls are taken in `Subscribed` only, and none crosses into the
-//!   next session: what waited is [`NotSent`](scheduler::Outcome::NotSent), what was under way
-//!   [`Unknown`](scheduler::Outcome::Unknown).
+//! - One SUBSCRIBE is under way at any time, never two. Calls are taken in `Subscribed` only (SUPPRESS and REVIVE at any
+//!   time: the next SUBSCRIBE [carries](scheduler::Outcome::Carried) them), and none crosses into the next session: what
+//!   waited is [`NotSent`](scheduler::Outcome::NotSent), what was under way [`Unknown`](scheduler::Outcome::Unknown).
 //! - Silence counts from the request on (75 s); after SUBSCRIBED by the interval that the master announces (five
 //!   missed heartbeats, with Mesos again 75 s). Any byte is life.
 //! - A call on [`Lane::Ordered`] whose fate is unknown ends the session: it could still arrive, and only a new stream id

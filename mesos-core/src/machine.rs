@@ -64,7 +64,8 @@ pub enum Input<'a> {
     /// ends the session, none doesn't.
     Leader(Option<Endpoint>),
     /// What the wall clock shows now: at the start, and again now and then, since it may jump. Machines use it for
-    /// times in records and messages, never to measure.
+    /// times in records and messages, never to measure; but masters announce maintenance by the wall clock, so without
+    /// it the engine launches onto agents that are about to be taken down.
     Wall(UnixTime),
     /// The driver has stopped reading this exchange of its own accord (its user is slow) and bytes of it wait, so silence
     /// proves nothing until the next `Body`, `End` or `Failed` of it.

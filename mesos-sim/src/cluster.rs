@@ -19,7 +19,8 @@ use crate::trouble::{Drain, Trouble};
 const PRUNE: Duration = Duration::from_secs(15 * 60);
 
 /// A simulated cluster. It neither opens sockets nor runs tasks nor looks at a clock: requests, ended processes and the
-/// time are fed in, [`Output`]s come out. The feature `serve` puts it behind real HTTP.
+/// time are fed in, [`Output`]s come out. The feature `serve` puts it behind real HTTP. Masters and agents are counted
+/// from 0; what is to happen to one that there isn't, or to a task that there isn't, doesn't, and nobody is told.
 #[derive(Debug)]
 pub struct Cluster {
     pub(crate) options: Options,
@@ -157,7 +158,6 @@ impl Cluster {
     /// seconds since 1970; all chance comes from `seed`.
     ///
     /// # Errors
-    ///
     /// If an agent's resources can't be read.
     pub fn new(options: Options, authorities: Vec<String>, unix_start: f64, seed: u64) -> Result<Self, OptionsError> {
         let mut rng = Rng::new(seed);

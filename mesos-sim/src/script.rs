@@ -40,8 +40,9 @@ impl Script {
         self
     }
 
-    /// Reads a shell command made of `sleep SECONDS`, `exit STATUS`, `true` and `false`, each perhaps after `exec`, joined by
-    /// `;` or `&&`. Anything else ends at once with status 0, as most commands do.
+    /// Reads a shell command made of `sleep SECONDS`, `exit STATUS`, `true` and `false`, each perhaps after `exec`,
+    /// joined by `;` or `&&`, which are the same here: what follows `false &&` runs too. Anything else ends at once
+    /// with status 0, as most commands do.
     ///
     /// ```
     /// use std::time::Duration;

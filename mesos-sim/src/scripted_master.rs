@@ -22,9 +22,9 @@ const ENDLESS: usize = 100_000;
 /// around one) against a master that does just what the test says, without network and in virtual time. What
 /// [`Script`](crate::Script) is for tasks, this is for the master; [`Cluster`](crate::Cluster) is one that behaves.
 ///
-/// Calls wait until they are [expected](Self::expect); those on [`Lane::Acks`] are answered at once and can be looked
-/// at all the same. Batches for the store are durable at once. Time passes only in [`sleep`](Self::sleep), with a
-/// HEARTBEAT every 15 s.
+/// Calls wait until they are [expected](Self::expect), in their order. Those on [`Lane::Acks`] are answered at once,
+/// but ACKNOWLEDGE has to be expected in its turn all the same, before what was sent after it. Batches for the store
+/// are durable at once. Time passes only in [`sleep`](Self::sleep), with a HEARTBEAT every 15 s.
 ///
 /// ```
 /// use std::time::Duration;

@@ -34,8 +34,8 @@
 //!     while let Some(event) = driver.next_event().await {
 //!         match event {
 //!             Event::TaskUpdated(task) => println!("{task}"),
-//!             // Both are up: that is all we wanted to see.
-//!             Event::SpecSatisfied { .. } => driver.with(Engine::teardown),
+//!             // Both are up, or one is given up: that is all we wanted to see.
+//!             Event::SpecSatisfied { .. } | Event::SpecDegraded { .. } => driver.with(Engine::teardown),
 //!             Event::Fatal(reason) => return Err(reason.into()),
 //!             _ => {}
 //!         }

@@ -32,11 +32,11 @@ pub struct Original {
     pub unusable: Vec<(String, String)>,
 }
 
-/// Why the original's framework can't be taken over.
+/// Why the framework of npm's `mesos-framework` can't be taken over.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TakeOverError {
-    /// The original has left no framework's id here.
+    /// It has left no framework's id here.
     #[error("there is no framework to take over")]
     Nothing,
     /// The store has a framework already: this is done once only.
@@ -50,7 +50,8 @@ pub enum TakeOverError {
     Store(#[from] StoreFailure),
 }
 
-/// Reads what the original has left at the connection's path; nothing is changed. See [`Original::take_over`].
+/// Reads what npm's `mesos-framework` has left at the connection's path; nothing is changed. See
+/// [`Original::take_over`].
 ///
 /// # Errors
 /// [`ZkError`]. What records say is no reason for one: see [`Original::unusable`].
@@ -109,10 +110,10 @@ fn adoptee(id: &str, data: &[u8]) -> Result<Adoptee, String> {
 }
 
 impl Original {
-    /// Takes the framework over from the original, once, with those of its tasks that are instances of these specs: a
-    /// spec is called as the type was. First stop the original; then open a store, at the same path or another, or of
-    /// another kind. `records` is what that held, `config` and `specs` are those of the engine, which gets
-    /// [`Adoption::records`].
+    /// Takes the framework over from npm's `mesos-framework`, once, with those of its tasks that are instances of these
+    /// specs: a spec is called as the type was. First stop the original; then open a store, at the same path or
+    /// another, or of another kind. `records` is what that held, `config` and `specs` are those of the engine, which
+    /// gets [`Adoption::records`].
     ///
     /// The tasks run on, and aren't restarted for being made of other commands. Types that have no spec, and tasks whose
     /// records are of no use, are unknown tasks to the engine. It kills them, as the original killed those whose types

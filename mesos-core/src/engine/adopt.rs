@@ -19,7 +19,7 @@ use crate::{Key, UnixTime, checks, v1};
 pub struct Adoptee {
     /// The name of the spec that it is an instance of.
     pub spec: String,
-    /// Which instance of it, from 0.
+    /// Which instance of it, from 0: one less than the number in its task's name.
     pub index: u32,
     /// Its id, whatever it looks like.
     pub task_id: String,

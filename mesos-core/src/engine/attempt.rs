@@ -30,7 +30,8 @@ pub(super) struct AttemptId {
     pub(super) generation: u64,
 }
 
-/// The states of an attempt (ENGINE 1.2); a slot without one waits, is finished, or is held.
+/// The states of an attempt; an instance without one waits, is finished, or is held.
+// ENGINE 1.2
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(clippy::exhaustive_enums, reason = "the state table is closed")]
 pub enum State {

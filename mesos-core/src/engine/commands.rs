@@ -32,7 +32,7 @@ pub enum CommandError {
     NoInstance {
         /// The spec.
         spec: String,
-        /// The instance.
+        /// The instance, from 0: one less than the number in its task's name.
         index: u32,
     },
     /// There is no task of this id.
@@ -41,7 +41,8 @@ pub enum CommandError {
     /// The spec is at fault.
     #[error(transparent)]
     Spec(#[from] SpecError),
-    /// The spec says that its number of instances is fixed (S33).
+    /// The spec says that its number of instances is fixed.
+    // S33
     #[error("spec {0:?} isn't scalable")]
     NotScalable(String),
     /// Another spec has a name that looks the same in task ids.
@@ -61,7 +62,7 @@ pub enum CommandError {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct InstanceStatus {
-    /// Which one.
+    /// Which one, from 0: one less than the number in its task's name.
     pub index: u32,
     /// Whether it is wanted; if not, it goes with its last task.
     pub wanted: bool,
@@ -79,7 +80,8 @@ pub struct InstanceStatus {
     pub last_end: Option<LastEnd>,
 }
 
-/// A spec and how it fares (S38).
+/// A spec and how it fares.
+// S38
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SpecStatus {
@@ -89,7 +91,8 @@ pub struct SpecStatus {
     pub revision: Revision,
     /// How many are wanted.
     pub wanted: u32,
-    /// How many have a task, or are about to have one.
+    /// How many tasks there are, or are about to be: two for an instance while one takes the place of another; without
+    /// those that can't be reached and may be replaced.
     pub live: u32,
     /// How many are ready.
     pub ready: u32,
@@ -101,7 +104,7 @@ pub struct SpecStatus {
     pub held: u32,
     /// How many still have a task of another revision.
     pub outdated: u32,
-    /// Whether every wanted instance is ready or finished.
+    /// Whether every wanted instance is ready or finished, and none has a task of another revision than the wanted one.
     pub satisfied: bool,
     /// Whether its rollout is paused.
     pub paused: bool,
@@ -185,7 +188,7 @@ impl Engine {
     }
 
     /// Ends the task of one instance, which gets another one at once; also lifts a back-off, and sets one that was
-    /// given up or has finished going again.
+    /// given up or has finished going again. `index` counts from 0: it is one less than the number in the task's name.
     ///
     /// # Errors
     /// There is no such spec or instance, or the engine is coming to its end.
@@ -305,10 +308,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes an operator's word that the task of an instance is dead which nobody can reach. About one that is there nobody
-    /// is believed: that changes nothing. It is told as [`TaskRemoved`](Event::TaskRemoved), with the reason
-    /// [`DeclaredDead`](super::GhostReason::DeclaredDead). Where duplicates are forbidden there may be another one that was
-    /// given up in the same place: that has to end next, or be declared dead in turn.
+    /// Takes an operator's word that the task of an instance is dead which nobody can reach. About one that is there
+    /// nobody is believed: that changes nothing. It is told as [`TaskRemoved`](Event::TaskRemoved), with the reason
+    /// [`DeclaredDead`](super::GhostReason::DeclaredDead). Where duplicates are forbidden there may be another one that
+    /// was given up in the same place: that has to end next, or be declared dead in turn. `index` counts from 0: it is
+    /// one less than the number in the task's name.
     ///
     /// # Errors
     /// There is no such spec or instance, or the engine is coming to its end.
@@ -365,7 +369,8 @@ impl Engine {
         }
     }
 
-    /// All tasks, by spec and instance (S39, S40).
+    /// All tasks, by spec and instance.
+    // S39, S40
     pub fn tasks(&self) -> impl Iterator<Item = Task> + '_ {
         self.book.attempts().filter_map(|attempt| self.task(attempt.id))
     }

@@ -37,7 +37,8 @@ pub enum UnknownTasks {
     /// Kill it, provided that the store knew this framework: an empty store must not wipe a running framework.
     #[default]
     Kill,
-    /// Acknowledge and tell, no more; what the original does unless told otherwise (S22).
+    /// Acknowledge and tell, no more; what npm's `mesos-framework` does unless told otherwise.
+    // S22
     Ignore,
 }
 
@@ -70,7 +71,8 @@ pub enum Order {
     /// One instance of a spec in turns, first of the spec that has the smallest share of its instances.
     #[default]
     Fair,
-    /// All of one spec before the next, by name and number, as the original does (S31).
+    /// All of one spec before the next, by name and number, as npm's `mesos-framework` does.
+    // S31
     InSpecOrder,
 }
 
@@ -78,7 +80,7 @@ pub enum Order {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PortOrder {
-    /// The lowest, as the original does.
+    /// The lowest, as npm's `mesos-framework` does.
     #[default]
     Lowest,
     /// Those after the last ones given on that agent, so that a port isn't used again as soon as it is free.
@@ -147,9 +149,10 @@ impl Config {
         self
     }
 
-    /// Leaves all offers to the user, who gets them as [`Event::Offers`](super::Event::Offers) and answers each (S109),
-    /// unless [`Event::Rescinded`](super::Event::Rescinded) says that it is no longer good. The engine launches nothing;
-    /// tasks that the user launches are unknown to it, so think of [`unknown_tasks`](Self::unknown_tasks). Not by default.
+    /// Leaves all offers to the user, who gets them as [`Event::Offers`](super::Event::Offers) and answers each, unless
+    /// [`Event::Rescinded`](super::Event::Rescinded) says that it is no longer good. The engine launches nothing; tasks
+    /// that the user launches are unknown to it, so think of [`unknown_tasks`](Self::unknown_tasks). Not by default.
+    // S109
     #[must_use]
     pub const fn own_offers(mut self, own: bool) -> Self {
         self.own_offers = own;
@@ -157,15 +160,16 @@ impl Config {
     }
 
     /// Leaves acknowledgements to the user, who gets an [`Event::Unacknowledged`](super::Event::Unacknowledged) for each
-    /// status that has been dealt with (S111). Until it is acknowledged, no other status of that task comes. Not by
-    /// default.
+    /// status that has been dealt with. Until it is acknowledged, no other status of that task comes. Not by default.
+    // S111
     #[must_use]
     pub const fn manual_acknowledgement(mut self, manual: bool) -> Self {
         self.manual_acknowledgement = manual;
         self
     }
 
-    /// How often the state of all tasks is asked for; every 15 min by default, at least every minute apart.
+    /// How often the state of all tasks is asked for; every 15 min by default. What is shorter than a minute counts as
+    /// one.
     #[must_use]
     pub fn reconcile_every(mut self, interval: Duration) -> Self {
         self.reconcile_every = interval.max(Duration::from_secs(60));
@@ -173,7 +177,7 @@ impl Config {
     }
 
     /// How often everything is asked for that the master knows of this framework, which finds tasks that the engine does not
-    /// know; every hour by default, at least every minute apart.
+    /// know; every hour by default. What is shorter than a minute counts as one.
     #[must_use]
     pub const fn implicit_every(mut self, every: Duration) -> Self {
         self.implicit_every = if every.as_secs() < 60 { Duration::from_secs(60) } else { every };
@@ -203,8 +207,9 @@ impl Config {
         self
     }
 
-    /// For how long offers are refused of what nothing waits for; an hour by default, and from 5 s to an hour (W51). Once
+    /// For how long offers are refused of what nothing waits for; an hour by default, and from 5 s to an hour. Once
     /// something waits, the filters are lifted.
+    // W51
     #[must_use]
     pub fn refuse_idle(mut self, filter: Duration) -> Self {
         self.refuse_idle = filter.clamp(REFUSE_LEAST, REFUSE_MOST);
@@ -212,7 +217,8 @@ impl Config {
     }
 
     /// For how long what is left of an agent is refused although something waits, as none of it fits there; 2 min by
-    /// default, and from 5 s to an hour (W51). Whatever else the agent has to give by then is offered at once.
+    /// default, and from 5 s to an hour. Whatever else the agent has to give by then is offered at once.
+    // W51
     #[must_use]
     pub fn refuse_unfit(mut self, filter: Duration) -> Self {
         self.refuse_unfit = filter.clamp(REFUSE_LEAST, REFUSE_MOST);

@@ -213,8 +213,9 @@ impl Engine {
         }
     }
 
-    /// The calls of the protocol, beside the engine's own: messages, operations, inverse offers. Offers are the
-    /// engine's and answered before anybody else sees them, unless [`own_offers`](Config::own_offers) says otherwise.
+    /// The calls of the protocol, beside the engine's own: messages, for example. Offers are the engine's and answered
+    /// before anybody else sees them, unless [`own_offers`](Config::own_offers) says otherwise; inverse offers in any
+    /// case.
     pub fn calls(&mut self) -> Calls<'_> {
         Calls::new(self)
     }

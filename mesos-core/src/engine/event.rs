@@ -38,7 +38,8 @@ pub enum Event {
         /// What its instances are to have.
         revision: Revision,
     },
-    /// Every wanted instance of a spec is ready, or finished.
+    /// Every wanted instance of a spec is ready, or finished, and none has a task of another revision than the wanted
+    /// one.
     SpecSatisfied {
         /// Its name.
         spec: String,
@@ -70,7 +71,7 @@ pub enum Event {
     InstanceWaiting {
         /// The spec.
         spec: String,
-        /// The instance.
+        /// The instance, from 0: one less than the number in its task's name.
         index: u32,
         /// How its last attempt ended.
         cause: EndClass,
@@ -81,14 +82,17 @@ pub enum Event {
     InstanceHeld {
         /// The spec.
         spec: String,
-        /// The instance.
+        /// The instance, from 0: one less than the number in its task's name.
         index: u32,
         /// Why.
         why: Held,
     },
-    /// A task runs: once for each (S122).
+    /// TASK_RUNNING has come of a task: once for each, after the [`TaskUpdated`](Self::TaskUpdated) that says so. Its
+    /// ACCEPT has left long before, which isn't told.
+    // S122
     TaskLaunched(Task),
-    /// The state of a task, or what is known of it, has changed (S123).
+    /// The state of a task, or what is known of it, has changed.
+    // S123
     TaskUpdated(Task),
     /// A task has been running for long enough, and is healthy if that can be known.
     TaskReady(Task),
@@ -99,11 +103,12 @@ pub enum Event {
     /// A task that could not be reached is back; or one that was told as [removed](Self::TaskRemoved) or
     /// [ended](Self::TaskEnded), and has its place again.
     TaskReturned(Task),
-    /// A task has ended and has left the engine's hands (S124).
+    /// A task has ended and has left the engine's hands.
     ///
     /// After a second TASK_UNKNOWN (the first, if it was being killed) and after TASK_GONE_BY_OPERATOR nobody has seen the
     /// end: its [`task_state`](Task::task_state) says so. It no longer counts, and should it come back it is treated as
     /// after [`TaskRemoved`](Self::TaskRemoved): killed, or told as [`TaskReturned`](Self::TaskReturned).
+    // S124
     TaskEnded {
         /// The task as it was last.
         task: Task,
@@ -130,16 +135,18 @@ pub enum Event {
         /// Whether it is being killed.
         killed: bool,
     },
-    /// Offers of one step were answered.
+    /// It has been decided what to do with the offers of one step. The intents of launches are written only after that:
+    /// where the store hangs, or the session ends before, these come to nothing, and are counted here all the same.
     OffersAnswered {
-        /// How many were used, wholly or in part.
+        /// How many are used, wholly or in part.
         accepted: u32,
-        /// How many were declined.
+        /// How many are declined.
         declined: u32,
-        /// Tasks launched on them.
+        /// Tasks to be launched on them.
         launched: u32,
     },
-    /// Agents are about to be taken away, and Mesos has asked whether that is fine.
+    /// Inverse offers were answered: maintenance is announced for agents, and Mesos has asked whether they may be taken
+    /// away.
     InverseOffersAnswered {
         /// How many were accepted: nothing of ours is there.
         accepted: u32,
@@ -174,11 +181,12 @@ pub enum Event {
         /// Why, as far as is known; see [`explain`](super::Engine::explain).
         explanation: Explanation,
     },
-    /// An agent is about to be taken away, and takes no launches until it is back.
+    /// Maintenance is announced for an agent (an *unavailability* of Mesos's), and begins within 6 min: it takes no
+    /// launches until it is back.
     AgentClosing {
         /// The agent.
         agent_id: String,
-        /// When it is to go; zero if that has passed.
+        /// When it begins; zero if that has passed.
         starts_in: Duration,
         /// For how long; `None` is for ever.
         during: Option<Duration>,
@@ -218,8 +226,8 @@ pub enum Event {
         /// The id that is spent.
         framework_id: String,
     },
-    /// Offers to be answered through [`calls`](super::Engine::calls); only if [asked for](super::Config::own_offers)
-    /// (S109, S110).
+    /// Offers to be answered through [`calls`](super::Engine::calls); only if [asked for](super::Config::own_offers).
+    // S109, S110
     Offers(crate::Offers),
     /// One of the [`Offers`](Self::Offers) that were told is no longer good. Those of a session that is over aren't either,
     /// without a word.
@@ -228,7 +236,8 @@ pub enum Event {
         offer_id: String,
     },
     /// A status is dealt with, and to be acknowledged by [`acknowledge`](super::Engine::acknowledge); only if
-    /// [asked for](super::Config::manual_acknowledgement) (S111). Each receipt of it, repeats too.
+    /// [asked for](super::Config::manual_acknowledgement). Each receipt of it, repeats too.
+    // S111
     Unacknowledged(Receipt),
     /// An event of the protocol, as it came; only if [asked for](super::Config::protocol_events).
     Protocol(scheduler::Event),
@@ -249,7 +258,8 @@ pub struct Task {
     pub task_id: String,
     /// Its spec.
     pub spec: String,
-    /// Which instance of the spec.
+    /// Which instance of the spec, from 0, as in the task's id. In its name at Mesos, and in `TASK_…_SERIAL_NUMBER`,
+    /// the number is one more.
     pub index: u32,
     /// Which attempt at that instance.
     pub generation: u64,
@@ -275,7 +285,8 @@ pub struct Task {
     pub agent_id: String,
     /// The agent's host name.
     pub hostname: String,
-    /// The agent's IP address, if offers show one (S99).
+    /// The agent's IP address, if offers show one.
+    // S99
     pub agent_ip: Option<String>,
     /// The ports it was given, static ones first.
     pub ports: Vec<u16>,
@@ -283,9 +294,11 @@ pub struct Task {
     pub resources: String,
     /// Its executor.
     pub executor_id: Option<String>,
-    /// Addresses and the like (S128).
+    /// Addresses and the like.
+    // S128
     pub container: Option<v1::ContainerStatus>,
-    /// How long it has been running (S119).
+    /// How long it has been running.
+    // S119
     pub running_for: Option<Duration>,
 }
 
@@ -327,7 +340,8 @@ impl fmt::Display for Task {
     }
 }
 
-/// How an attempt ended, and so what its instance does next (ENGINE 1.3).
+/// How an attempt ended, and so what its instance does next.
+// ENGINE 1.3
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum EndClass {

@@ -19,11 +19,12 @@ pub struct Counters {
     pub offers: u64,
     /// Offers that the master took back.
     pub rescinded: u64,
-    /// Offers of which something was used.
+    /// Offers of which something is used; this and the next two count what was decided, before it is durable and has
+    /// left, as [`Event::OffersAnswered`] does.
     pub accepted: u64,
-    /// Offers of which nothing was.
+    /// Offers of which nothing is.
     pub declined: u64,
-    /// Tasks launched, as far as we know.
+    /// Tasks to be launched.
     pub launched: u64,
     /// Tasks that have come to run.
     pub running: u64,

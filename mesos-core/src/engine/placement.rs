@@ -16,7 +16,7 @@ use crate::planted::planted;
 use crate::resources::Pool;
 use crate::{OfferRef, v1};
 
-/// Chooses among the agents that an instance fits on, in place of the first one: a placement of one's own (S108).
+/// Chooses among the agents that an instance fits on, in place of the first one: a placement of one's own.
 ///
 /// It is asked with what is in hand in that step, for each instance that waits and each agent with room for it whose
 /// constraints hold. It must answer the same for the same, or simulated runs can't be repeated.
@@ -34,6 +34,7 @@ use crate::{OfferRef, v1};
 ///     }
 /// }
 /// ```
+// S108
 pub trait OfferPolicy: core::fmt::Debug + Send {
     /// How good this agent is for this instance: the highest rating wins, the earlier offer among equal ones, and
     /// `None` is not at all. [`i64::MAX`] ends the search.
@@ -59,7 +60,7 @@ impl<'a> Place<'a> {
         self.spec
     }
 
-    /// Which instance of the spec.
+    /// Which instance of the spec, from 0: one less than the number in its task's name.
     #[must_use]
     pub const fn index(&self) -> u32 {
         self.index

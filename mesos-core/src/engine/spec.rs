@@ -60,8 +60,9 @@ pub struct TaskSpec {
 impl TaskSpec {
     /// A service of this name: one instance, always restarted.
     ///
-    /// The name is unique within a framework, 1 to 128 bytes, without control characters. In what Mesos calls the task,
-    /// and in task ids, `/` is written as `_`.
+    /// The name is unique within a framework, 1 to 128 bytes, without control characters. In what Mesos calls the task
+    /// `/` is written as `_`, in task ids `.` and `\` as well. Names that look the same there are refused beside each
+    /// other, as `a.b` and `a_b` are.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         let launch = Launch {
@@ -412,13 +413,17 @@ impl TaskSpec {
         self
     }
 
-    /// No two instances where this field is the same.
+    /// No two instances where this field is the same: see [`max_per`](Self::max_per).
     #[must_use]
     pub fn unique(self, field: impl Into<Field>) -> Self {
         self.constraint(field, Operator::Unique)
     }
 
-    /// At most so many instances where this field is the same; none is refused.
+    /// At most so many instances where this field is the same; 0 is refused.
+    ///
+    /// Only instances of the same revision count, so that in a rollout the old ones aren't in the way of the new; and
+    /// not those that can't be reached and may be [replaced](Self::unreachable). It is looked at when a task is
+    /// launched: nothing is moved later.
     #[must_use]
     pub fn max_per(self, field: impl Into<Field>, instances: u32) -> Self {
         self.constraint(field, Operator::MaxPer(instances))

@@ -37,7 +37,7 @@ pub struct Explanation {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Obstacle {
-    /// The agent is [about to be taken away](Event::AgentClosing).
+    /// [Maintenance](Event::AgentClosing) of the agent is near, or under way.
     Closing,
     /// For the moment nothing is launched there: too many tasks start there, it has failed since it was offered, the
     /// store stalls, or not all questions of a new subscription are answered.

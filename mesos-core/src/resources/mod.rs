@@ -22,6 +22,9 @@ use crate::v1;
 /// counts as a thousandth. Zero is the same as not asked for. What can't be asked for (a negative amount, say) is
 /// kept, and reported when a spec is applied.
 ///
+/// They are taken from what is unreserved, or statically reserved for the role. Dynamic reservations, volumes, disks of
+/// their own and shared resources are left alone.
+///
 /// ```
 /// use mesos_core::Resources;
 ///

@@ -29,9 +29,10 @@ pub struct Framework {
 const FAILOVER_TIMEOUT: Duration = Duration::from_secs(604_800);
 
 impl Framework {
-    /// A framework of this name, spaces in it turned into `-` (S9). Everything else has a default: user `root`, role
-    /// `*`, a failover timeout of a week, checkpointing, and the capabilities PARTITION_AWARE, TASK_KILLING_STATE,
-    /// MULTI_ROLE and RESERVATION_REFINEMENT.
+    /// A framework of this name, spaces in it turned into `-`. Everything else has a default: user `root`, role `*`, a
+    /// failover timeout of a week, checkpointing, and the capabilities PARTITION_AWARE, TASK_KILLING_STATE, MULTI_ROLE
+    /// and RESERVATION_REFINEMENT.
+    // S9
     #[must_use]
     pub fn new(name: impl AsRef<str>) -> Self {
         use capability::Type;
@@ -48,7 +49,8 @@ impl Framework {
         Self { info, unnamed: false }
     }
 
-    /// A framework whose name is `mesos-framework.` and a random uuid, drawn by the client from its seed (S8).
+    /// A framework whose name is `mesos-framework.` and a random uuid, drawn by the client from its seed.
+    // S8
     #[must_use]
     pub fn unnamed() -> Self {
         Self { unnamed: true, ..Self::new("mesos-framework") }
@@ -313,7 +315,7 @@ impl Config {
         self
     }
 
-    /// How long to wait between attempts.
+    /// How long to wait between attempts to subscribe; by default [`Backoff::default`], from 1 s to 15 s.
     #[must_use]
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;

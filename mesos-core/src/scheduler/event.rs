@@ -16,20 +16,22 @@ use crate::{Endpoint, Failure, Instant, Offers, Update, v1};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A master has answered SUBSCRIBE with a stream. Not yet success: the first event on it decides (S135).
+    /// A master has answered SUBSCRIBE with a stream. Not yet success: the first event on it decides.
+    // S135
     StreamOpened {
         /// The master.
         master: Endpoint,
         /// The stream id; every call of this subscription carries it.
         stream_id: String,
     },
-    /// The framework is subscribed; again after each reconnection (S134). All offers and inverse offers of before are
-    /// void, without any [`Rescind`](Self::Rescind). Reconcile now; and revive the roles that want offers, since a
-    /// master that never noticed the disconnection keeps the old filters.
+    /// The framework is subscribed; again after each reconnection. All offers and inverse offers of before are void,
+    /// without any [`Rescind`](Self::Rescind). Reconcile now; and revive the roles that want offers, since a master
+    /// that never noticed the disconnection keeps the old filters.
+    // S134
     Subscribed(Subscribed),
     /// Offers of resources, each to be accepted or declined.
     Offers(Offers),
-    /// A question: may these agents be taken away?
+    /// A question before maintenance (an *unavailability*): may these agents be taken away?
     InverseOffers(Vec<v1::InverseOffer>),
     /// An offer is no longer good. Ignore it if you have answered that offer already.
     Rescind(v1::OfferId),
@@ -151,7 +153,8 @@ pub enum DisconnectReason {
     /// Peer: redirected to nowhere, or once too often.
     #[error(transparent)]
     Redirect(#[from] RedirectError),
-    /// Peer: 200 without a stream id (S144). The operator API answers like that.
+    /// Peer: 200 without a stream id. The operator API answers like that.
+    // S144
     #[error("200 without a stream id")]
     NoStreamId,
     /// Peer: 200 with another content type than the one asked for.

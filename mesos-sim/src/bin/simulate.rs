@@ -23,7 +23,8 @@ const USAGE: &str = "usage: simulate [options]
   --minutes M        for how long things go wrong, in the time of the simulation; 10 to 190, as the seed says, unless
                      said otherwise
   --fault NAME       only this fault; may be given several times
-  --executors        executors and their agents, in place of schedulers and their cluster
+  --executors        executors and their agents, in place of schedulers and their cluster; takes neither --minutes, --fault,
+                     --instances, --specs nor --twice
   --instances N      one or two instances of the scheduler; as the seed says unless said otherwise
   --specs KIND       alike, or varied; as the seed says unless said otherwise
   --twice            runs every seed twice, and compares

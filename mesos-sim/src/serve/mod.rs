@@ -1,4 +1,4 @@
-//! The cluster behind real HTTP on loopback, with tasks as local processes.
+//! The cluster behind real HTTP on loopback, with tasks as local processes. For Unix only.
 
 mod embedded;
 mod health;

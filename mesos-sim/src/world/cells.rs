@@ -1,7 +1,10 @@
-//! The cells of the engine's two state tables (ENGINE 1.4 and 1.5): which were reached, and why some never are.
+//! For who works on this project: the cells of the engine's two state tables, which were reached, and why some never
+//! are. The tables are in `mesos-core/ENGINE.md`; `simulate --list-cells` prints them, and it says what it has reached.
 //!
 //! They are counted by what the judge sees: rows by statuses, calls, records and commands, columns by the engine's
 //! snapshots and the store.
+
+// The tables: ENGINE 1.4 and 1.5.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +35,7 @@ pub const STATES: &[&str] = &[
 /// A row of a table: its name, what it is, and which columns are never met, each group with the reason.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// `A1` to `A24` of table 1.4; or a status of table 1.5.
+    /// `A1` to `A24` of the first table; or a status, of the second one.
     pub name: &'static str,
     /// What happens.
     pub what: &'static str,
@@ -109,7 +112,8 @@ pub const ROWS: &[Row] = &[
     row("LOST", "TASK_LOST", &[NO_ID]),
 ];
 
-/// The invariants of ENGINE 11, and I22 to I26 and L9. I20 is judged by the limit of steps, and by running a seed twice.
+/// The invariants, and what each says. I20 is judged by the limit of steps, and by running a seed twice.
+// Those of ENGINE 11, and I22 to I26 and L9.
 pub const INVARIANTS: &[(&str, &str)] = &[
     (
         "I1",

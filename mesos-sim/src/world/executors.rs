@@ -30,7 +30,7 @@ const GRACE: Duration = Duration::from_secs(5);
 const SETTLED: Duration = Duration::from_secs(300);
 const STEPS: u64 = 300_000;
 
-/// What a run has brought.
+/// What a run of [`run_executors`] has brought.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct ExecutorReport {
@@ -48,7 +48,8 @@ pub struct ExecutorReport {
     pub trace: Vec<String>,
 }
 
-/// Runs one seed. What panics is a violation, too.
+/// Runs one seed of a world of executors, on the client of `mesos-core`, and their agents: for who works on that
+/// client, as none of one's own can be put there. What panics is a violation, too.
 #[must_use]
 pub fn run_executors(seed: u64) -> ExecutorReport {
     let mut world = match caught(|| World::new(seed)) {

@@ -4,15 +4,20 @@
 //! A run has two phases. In the first, things go wrong ([`Fault`]); after each step the invariants of safety are judged
 //! from outside. Then all is mended, one more call is lost, and what the users wanted must come about.
 //!
-//! Each judge has a file: `ledger` (calls, offers, acknowledgements, what really runs), `kills`, `inverse`, `past` (what was, and forbids
-//! something for ever), `places` and `succession` (who takes whose place, and who comes first), `ends` (what an end counts
-//! as, and what is told and kept of it), `strikes` (which agent is avoided), `told` (what was promised, and what is done at
-//! once), `contents` and `variety` (what is launched), `words` (what users say and are told), `rest` (what remains when
-//! nothing happens any more). [`cells`] says which cells of the engine's state tables there are, and why some are never
-//! reached. Not simulated: records that can't be read, groups of tasks and own executors.
+//! For engines of your own there are [`Setup`], [`Settings`], [`run`] and [`check`]. [`cells`] and [`run_executors`]
+//! are for who works on this project: what the engine's tests have reached, and the same for its executors.
 //!
-//! In a third of the runs there are two instances of the scheduler: `instances` says who leads, `session` what the servers
-//! of the store know of it, and `deposed` judges the one that was replaced and may not know.
+//! Not simulated: records that can't be read, groups of tasks and own executors. In a third of the runs without a setup
+//! there are two instances of the scheduler.
+
+// Each judge has a file: `ledger` (calls, offers, acknowledgements, what really runs), `kills`, `inverse`, `past` (what
+// was, and forbids something for ever), `places` and `succession` (who takes whose place, and who comes first), `ends`
+// (what an end counts as, and what is told and kept of it), `strikes` (which agent is avoided), `told` (what was
+// promised, and what is done at once), `contents` and `variety` (what is launched), `words` (what users say and are
+// told), `rest` (what remains when nothing happens any more).
+//
+// Of two instances, `instances` says who leads, `session` what the servers of the store know of it, and `deposed`
+// judges the one that was replaced and may not know.
 
 pub mod cells;
 mod contents;
@@ -84,7 +89,7 @@ const STEPS: u64 = 3_000_000;
 pub struct Settings {
     /// How long things go wrong; by default between 10 and 190 minutes, by the seed.
     pub faulty: Option<Duration>,
-    /// Only these faults; empty: by the seed.
+    /// Only these faults, see [`only`](Self::only()); empty: by the seed.
     pub only: BTreeSet<Fault>,
     /// Whether to write down what happens.
     pub trace: bool,
@@ -104,7 +109,10 @@ impl Settings {
         self
     }
 
-    /// Only these faults happen.
+    /// Only these faults happen, each at a rate that the seed draws: a short run may be over before one comes, and of
+    /// some only others are the occasion ([`LongDead`](Fault::LongDead) says how long a crashed scheduler stays dead).
+    /// What has come is in [`Report::faults`]. With a [setup](Self::setup()) users' faults never come, whoever names
+    /// them.
     #[must_use]
     pub fn only(mut self, faults: impl IntoIterator<Item = Fault>) -> Self {
         self.only.extend(faults);

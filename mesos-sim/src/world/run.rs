@@ -31,7 +31,7 @@ pub struct Report {
     pub faults: BTreeMap<Fault, u64>,
     /// How often each invariant had something to judge.
     pub judged: BTreeMap<&'static str, u64>,
-    /// How often each cell of the engine's tables was reached.
+    /// How often each cell of the engine's tables was reached; for who works on the engine.
     pub cells: cells::Cells,
     /// A digest of everything that the scheduler has put out.
     pub digest: u64,

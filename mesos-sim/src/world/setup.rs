@@ -23,10 +23,30 @@ type Invariant = dyn Fn(&View<'_>) -> Result<(), String> + Send + Sync;
 ///
 /// Every fault that isn't a user's doing still happens as the seed says, and two that are: tasks that were given up are
 /// killed ([`Fault::KillGhost`](super::Fault::KillGhost)), and the scheduler is told to leave, and started again
-/// ([`Fault::Leave`](super::Fault::Leave)). All invariants of the engine are judged. In the end each spec that the engine
-/// then has is resumed and retried, and must be satisfied: there have to be agents enough for that, and tasks that run, which
-/// [`script`](Self::script) says (by default a command such as `sleep infinity`). An instance of which there may not be
+/// ([`Fault::Leave`](super::Fault::Leave)). In the end each spec that the engine then has is resumed and retried, and
+/// must be satisfied: there have to be agents enough for that, and tasks that run, which [`script`](Self::script) says
+/// (by default a command such as `sleep infinity`). An instance of which there may not be
 /// [two](mesos_core::engine::Duplicates::Forbid) is then declared dead if its machine is gone for good.
+///
+/// # What is judged
+///
+/// What specs say, and which commands are given, isn't known to the world here. So it judges what has to hold whatever
+/// they are: that offers and statuses are answered once and as they should be, what is durable before what, that
+/// nothing runs twice that must not, that an end is for ever, that what is launched is what its revision says; and in
+/// the end, that every spec is satisfied, nothing else runs, and nothing waits for an acknowledgement.
+///
+/// Not judged are who takes whose place, and how many at a time (I7 and I8, but that what is ready or overdue has had
+/// its time); back-off (nearly all of I11); grace periods and how KILLs are repeated (part of I9, and I15);
+/// constraints, priorities, and that an agent is avoided soon enough (part of I10, and I16); that offers are wanted as
+/// long as something waits (part of I12), and how long what is left of them is refused (part of I21); how many places
+/// there are (part of I17); that commands take effect, what users have wanted, and what an end counts as (part of I25
+/// and I26); and of an idle engine, how often it asks, what it remembers, and that a fresh one would know the same
+/// (part of I18 and L6). What matters to you of these can be an [invariant](Self::invariant) of yours.
+///
+/// What each of them says is in [`INVARIANTS`](super::cells::INVARIANTS), and how often it had something to look at, if
+/// not always all of it, in [`Report::judged`](super::Report::judged).
+///
+/// # Example
 ///
 /// ```
 /// use mesos_core::Resources;
@@ -123,6 +143,11 @@ impl<'a> View<'a> {
 impl Setup {
     /// Engines made by this function: one at the start, and another one after each crash, with what the store then
     /// holds.
+    ///
+    /// Where there is one instance, its process is ended ten seconds after a terminal event as by a crash, and another
+    /// one follows. If the framework had been removed ([`Fatal`](Event::Fatal) with
+    /// [`Removed`](mesos_core::scheduler::FatalReason::Removed), or [`Stopped`](Event::Stopped) with `removed`),
+    /// somebody has cleared the store by then, and the next one starts with nothing.
     #[must_use]
     pub fn new(make: impl Fn(Start<'_>) -> Result<Engine, RecoverError> + Send + Sync + 'static) -> Self {
         Self {
@@ -136,8 +161,11 @@ impl Setup {
         }
     }
 
-    /// Does something to the engine from time to time, about every `mean`, as long as things go wrong; the number comes
-    /// from the seed. May be called several times.
+    /// Does something to the engine from time to time, as long as things go wrong; the number comes from the seed. May
+    /// be called several times.
+    ///
+    /// Each wait is between a fiftieth of `mean` and twice of it, short ones as likely as long ones (log-uniform): on
+    /// average 0.43 of `mean`, which is a second at least.
     #[must_use]
     pub fn action(mut self, mean: Duration, action: impl Fn(&mut Engine, u64) + Send + Sync + 'static) -> Self {
         self.actions.push((mean.max(Duration::from_secs(1)), Arc::new(action)));

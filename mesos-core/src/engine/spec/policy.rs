@@ -158,7 +158,8 @@ pub enum OnReturn {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum KillSelection {
-    /// Those with the highest serial numbers, so that the numbers stay without gaps.
+    /// Those with the highest numbers, so that there are no gaps between those that stay, unless what was in worse
+    /// condition has left one.
     #[default]
     HighestIndex,
     /// Those that were started last.

@@ -204,7 +204,7 @@ pub enum CheckProblem {
     /// There is nothing to run.
     #[error("its command is empty")]
     Command,
-    /// A negative number of seconds, or none at all.
+    /// A number of seconds that is negative, or above 9.2e9, or no number.
     #[error("its times must be numbers of seconds from 0 to 9.2e9")]
     Time,
 }
