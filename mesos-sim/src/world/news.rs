@@ -16,8 +16,8 @@ pub(super) struct News {
     tasks: BTreeMap<String, State>,
     /// and those that run and aren't healthy.
     unhealthy: BTreeSet<String>,
-    /// Those that have come back, of which it was told before they went, or by another process, or not.
-    uncertain: BTreeSet<String>,
+    /// Those that were given up or ended at some time. Of what comes back it was told before, or by another process, or not.
+    gone: BTreeSet<String>,
     launched: BTreeSet<String>,
     ended: BTreeSet<String>,
     /// Places that are given up.
@@ -56,6 +56,7 @@ impl News {
         *self = Self {
             tasks: records().map(|(id, record)| (id, state(record.state()))).collect(),
             unhealthy,
+            gone: disk.ghosts.clone(),
             held: disk.slots.iter().filter(|(_, slot)| held(slot)).map(|(place, _)| place.clone()).collect(),
             ..Self::default()
         };
@@ -74,26 +75,21 @@ impl News {
                     self.fault = Some(format!("told is twice that {task} runs"));
                 }
             }
-            Event::TaskReturned(task) => {
-                if !self.tasks.contains_key(&task.task_id) {
-                    self.uncertain.insert(task.task_id.clone());
-                }
-                self.alive(task);
-            }
-            Event::TaskUpdated(task) | Event::TaskReady(task) => self.alive(task),
+            Event::TaskReturned(task) | Event::TaskUpdated(task) | Event::TaskReady(task) => self.alive(task),
             Event::TaskUnhealthy(task) => {
                 self.alive(task);
-                self.uncertain.remove(&task.task_id);
+                self.gone.remove(&task.task_id);
                 self.unhealthy.insert(task.task_id.clone());
             }
             Event::TaskHealthy(task) => {
                 self.alive(task);
-                self.uncertain.remove(&task.task_id);
+                self.gone.remove(&task.task_id);
                 self.unhealthy.remove(&task.task_id);
             }
             Event::TaskEnded { task, .. } | Event::TaskRemoved { task, .. } => {
                 self.tasks.remove(&task.task_id);
                 self.unhealthy.remove(&task.task_id);
+                self.gone.insert(task.task_id.clone());
                 if !self.ended.insert(task.task_id.clone()) {
                     self.fault = Some(format!("told is twice that {task} is gone"));
                 }
@@ -136,7 +132,7 @@ impl News {
                 return Some(format!("{task} is {:?}, and told was {told:?}", task.state));
             }
             let ill = task.healthy == Some(false);
-            let certain = task.state == State::Running && !self.uncertain.contains(&task.task_id);
+            let certain = task.state == State::Running && !self.gone.contains(&task.task_id);
             if certain && ill != self.unhealthy.contains(&task.task_id) {
                 return Some(format!("nobody was told that the health of {task} is {:?}", task.healthy));
             }
