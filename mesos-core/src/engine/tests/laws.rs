@@ -106,8 +106,8 @@ impl Laws {
             if status.source() == Source::Executor {
                 executor.seen = true;
                 executor.told |= ended || ghost;
-            } else if ended && (!executor.told || status.state() == TaskError) {
-                // It was not there if its task was refused.
+            } else if ended && (!executor.told || status.state() == TaskError && !executor.has_tasks(engine)) {
+                // It was not there if its task was refused; unless it has others, and that was for another reason.
                 executor.lost(engine);
             }
         }
