@@ -6,7 +6,7 @@ use crate::{Resources, scheduler};
 
 /// Bounds of the filters that users may choose. Filters of an earlier process may be in force for as long as the longest.
 const REFUSE_LEAST: Duration = Duration::from_secs(5);
-const REFUSE_MOST: Duration = Duration::from_secs(3600);
+pub(super) const REFUSE_MOST: Duration = Duration::from_secs(3600);
 
 /// All that an [`Engine`](super::Engine) needs to know besides its specs. Each default is what most frameworks want.
 #[derive(Clone, Debug)]
@@ -217,7 +217,8 @@ impl Config {
     }
 
     /// For how long what is left of an agent is refused although something waits, as none of it fits there; 2 min by
-    /// default, and from 5 s to an hour. Whatever else the agent has to give by then is offered at once.
+    /// default, and from 5 s to an hour. Whatever else the agent has to give by then is offered at once; but what an
+    /// instance only takes after it has waited for 2 min is hidden by a longer filter.
     // W51
     #[must_use]
     pub fn refuse_unfit(mut self, filter: Duration) -> Self {

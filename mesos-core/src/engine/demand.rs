@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::attempt::SpecId;
+use super::config::REFUSE_MOST;
 use super::engine::{Engine, Sent};
 use super::event::Event;
 use super::reconcile::jitter;
@@ -84,7 +85,7 @@ impl Role {
 
     /// Filters that nobody knows may be in force.
     pub(super) fn conceal(&mut self, now: Instant) {
-        self.hidden_until = Some(now + Duration::from_secs(3600));
+        self.hidden_until = Some(now + REFUSE_MOST);
         self.hides = self.hidden_until;
     }
 

@@ -2784,12 +2784,11 @@ pub(crate) static MESOS__STORE__ORIGINALTASK__RUNTIMEINFO: Message = Message {
 };
 pub(crate) static MESOS__STORE__ORIGINALTASK__NETWORK: Message = Message {
     name: "mesos.store.OriginalTask.Network", map_entry: false, required: 0x0,
-    index: &[0, 1, 2, 3],
-    by_name: &[0, 2, 1],
+    index: &[0, 1, 2],
+    by_name: &[0, 1],
     fields: &[
         Field { name: "hostname", number: 1, label: Label::Optional, kind: Kind::String },
         Field { name: "ports", number: 2, label: Label::Repeated, kind: Kind::Uint32 },
-        Field { name: "ip", number: 3, label: Label::Optional, kind: Kind::String },
     ],
 };
 pub(crate) static MESOS__STORE__ORIGINALTASK: Message = Message {

@@ -989,7 +989,5 @@ pub mod original_task {
         pub hostname: ::core::option::Option<::prost::alloc::string::String>,
         #[prost(uint32, repeated, packed = "false", tag = "2")]
         pub ports: ::prost::alloc::vec::Vec<u32>,
-        #[prost(string, optional, tag = "3")]
-        pub ip: ::core::option::Option<::prost::alloc::string::String>,
     }
 }

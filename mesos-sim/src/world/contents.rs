@@ -69,11 +69,17 @@ pub(super) fn fault(task: &TaskInfo, kept: &Kept, disk: &Disk) -> Option<String>
     if let Some(other) = task.resources.iter().find(role) {
         return Some(format!("it is of role {}, and takes {other:?}", revision.role));
     }
-    let told: Vec<u64> = (0..ports.len()).filter_map(|n| variable(task, &format!("PORT{n}"))?.parse().ok()).collect();
     let mut kept_ports: Vec<u64> = kept.record.ports.iter().map(|port| u64::from(*port)).collect();
-    // An executor of its own sees its resources.
-    if told != kept_ports && task.executor.is_none() {
-        return Some(format!("it gets the ports {kept_ports:?}, and is told {told:?}"));
+    let given = given.command.iter().filter_map(|command| command.environment.as_ref()).flat_map(|e| &e.variables);
+    // What users say of a variable stands; and an executor of its own sees its resources.
+    let told = |name: &str| {
+        let ours = task.executor.is_none() && given.clone().all(|variable| variable.name != name);
+        ours.then(|| variable(task, name))
+    };
+    for (n, port) in kept_ports.iter().enumerate() {
+        if let Some(told) = told(&format!("PORT{n}")).filter(|told| *told != Some(&*port.to_string())) {
+            return Some(format!("it gets the ports {kept_ports:?}, and is told {told:?} of number {n}"));
+        }
     }
     kept_ports.sort_unstable();
     if kept_ports != ports {
@@ -84,12 +90,10 @@ pub(super) fn fault(task: &TaskInfo, kept: &Kept, disk: &Disk) -> Option<String>
         return Some(format!("it is called {}", task.name));
     }
     let serial = spec.to_ascii_uppercase().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
-    if let Some(told) = variable(task, &format!("TASK_{serial}_SERIAL_NUMBER")).filter(|told| *told != number) {
-        return Some(format!("it is told to be number {told}"));
-    }
-    let given = given.command.iter().filter_map(|command| command.environment.as_ref()).flat_map(|e| &e.variables);
-    if let Some(host) = variable(task, "HOST").filter(|host| *host != HOST && given.clone().all(|v| v.name != "HOST")) {
-        return Some(format!("it is told to be on {host}"));
+    for (name, right) in [(format!("TASK_{serial}_SERIAL_NUMBER"), &*number), ("HOST".into(), HOST)] {
+        if let Some(told) = told(&name).flatten().filter(|told| *told != right) {
+            return Some(format!("it is told that {name} is {told}"));
+        }
     }
     None
 }

@@ -294,6 +294,7 @@ impl World {
                 kept.ports.iter().copied().eq(task.ports.iter().map(|port| u32::from(*port)))
                     && kept.agent.id == task.agent_id
                     && kept.agent.hostname.as_deref().unwrap_or_default() == task.hostname
+                    && kept.agent.ip == task.agent_ip
                     && kept.revision == task.revision.to_string()
                     && (kept.healthy == task.healthy || matches!(task.state, A::Killing(_)))
                     && kept.ready() == task.ready

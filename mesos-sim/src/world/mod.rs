@@ -112,7 +112,7 @@ impl Settings {
     /// Only these faults happen, each at a rate that the seed draws: a short run may be over before one comes, and of
     /// some only others are the occasion ([`LongDead`](Fault::LongDead) says how long a crashed scheduler stays dead).
     /// What has come is in [`Report::faults`]. With a [setup](Self::setup()) users' faults never come, whoever names
-    /// them.
+    /// them, but the two that [`Setup`] speaks of.
     #[must_use]
     pub fn only(mut self, faults: impl IntoIterator<Item = Fault>) -> Self {
         self.only.extend(faults);

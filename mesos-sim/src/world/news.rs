@@ -121,7 +121,7 @@ impl News {
     }
 
     /// Whether that is how things stand; the first difference. What has passed in between has to be told again.
-    fn differs(&mut self, engine: &Engine) -> Option<String> {
+    fn differs(&mut self, engine: &Engine, own: bool) -> Option<String> {
         if let Some(fault) = self.fault.take() {
             return Some(fault);
         }
@@ -159,7 +159,9 @@ impl News {
             let told = open.is_some_and(|(revision, stage)| {
                 *revision == spec.revision && (*stage == RolloutStage::Paused) == spec.paused
             });
-            if spec.outdated > 0 && !told || spec.outdated == 0 && spec.satisfied && open.is_some() {
+            // Of a spec that was removed in between, and given again, none was said to be over.
+            let over = spec.outdated == 0 && spec.satisfied && !own;
+            if spec.outdated > 0 && !told || over && open.is_some() {
                 return Some(format!("told was {open:?} of the rollout of {spec:?}"));
             }
         }
@@ -171,7 +173,7 @@ impl World {
     /// What was told last is so.
     pub(super) fn as_told(&mut self) -> Step {
         let Some(engine) = &self.engine else { return Ok(()) };
-        match self.words.news.differs(engine) {
+        match self.words.news.differs(engine, self.words.own) {
             Some(what) => violation("I26", what),
             None => Ok(()),
         }
