@@ -99,7 +99,12 @@ impl Engine {
         self.counters.stale += u64::from(stale);
         let changed = merge(attempt, update, stale);
         match table::cell(state, row) {
-            Cell::Merge => {
+            cell @ (Cell::Merge | Cell::KillAgain | Cell::KillSeen) => {
+                match cell {
+                    Cell::KillAgain => self.kill_again(id),
+                    Cell::KillSeen => self.kill_seen(id),
+                    _ => {}
+                }
                 if changed {
                     self.touch_attempt(id);
                     self.tell_task(id, Event::TaskUpdated);
@@ -116,20 +121,6 @@ impl Engine {
                 }
             }
             Cell::Running => self.running(id, state, changed),
-            Cell::KillAgain => {
-                self.kill_again(id);
-                if changed {
-                    self.touch_attempt(id);
-                    self.tell_task(id, Event::TaskUpdated);
-                }
-            }
-            Cell::KillSeen => {
-                self.kill_seen(id);
-                if changed {
-                    self.touch_attempt(id);
-                    self.tell_task(id, Event::TaskUpdated);
-                }
-            }
             Cell::KilledByOthers if self.is_replaced(id) => self.begin_kill(id, KillReason::Duplicate),
             Cell::KilledByOthers => {
                 if matches!(state, State::Unreachable | State::Doubtful) {
